@@ -1,0 +1,55 @@
+// Package limits names every bound of the system in one place, with its default.
+// A queue, buffer, batch, cache, connection count, request or reply without a
+// constant here (or a configuration setting whose default is here) is a defect.
+package limits
+
+import "time"
+
+const (
+	// KeyBytes bounds a key of the ordered key-value core, prefix included.
+	KeyBytes = 16 << 10
+	// PairBytes bounds a key with its value; models cut larger values into pieces.
+	PairBytes = 1 << 20
+	// TransactionBytes bounds the keys and values that one transaction writes,
+	// together with the conflict ranges that it carries.
+	TransactionBytes = 64 << 20
+	// TransactionMaxAge bounds the time between a transaction's read version
+	// and its commit.
+	TransactionMaxAge = 5 * time.Second
+
+	// WindowAge is how long committed versions stay readable.
+	WindowAge = 5 * time.Second
+	// WindowSlice is the age of a slice when it is sealed.
+	WindowSlice = 200 * time.Millisecond
+	// WindowBytes bounds the memory of a range's window; above it the window
+	// shrinks first, then writers of that range wait.
+	WindowBytes = 256 << 20
+
+	// BatchBytes closes an open batch early.
+	BatchBytes = 1 << 20
+	// BatchTransactions bounds the transactions of a batch: places are 16 bits.
+	BatchTransactions = 1 << 15
+	// SpeculationBytes bounds what is sequenced and not yet committed in a range.
+	SpeculationBytes = 96 << 20
+
+	// RESPBulkBytes bounds a bulk string of an authenticated client.
+	RESPBulkBytes = 512 << 20
+	// RESPBulkBytesBeforeLogin bounds it before AUTH where a password is required.
+	RESPBulkBytesBeforeLogin = 64 << 10
+	// RESPArguments bounds the elements of a command's array.
+	RESPArguments = 1 << 20
+	// RESPArgumentsBeforeLogin bounds them before AUTH.
+	RESPArgumentsBeforeLogin = 10
+	// RESPInlineBytes bounds an inline command.
+	RESPInlineBytes = 64 << 10
+	// RESPNesting bounds the depth of nested aggregates.
+	RESPNesting = 128
+	// Connections bounds the clients of a node.
+	Connections = 10_000
+	// ConnectionOutputBytes is how much unsent reply a connection may hold
+	// before its commands are no longer executed.
+	ConnectionOutputBytes = 1 << 20
+
+	// NamespaceDepth bounds the segments of a namespace path.
+	NamespaceDepth = 10
+)
