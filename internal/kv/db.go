@@ -1,0 +1,205 @@
+package kv
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/limits"
+)
+
+// DB is a transactional database over an engine. It is safe for concurrent use.
+type DB struct {
+	engine  Engine
+	now     func() time.Time
+	session uint64
+	number  atomic.Uint64
+}
+
+// New makes a database over engine. now measures the age of interactive transactions.
+func New(engine Engine, now func() time.Time) *DB {
+	return &DB{engine: engine, now: now, session: rand.Uint64() | 1}
+}
+
+// Closure is the body of a transaction.
+type Closure interface {
+	// Do reads and writes through t. It may run several times (K1).
+	Do(t Txn) error
+}
+
+// Func is a Closure made of a function.
+type Func func(t Txn) error
+
+// Do calls f.
+func (f Func) Do(t Txn) error { return f(t) }
+
+// Session runs closures one after another and keeps the memory that they need.
+// It is used by one goroutine.
+type Session struct {
+	db *DB
+	t  txn
+	// Guards are watches that the next Run commits only under.
+	Guards []Watch
+	req    CommitRequest
+}
+
+// NewSession makes a session.
+func (db *DB) NewSession() *Session {
+	return &Session{db: db, t: txn{att: db.engine.NewAttempt()}}
+}
+
+// snapshotAttempt is the attempt from which a closure reads at a stamp, so that
+// one which only reads can no longer be overtaken; exclusiveAttempt the one from
+// which it keeps writers out.
+const (
+	snapshotAttempt  = 2
+	exclusiveAttempt = 3
+)
+
+// Run runs a short closure against the newest state until it does not conflict,
+// and sequences its writes without waiting for them: nothing of the outcome, an
+// error included, may be revealed before the ticket is done. Memory that the
+// closure got from the transaction stays valid until the next Run.
+func (s *Session) Run(c Closure) (base.Ticket, error) {
+	for attempt := 0; ; attempt++ {
+		o := AttemptOptions{Hold: HoldShort}
+		if attempt >= exclusiveAttempt {
+			o.Hold = HoldAlways
+		} else if attempt == snapshotAttempt {
+			at, err := s.db.engine.ReadVersion(context.Background())
+			if err != nil {
+				return base.Ticket{}, err
+			}
+			o.At = at
+		}
+		r, err := s.once(c, o)
+		if !base.Retryable(err) || len(s.Guards) > 0 && s.guardDirty() {
+			return r.Ticket, err
+		}
+	}
+}
+
+func (s *Session) guardDirty() bool {
+	for _, w := range s.Guards {
+		if dirty, _ := w.Dirty(); dirty {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Session) once(c Closure, o AttemptOptions) (Receipt, error) {
+	t := &s.t
+	t.begin(o)
+	defer t.att.Abort() // ends the attempt when the closure panics; harmless otherwise
+	err := c.Do(t)
+	if err == nil {
+		err = t.err
+	}
+	if err != nil {
+		return t.att.Abort(), err
+	}
+	s.req = CommitRequest{ReadKeys: t.readKeys, ReadSpans: t.readSpans, Mutations: t.w.muts, Guards: s.Guards}
+	return t.att.Commit(&s.req)
+}
+
+// CommitInfo describes a committed transaction. Both are zero for one that only read.
+type CommitInfo struct {
+	Stamp        base.Stamp
+	Versionstamp base.Versionstamp
+}
+
+// Transact runs fn until it commits without conflict, waits for the commit and
+// answers its versionstamp. The closure may take its time, up to
+// limits.TransactionMaxAge. On ErrUnknownOutcome the writes may exist.
+func (db *DB) Transact(ctx context.Context, fn func(t Txn) error) (CommitInfo, error) {
+	t := txn{att: db.engine.NewAttempt()}
+	id := RequestID{Session: db.session, Number: db.number.Add(1)}
+	for attempt := 0; ; attempt++ {
+		if err := ctx.Err(); err != nil {
+			return CommitInfo{}, err
+		}
+		o := AttemptOptions{Hold: HoldNever}
+		if attempt >= snapshotAttempt {
+			at, err := db.engine.ReadVersion(ctx)
+			if err != nil {
+				return CommitInfo{}, err
+			}
+			o.At = at
+		}
+		info, err := db.transactOnce(&t, fn, o, id)
+		if !base.Retryable(err) {
+			return info, err
+		}
+		if err := backoff(ctx, attempt); err != nil {
+			return CommitInfo{}, err
+		}
+	}
+}
+
+func (db *DB) transactOnce(t *txn, fn func(t Txn) error, o AttemptOptions, id RequestID) (CommitInfo, error) {
+	t.begin(o)
+	defer t.att.Abort()
+	started := db.now()
+	err := fn(t)
+	if err == nil {
+		err = t.err
+	}
+	if err == nil && db.now().Sub(started) > limits.TransactionMaxAge {
+		err = base.ErrTransactionTimedOut
+	}
+	if err != nil {
+		r := t.att.Abort()
+		if base.Retryable(err) {
+			return CommitInfo{}, err
+		}
+		return CommitInfo{}, errors.CombineErrors(err, r.Ticket.Wait())
+	}
+	req := t.request()
+	req.Stamped, req.ID = true, id
+	return finish(t.att.Commit(req))
+}
+
+func finish(r Receipt, err error) (CommitInfo, error) {
+	if base.Retryable(err) {
+		return CommitInfo{}, err
+	}
+	if werr := r.Ticket.Wait(); werr != nil {
+		return CommitInfo{}, errors.CombineErrors(err, werr)
+	}
+	if err != nil || r.Version == nil {
+		return CommitInfo{}, err
+	}
+	return CommitInfo{Stamp: r.Version.Stamp(), Versionstamp: *r.Version}, nil
+}
+
+const (
+	backoffMin = 200 * time.Microsecond
+	backoffMax = 50 * time.Millisecond
+)
+
+// backoff waits a random time that doubles with each conflict.
+func backoff(ctx context.Context, attempt int) error {
+	d := min(backoffMin<<min(attempt, 10), backoffMax)
+	timer := time.NewTimer(time.Duration(rand.Int64N(int64(d)) + 1))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Watch registers an interest in key.
+func (db *DB) Watch(key []byte) Watch { return db.engine.Watch(key) }
+
+// EstimateSize is a rough count of the bytes stored in span.
+func (db *DB) EstimateSize(span base.Span) (int64, error) { return db.engine.EstimateSize(span) }
+
+// ReadVersion asks the oracle for a fresh stamp.
+func (db *DB) ReadVersion(ctx context.Context) (base.Stamp, error) { return db.engine.ReadVersion(ctx) }

@@ -1,0 +1,104 @@
+package kv
+
+import (
+	"context"
+
+	"github.com/stratadb/strata/internal/base"
+)
+
+// Engine is an ordered, strictly serializable store as kv uses it. The built-in
+// one is the default; package kvmem holds the reference, and kvtest the suite
+// that every engine must pass.
+type Engine interface {
+	// ReadVersion asks the oracle for a stamp at which a snapshot can be read.
+	// It is requested after the call began (C1).
+	ReadVersion(ctx context.Context) (base.Stamp, error)
+	// NewAttempt makes a reusable attempt.
+	NewAttempt() Attempt
+	// Watch registers an interest in key.
+	Watch(key []byte) Watch
+	// EstimateSize is a rough count of the bytes stored in span.
+	EstimateSize(span base.Span) (int64, error)
+}
+
+// Attempt is one try of a transaction. It is used by one goroutine and reused:
+// Begin, reads, Commit or Abort, and again.
+type Attempt interface {
+	// Begin starts over.
+	Begin(o AttemptOptions)
+	// Get appends nothing and copies nothing where it can: the value lives until
+	// the next Begin. It is nil when key is absent.
+	Get(key []byte) ([]byte, error)
+	// Scan visits pairs until visit returns false.
+	Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error
+	// NowMillis is the TTL clock.
+	NowMillis() int64
+	// Commit validates the reads and sequences the writes. The writes are in
+	// place when the ticket is done. ErrConflict and ErrTooOld leave nothing
+	// behind. It ends the attempt.
+	Commit(req *CommitRequest) (Receipt, error)
+	// Abort ends the attempt without writing. Its receipt's ticket covers what
+	// the attempt read. Aborting an ended attempt is harmless.
+	Abort() Receipt
+}
+
+// AttemptOptions say what an attempt reads and how.
+type AttemptOptions struct {
+	// At is the snapshot to read; zero means the newest state, speculative
+	// writes included.
+	At base.Stamp
+	// Hold matters for the newest state only.
+	Hold Hold
+}
+
+// Hold says whether an attempt on the newest state keeps other writers out.
+type Hold uint8
+
+const (
+	// HoldNever validates at the end; the work may take its time.
+	HoldNever Hold = iota
+	// HoldShort keeps writers out while the work stays in memory and small, and
+	// validates at the end when it did not.
+	HoldShort
+	// HoldAlways keeps writers out to the end, so the commit cannot conflict.
+	HoldAlways
+)
+
+// CommitRequest is what a transaction leaves behind. All slices are the caller's.
+type CommitRequest struct {
+	ReadKeys  [][]byte
+	ReadSpans []base.Span
+	Mutations []base.Mutation
+	// Stamped asks for Receipt.Versionstamp to become available.
+	Stamped bool
+	// ID, when its session is not zero, makes the commit happen at most once (R8).
+	ID RequestID
+	// Guards are watches that must not have been dirtied, or the commit is
+	// refused with ErrConflict.
+	Guards []Watch
+}
+
+// RequestID identifies a write that may be sent again after an unknown outcome.
+type RequestID struct {
+	Session uint64
+	Number  uint64
+}
+
+// Receipt is the result of a sequenced attempt.
+type Receipt struct {
+	Ticket base.Ticket
+	// Version resolves to the transaction's versionstamp once the ticket is
+	// done; nil for a transaction that wrote nothing or did not ask for it.
+	Version *base.Versionstamp
+}
+
+// Watch is an interest in one key.
+type Watch interface {
+	// Dirty reports whether a write to the key was sequenced, committed or not,
+	// since the watch was made, and the ticket of that write (R1).
+	Dirty() (bool, base.Ticket)
+	// Changed is closed once such a write is committed and applied (R6).
+	Changed() <-chan struct{}
+	// Close ends the interest.
+	Close()
+}
