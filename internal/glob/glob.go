@@ -1,10 +1,10 @@
 // Package glob matches names against patterns as KEYS, SCAN, PSUBSCRIBE and ACL
 // rules do:
 //
-//	*        any bytes, also none
-//	?        one byte
-//	[abc]    one of these bytes; [a-z] a range, in either order; [^…] none of them
-//	\x       the byte x, also inside brackets
+//   - any bytes, also none
+//     ?        one byte
+//     [abc]    one of these bytes; [a-z] a range, in either order; [^…] none of them
+//     \x       the byte x, also inside brackets
 //
 // It follows Redis 7.2 in its corners: an unclosed bracket ends with the
 // pattern, a backslash at the end stands for itself, the empty name is matched
@@ -48,10 +48,8 @@ func Match(pattern, s []byte, nocase bool) bool {
 		resume++
 		p, i = star, resume
 	}
-	if len(s) == 0 || star >= 0 && resume == len(s) {
-		// No byte was left when the pattern, or what follows its last star, began;
-		// Redis strips stars only after it has matched a byte.
-		return p == len(pattern)
+	if len(s) == 0 {
+		return len(pattern) == 0 // Redis strips stars only behind a matched byte
 	}
 	for p < len(pattern) && pattern[p] == '*' {
 		p++
