@@ -1,0 +1,194 @@
+package window
+
+import (
+	"github.com/stratadb/strata/internal/base"
+)
+
+// Seal ends the newest slice behind the last committed batch, if it holds any
+// batch, and reports whether it did.
+func (w *Window) Seal() bool {
+	from := w.firstBatch - 1
+	if n := len(w.slices); n > 0 {
+		from = w.slices[n-1].lastBatch
+	}
+	if w.committed <= from || w.committed < w.firstBatch {
+		return false
+	}
+	var size int64
+	for n := max(from+1, w.firstBatch); n <= w.committed; n++ {
+		size += int64(len(w.batch(n).buf))
+	}
+	next := w.ring.next
+	if w.committed < w.lastBatch() {
+		next = w.batch(w.committed + 1).firstID
+	}
+	w.slices = append(w.slices, slice{lastBatch: w.committed, lastID: next - 1,
+		lastStamp: w.batch(w.committed).stamp, bytes: size})
+	return true
+}
+
+// Sealed is the number of sealed slices, and the stamp with which the newest of
+// them ends (the base stamp when there is none).
+func (w *Window) Sealed() (n int, last base.Stamp) {
+	if n = len(w.slices); n == 0 {
+		return 0, w.baseStamp
+	}
+	return n, w.slices[n-1].lastStamp
+}
+
+// OldestSealed is the stamp with which the oldest sealed slice ends.
+func (w *Window) OldestSealed() (base.Stamp, bool) {
+	if len(w.slices) == 0 {
+		return 0, false
+	}
+	return w.slices[0].lastStamp, true
+}
+
+// Eviction is what the disk must hold before the oldest slice may go: first the
+// cleared spans, then the pairs (nil value: delete).
+type Eviction struct {
+	Clears   []base.Span
+	Pairs    []base.KeyValue
+	Applied  base.LogIndex // of the slice's last batch
+	Position base.Position
+	Stamp    base.Stamp
+	Readable base.LogIndex // W5
+	slice    slice
+}
+
+// BeginEvict plans the eviction of the oldest sealed slice. The caller writes it
+// to disk and calls FinishEvict; commits may happen in between.
+func (w *Window) BeginEvict() (*Eviction, bool) {
+	if len(w.slices) == 0 {
+		return nil, false
+	}
+	sl := w.slices[0]
+	last := w.batch(sl.lastBatch)
+	ev := &Eviction{slice: sl, Applied: last.index, Position: last.lastPos, Stamp: last.stamp,
+		Readable: w.batch(w.committed).index}
+	for _, m := range w.frags.marks {
+		if m.batch > sl.lastBatch {
+			break
+		}
+		if !m.touch {
+			ev.Clears = append(ev.Clears, m.span)
+		}
+	}
+	for id := w.ring.tail; id <= sl.lastID; id++ {
+		w.planEntry(ev, id)
+	}
+	return ev, true
+}
+
+// planEntry decides what becomes of an entry of the oldest slice (W4).
+func (w *Window) planEntry(ev *Eviction, id uint64) {
+	e := w.ring.at(id)
+	e.flags &^= toDisk | toCarry
+	key := w.keyOf(e)
+	next, newestInSlice := uint64(0), true
+	for n := w.head(key); n != id; n = w.ring.at(n).prev {
+		if n < id {
+			return // replaced inside its own batch
+		}
+		if n <= ev.slice.lastID {
+			newestInSlice = false
+			break
+		}
+		if w.ring.at(n).batch <= w.committed {
+			next = n
+		}
+	}
+	if !newestInSlice {
+		return
+	}
+	if m := w.clearedInSlice(key, ev.slice.lastBatch); m != nil && m.pos > e.pos {
+		return
+	}
+	if next != 0 {
+		e.flags |= toCarry
+		return
+	}
+	e.flags |= toDisk
+	value := w.version(e).Value
+	ev.Pairs = append(ev.Pairs, base.KeyValue{Key: key, Value: value})
+}
+
+// clearedInSlice is the newest tombstone over key among the batches up to last.
+func (w *Window) clearedInSlice(key []byte, last uint64) *mark {
+	fr := w.frags.cover(key)
+	if fr == nil {
+		return nil
+	}
+	for i := len(fr.marks) - 1; i >= 0; i-- {
+		if m := fr.marks[i]; !m.touch && m.batch <= last {
+			return m
+		}
+	}
+	return nil
+}
+
+// FinishEvict forgets the slice of ev, which is on disk now.
+func (w *Window) FinishEvict(ev *Eviction) {
+	sl := ev.slice
+	for id := w.ring.tail; id <= sl.lastID; id++ {
+		w.evictEntry(id, sl)
+	}
+	for n := w.firstBatch; n <= sl.lastBatch; n++ {
+		w.bytes -= int64(len(w.batch(n).buf))
+	}
+	w.bytes -= int64(sl.lastID+1-w.ring.tail) * entryBytes
+	w.frags.dropOld(sl.lastBatch)
+	w.batches = w.batches[sl.lastBatch+1-w.firstBatch:]
+	w.firstBatch = sl.lastBatch + 1
+	w.ring.cutTail(sl.lastID + 1)
+	w.slices = w.slices[1:]
+	w.baseStamp, w.basePos = ev.Stamp, ev.Position
+}
+
+func (w *Window) evictEntry(id uint64, sl slice) {
+	e := w.ring.at(id)
+	if len(w.carry) > 0 {
+		delete(w.carry, id) // nobody can read below this entry any more
+	}
+	key := w.keyOf(e)
+	sh := w.idx.shard(e.hash)
+	at, head := sh.find(e.hash, w.sameKey(key))
+	if head == id {
+		sh.remove(at)
+		if id < w.ordered {
+			w.order.Delete(orderKey{key: key})
+		}
+		return
+	}
+	if e.flags&toCarry == 0 {
+		return
+	}
+	for n := head; w.ring.has(n); n = w.ring.at(n).prev {
+		if w.ring.at(n).prev == id {
+			v := w.version(e)
+			c := carried{stamp: w.batch(e.batch).stamp, pos: e.pos}
+			if v.State == Present {
+				c.value = append([]byte{}, v.Value...)
+			}
+			w.carry[n] = c
+			return
+		}
+	}
+}
+
+// Carried is the number of versions kept behind their successors.
+func (w *Window) Carried() int { return len(w.carry) }
+
+// Reset forgets everything; the disk's state now ends with stamp and position.
+func (w *Window) Reset(stamp base.Stamp, pos base.Position) { *w = *New(stamp, pos) }
+
+// CheckStored compares what a test expects on disk; it reports whether key has a
+// committed version in the window.
+func (w *Window) CheckStored(key []byte) bool {
+	for id := w.head(key); w.ring.has(id); id = w.ring.at(id).prev {
+		if w.ring.at(id).batch <= w.committed {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,206 @@
+package window
+
+import (
+	"bytes"
+
+	"github.com/stratadb/strata/internal/base"
+)
+
+// State says what the window knows about a key.
+type State uint8
+
+const (
+	// Unknown: no visible version in the window; the disk decides.
+	Unknown State = iota
+	// Present: Value is the key's value.
+	Present
+	// Absent: the key does not exist.
+	Absent
+	// Unstamped: the answer depends on a stamp that is not known yet; wait for
+	// Pos to commit and read again.
+	Unstamped
+)
+
+// Version is what a read finds.
+type Version struct {
+	State State
+	Value []byte        // of a Present key; never nil then
+	Pos   base.Position // of the write that decided; 0 when the disk decides
+}
+
+// Latest finds the newest version of key, the speculative tail included.
+func (w *Window) Latest(key []byte) Version { return w.read(key, 0) }
+
+// At finds the version of key that the snapshot at stamp s sees.
+func (w *Window) At(key []byte, s base.Stamp) Version { return w.read(key, s) }
+
+func (w *Window) read(key []byte, s base.Stamp) Version {
+	if s == 0 && len(w.unstamped) > 0 {
+		for i := len(w.unstamped) - 1; i >= 0; i-- {
+			if w.unstamped[i].span.Contains(key) {
+				return Version{State: Unstamped, Pos: w.unstamped[i].pos}
+			}
+		}
+	}
+	v := w.fromEntries(w.head(key), s)
+	if m := w.tombstone(w.frags.cover(key), s); m != nil && m.pos > v.Pos {
+		return Version{State: Absent, Pos: m.pos}
+	}
+	return v
+}
+
+// visible reports whether the snapshot s sees batch n.
+func (w *Window) visible(n uint64, s base.Stamp) bool {
+	return s == 0 || n <= w.committed && w.batch(n).stamp <= s
+}
+
+func (w *Window) fromEntries(id uint64, s base.Stamp) Version {
+	for w.ring.has(id) {
+		e := w.ring.at(id)
+		if w.visible(e.batch, s) {
+			return w.version(e)
+		}
+		if !w.ring.has(e.prev) {
+			if c, ok := w.carry[id]; ok && c.stamp <= s {
+				return makeVersion(c.value, c.pos)
+			}
+		}
+		id = e.prev
+	}
+	return Version{}
+}
+
+func makeVersion(value []byte, pos base.Position) Version {
+	if value == nil {
+		return Version{State: Absent, Pos: pos}
+	}
+	return Version{State: Present, Value: value, Pos: pos}
+}
+
+func (w *Window) version(e *entry) Version {
+	b := w.batch(e.batch)
+	if e.op == base.OpClear {
+		return Version{State: Absent, Pos: e.pos}
+	}
+	if e.flags&stampedValue != 0 && b.stamp == 0 {
+		return Version{State: Unstamped, Pos: e.pos}
+	}
+	return Version{State: Present, Value: b.buf[e.vOff : e.vOff+e.vLen : e.vOff+e.vLen], Pos: e.pos}
+}
+
+// tombstone is the newest range tombstone of the fragment that s sees.
+func (w *Window) tombstone(fr *frag, s base.Stamp) *mark {
+	if fr == nil {
+		return nil
+	}
+	for i := len(fr.marks) - 1; i >= 0; i-- {
+		if m := fr.marks[i]; !m.touch && w.visible(m.batch, s) {
+			return m
+		}
+	}
+	return nil
+}
+
+// orderKey is a key of the order; its bytes are its own.
+type orderKey struct{ key []byte }
+
+// catchUp puts the entries that arrived since the last scan into the order.
+func (w *Window) catchUp() {
+	for id := max(w.ordered, w.ring.tail); id < w.ring.next; id++ {
+		e := w.ring.at(id)
+		if e.flags&ghost != 0 || w.ring.has(e.prev) {
+			continue // not visible yet, or an older version has put the key there
+		}
+		k := orderKey{key: w.keyOf(e)}
+		if !w.order.Has(k) {
+			w.order.ReplaceOrInsert(orderKey{key: bytes.Clone(k.key)})
+		}
+	}
+	w.ordered = w.ring.next
+}
+
+// Item is a key of the window inside a scanned span.
+type Item struct {
+	Key []byte
+	Version
+}
+
+// Page is a piece of a scan: all that the window knows about Span.
+type Page struct {
+	Span  base.Span
+	Items []Item      // in scan order; Unknown ones are left to the disk
+	Gone  []base.Span // disk rows in here are deleted, in key order
+	Pos   base.Position
+	// Unstamped: wait for Pos to commit and scan again.
+	Unstamped bool
+}
+
+// Scan describes the beginning (in reverse: the end) of span as the snapshot s
+// sees it, or the newest state for s = 0, with at most limit keys of the window.
+// It reuses the memory of p.
+func (w *Window) Scan(p *Page, span base.Span, s base.Stamp, reverse bool, limit int) {
+	p.Items, p.Gone, p.Pos, p.Unstamped = p.Items[:0], p.Gone[:0], 0, false
+	p.Span = span
+	w.catchUp()
+	add := func(k orderKey) bool {
+		if len(p.Items) == limit {
+			if reverse {
+				p.Span.Start = base.Next(k.key)
+			} else {
+				p.Span.End = k.key
+			}
+			return false
+		}
+		p.Items = append(p.Items, Item{Key: k.key, Version: w.fromEntries(w.head(k.key), s)})
+		return true
+	}
+	if !reverse {
+		w.order.AscendRange(orderKey{key: span.Start}, orderKey{key: span.End}, add)
+	} else {
+		w.order.DescendLessOrEqual(orderKey{key: span.End}, func(k orderKey) bool {
+			if bytes.Compare(k.key, span.End) >= 0 {
+				return true
+			}
+			return bytes.Compare(k.key, span.Start) >= 0 && add(k)
+		})
+	}
+	w.finishPage(p, s)
+}
+
+// finishPage applies the tombstones and finds the page's highest position.
+func (w *Window) finishPage(p *Page, s base.Stamp) {
+	if s == 0 {
+		for _, u := range w.unstamped {
+			if u.span.Overlaps(p.Span) {
+				p.Unstamped, p.Pos = true, max(p.Pos, u.pos)
+			}
+		}
+	}
+	w.frags.visit(p.Span, func(fr *frag) bool {
+		if m := w.tombstone(fr, s); m != nil {
+			p.Gone = append(p.Gone, clip(fr.span, p.Span))
+			p.Pos = max(p.Pos, m.pos)
+		}
+		return true
+	})
+	for i := range p.Items {
+		it := &p.Items[i]
+		if len(p.Gone) > 0 {
+			if m := w.tombstone(w.frags.cover(it.Key), s); m != nil && m.pos > it.Pos {
+				it.Version = Version{State: Absent, Pos: m.pos}
+			}
+		}
+		p.Unstamped = p.Unstamped || it.State == Unstamped
+		p.Pos = max(p.Pos, it.Pos)
+	}
+}
+
+func clip(s, to base.Span) base.Span {
+	if bytes.Compare(s.Start, to.Start) < 0 {
+		s.Start = to.Start
+	}
+	if bytes.Compare(s.End, to.End) > 0 {
+		s.End = to.End
+	}
+	return s
+}

@@ -1,0 +1,345 @@
+package window
+
+import (
+	"bytes"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/cockroachdb/errors"
+	"github.com/google/btree"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/batch"
+)
+
+// Window holds the recent versions of a range's keys.
+type Window struct {
+	idx   index
+	ring  ring
+	frags frags
+
+	batches    []batchInfo // deque; batches[0] has number firstBatch
+	firstBatch uint64
+	committed  uint64 // batches up to this number are committed
+
+	order   *btree.BTreeG[orderKey]
+	ordered uint64 // entries below this id are in order
+
+	carry map[uint64]carried // by the id of the successor
+
+	slices    []slice // sealed, oldest first
+	baseStamp base.Stamp
+	basePos   base.Position
+	bytes     int64
+	unstamped []unstampedKey
+}
+
+// batchInfo describes a batch in the window.
+type batchInfo struct {
+	buf      []byte
+	firstPos base.Position // position before its first transaction
+	lastPos  base.Position
+	stamp    base.Stamp // zero until it is known
+	index    base.LogIndex
+	firstID  uint64
+	deferred []deferred
+}
+
+// deferred is a versionstamp to fill in once the stamp is known.
+type deferred struct {
+	off   uint32 // of the ten bytes, in the buffer
+	place uint16
+	id    uint64 // ghost entry to put into the index, or 0
+}
+
+// unstampedKey is where a versionstamped key of a batch without stamp may land.
+type unstampedKey struct {
+	span  base.Span
+	pos   base.Position
+	batch uint64
+}
+
+type slice struct {
+	lastBatch uint64
+	lastID    uint64
+	lastStamp base.Stamp
+	bytes     int64
+}
+
+type carried struct {
+	stamp base.Stamp
+	value []byte // nil: absent
+	pos   base.Position
+}
+
+// New makes an empty window over a disk whose state ends with stamp and position.
+func New(stamp base.Stamp, pos base.Position) *Window {
+	w := &Window{ring: newRing(), frags: newFrags(), firstBatch: 1, baseStamp: stamp, basePos: pos}
+	w.order = btree.NewG(32, func(a, b orderKey) bool { return bytes.Compare(a.key, b.key) < 0 })
+	w.ordered = w.ring.next
+	w.carry = map[uint64]carried{}
+	return w
+}
+
+// BaseStamp is the oldest readable snapshot (W3).
+func (w *Window) BaseStamp() base.Stamp { return w.baseStamp }
+
+// Bytes is the memory that the window's batches and entries take.
+func (w *Window) Bytes() int64 { return w.bytes }
+
+// Entries is the number of versions in the window.
+func (w *Window) Entries() int { return int(w.ring.next - w.ring.tail) }
+
+func (w *Window) batch(n uint64) *batchInfo { return &w.batches[n-w.firstBatch] }
+
+func (w *Window) lastBatch() uint64 { return w.firstBatch + uint64(len(w.batches)) - 1 }
+
+// Open begins a batch behind pos and returns its number.
+func (w *Window) Open(pos base.Position) uint64 {
+	w.batches = append(w.batches, batchInfo{firstPos: pos, lastPos: pos, firstID: w.ring.next})
+	return w.lastBatch()
+}
+
+// SetBuffer tells where the newest batch's records lie now.
+func (w *Window) SetBuffer(buf []byte) {
+	b := &w.batches[len(w.batches)-1]
+	w.bytes += int64(len(buf) - len(b.buf))
+	b.buf = buf
+}
+
+// entryBytes is what an entry costs beside its batch's buffer: ring and index.
+const entryBytes = 56 + 24
+
+// Add puts a record of the newest batch's buffer into the window; the buffer
+// must have been set. pos is the position of the record's transaction.
+func (w *Window) Add(r batch.Record, pos base.Position) {
+	n := w.lastBatch()
+	b := w.batch(n)
+	b.lastPos = pos
+	key := r.Key.In(b.buf)
+	if r.Op == base.OpClearRange || r.Op == base.OpTouch {
+		w.frags.add(&mark{span: base.Span{Start: key, End: r.Value.In(b.buf)}, pos: pos, batch: n, touch: r.Op == base.OpTouch})
+		return
+	}
+	w.put(r, pos, n, key, 0)
+}
+
+// AddStamped puts a record whose value at offset off gets the versionstamp.
+func (w *Window) AddStamped(r batch.Record, pos base.Position, off uint32) {
+	n := w.lastBatch()
+	b := w.batch(n)
+	b.lastPos = pos
+	w.put(r, pos, n, r.Key.In(b.buf), stampedValue)
+	b.deferred = append(b.deferred, deferred{off: r.Value.Off + off, place: r.Place})
+}
+
+// AddStampedKey puts a record whose key at offset off gets the versionstamp.
+func (w *Window) AddStampedKey(r batch.Record, pos base.Position, off uint32) {
+	n := w.lastBatch()
+	b := w.batch(n)
+	b.lastPos = pos
+	id, e := w.ring.push()
+	*e = entry{batch: n, pos: pos, op: r.Op, flags: ghost,
+		kOff: r.Key.Off, kLen: r.Key.Len, vOff: r.Value.Off, vLen: r.Value.Len}
+	w.bytes += entryBytes
+	b.deferred = append(b.deferred, deferred{off: r.Key.Off + off, place: r.Place, id: id})
+	low := bytes.Clone(r.Key.In(b.buf))
+	high := bytes.Clone(low)
+	for i := off; i < off+base.VersionstampLen; i++ {
+		low[i], high[i] = 0, 0xFF
+	}
+	w.unstamped = append(w.unstamped, unstampedKey{span: base.Span{Start: low, End: base.Next(high)}, pos: pos, batch: n})
+}
+
+func (w *Window) put(r batch.Record, pos base.Position, n uint64, key []byte, f entryFlags) {
+	hash := xxhash.Sum64(key)
+	sh := w.idx.shard(hash)
+	at, head := sh.find(hash, w.sameKey(key))
+	id, e := w.ring.push()
+	*e = entry{hash: hash, batch: n, pos: pos, op: r.Op, flags: f,
+		kOff: r.Key.Off, kLen: r.Key.Len, vOff: r.Value.Off, vLen: r.Value.Len}
+	w.bytes += entryBytes
+	if head == 0 {
+		sh.insert(hash, id)
+		return
+	}
+	sh.slots[at].id = id
+	if h := w.ring.at(head); h.batch == n {
+		e.prev = h.prev // the batch commits as a whole: nobody can see h again
+	} else {
+		e.prev = head
+	}
+}
+
+func (w *Window) keyOf(e *entry) []byte {
+	return w.batch(e.batch).buf[e.kOff : e.kOff+e.kLen : e.kOff+e.kLen]
+}
+
+func (w *Window) sameKey(key []byte) func(id uint64) bool {
+	return func(id uint64) bool { return bytes.Equal(w.keyOf(w.ring.at(id)), key) }
+}
+
+func (w *Window) head(key []byte) uint64 {
+	hash := xxhash.Sum64(key)
+	_, id := w.idx.shard(hash).find(hash, w.sameKey(key))
+	return id
+}
+
+// Deferred reports whether batch n waits for its stamp to complete keys or values.
+func (w *Window) Deferred(n uint64) bool { return len(w.batch(n).deferred) > 0 }
+
+// SetStamp tells the stamp of batch n, fills in its versionstamps and makes the
+// keys that contain them visible. It must be called before the buffer is used
+// as a log entry.
+func (w *Window) SetStamp(n uint64, stamp base.Stamp) {
+	b := w.batch(n)
+	b.stamp = stamp
+	for _, d := range b.deferred {
+		v := base.MakeVersionstamp(stamp, d.place)
+		copy(b.buf[d.off:], v[:])
+		if d.id != 0 {
+			w.reveal(d.id)
+		}
+	}
+	b.deferred = nil
+	kept := w.unstamped[:0]
+	for _, u := range w.unstamped {
+		if u.batch != n {
+			kept = append(kept, u)
+		}
+	}
+	w.unstamped = kept
+}
+
+// reveal puts a ghost entry into the index, at its place among the versions of
+// its key: a later batch may have written the very key already.
+func (w *Window) reveal(id uint64) {
+	e := w.ring.at(id)
+	key := w.keyOf(e)
+	e.flags &^= ghost
+	e.hash = xxhash.Sum64(key)
+	sh := w.idx.shard(e.hash)
+	at, head := sh.find(e.hash, w.sameKey(key))
+	switch {
+	case head == 0:
+		sh.insert(e.hash, id)
+	case head < id:
+		sh.slots[at].id = id
+		e.prev = w.olderThan(head, e.batch)
+	default:
+		next := w.ring.at(head)
+		for next.prev > id {
+			next = w.ring.at(next.prev)
+		}
+		e.prev = w.olderThan(next.prev, e.batch)
+		next.prev = id
+	}
+	if id < w.ordered {
+		w.order.ReplaceOrInsert(orderKey{key: bytes.Clone(key)})
+	}
+}
+
+// olderThan follows the versions from id to the first of a batch before n.
+func (w *Window) olderThan(id, n uint64) uint64 {
+	for w.ring.has(id) && w.ring.at(id).batch >= n {
+		id = w.ring.at(id).prev
+	}
+	return id
+}
+
+// SetIndex tells the log index of batch n.
+func (w *Window) SetIndex(n uint64, i base.LogIndex) { w.batch(n).index = i }
+
+// Stamp is the stamp of batch n, zero while unknown.
+func (w *Window) Stamp(n uint64) base.Stamp { return w.batch(n).stamp }
+
+// Commit moves the boundary behind batch n.
+func (w *Window) Commit(n uint64) { w.committed = n }
+
+// CommittedBatch is the number of the last committed batch.
+func (w *Window) CommittedBatch() uint64 { return w.committed }
+
+// DropTail forgets every batch that is not committed (W6).
+func (w *Window) DropTail() {
+	first := max(w.committed+1, w.firstBatch)
+	if first > w.lastBatch() {
+		return
+	}
+	from := w.batch(first).firstID
+	for id := w.ring.next - 1; id >= from; id-- {
+		w.undo(id)
+	}
+	w.frags.dropNew(first)
+	kept := w.unstamped[:0]
+	for _, u := range w.unstamped {
+		if u.batch < first {
+			kept = append(kept, u)
+		}
+	}
+	w.unstamped = kept
+	for _, b := range w.batches[first-w.firstBatch:] {
+		w.bytes -= int64(len(b.buf))
+	}
+	w.bytes -= int64(w.ring.next-from) * entryBytes
+	w.batches = w.batches[:first-w.firstBatch]
+	w.ring.cutHead(from)
+	w.ordered = min(w.ordered, from)
+}
+
+func (w *Window) undo(id uint64) {
+	e := w.ring.at(id)
+	if e.flags&ghost != 0 {
+		return
+	}
+	key := w.keyOf(e)
+	sh := w.idx.shard(e.hash)
+	at, head := sh.find(e.hash, w.sameKey(key))
+	if head != id {
+		return // replaced inside its own batch
+	}
+	if w.ring.has(e.prev) {
+		sh.slots[at].id = e.prev
+		return
+	}
+	sh.remove(at)
+	if id < w.ordered {
+		w.order.Delete(orderKey{key: key})
+	}
+}
+
+// Check verifies W1 and the counters; tests call it.
+func (w *Window) Check() error {
+	live := 0
+	for i := range w.idx.shards {
+		for _, sl := range w.idx.shards[i].slots {
+			if sl.id == 0 {
+				continue
+			}
+			live++
+			if err := w.checkChain(sl); err != nil {
+				return err
+			}
+		}
+	}
+	if n := w.order.Len(); n > live {
+		return errors.AssertionFailedf("%d keys in order, %d in the index", n, live)
+	}
+	return nil
+}
+
+func (w *Window) checkChain(sl slot) error {
+	if !w.ring.has(sl.id) {
+		return errors.AssertionFailedf("index leads to evicted entry %d", sl.id)
+	}
+	key := w.keyOf(w.ring.at(sl.id))
+	for id := sl.id; w.ring.has(id); {
+		e := w.ring.at(id)
+		if e.hash != sl.hash || !bytes.Equal(w.keyOf(e), key) {
+			return errors.AssertionFailedf("entry %d is in the versions of another key", id)
+		}
+		if w.ring.has(e.prev) && (e.prev >= id || w.ring.at(e.prev).batch >= e.batch) {
+			return errors.AssertionFailedf("entry %d follows %d", id, e.prev)
+		}
+		id = e.prev
+	}
+	return nil
+}
