@@ -19,6 +19,12 @@ type Epoch uint64
 // NodeID names a node (a process with one store) of the cluster.
 type NodeID uint64
 
+// StoreID names a store, that is one data directory, for ever. It is random.
+type StoreID [16]byte
+
+// String renders the store id in hexadecimal.
+func (s StoreID) String() string { return fmt.Sprintf("%x", s[:]) }
+
 // ReplicaID names one replica of a range; it is the Raft peer id and is never reused.
 type ReplicaID uint64
 
