@@ -1,0 +1,178 @@
+package redis
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/hashslot"
+	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
+)
+
+// Databases is how many numbered databases a namespace has.
+const Databases = 16
+
+// Options say when a value leaves its header record. They decide for new writes
+// only: what is stored says itself how it is laid out, so they may differ
+// between nodes and change at any time. Zero means the default.
+type Options struct {
+	// StringInlineBytes is up to which length SET keeps a string in its header.
+	StringInlineBytes int
+	// StringGrowBytes is up to which length APPEND and SETRANGE do. It is lower
+	// because they rewrite the header each time.
+	StringGrowBytes int
+	// PieceBytes is the length of a piece of a longer string.
+	PieceBytes int
+	// HashInlineFields and HashInlineBytes bound a hash inside its header.
+	HashInlineFields int
+	HashInlineBytes  int
+	// ReapFields bounds how many overdue fields one command deletes from a hash.
+	ReapFields int
+}
+
+// The defaults of Options.
+const (
+	DefaultStringInlineBytes = 64 << 10
+	DefaultStringGrowBytes   = 16 << 10
+	DefaultPieceBytes        = 16 << 10
+	DefaultHashInlineFields  = 64
+	DefaultHashInlineBytes   = 2 << 10
+	DefaultReapFields        = 1024
+)
+
+// maxPieceBytes leaves room for the key in limits.PairBytes.
+const maxPieceBytes = limits.PairBytes / 2
+
+func orDefault(v *int, d int) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+func (o Options) withDefaults() Options {
+	orDefault(&o.StringInlineBytes, DefaultStringInlineBytes)
+	orDefault(&o.StringGrowBytes, DefaultStringGrowBytes)
+	orDefault(&o.PieceBytes, DefaultPieceBytes)
+	orDefault(&o.HashInlineFields, DefaultHashInlineFields)
+	orDefault(&o.HashInlineBytes, DefaultHashInlineBytes)
+	orDefault(&o.ReapFields, DefaultReapFields)
+	o.PieceBytes = min(o.PieceBytes, maxPieceBytes)
+	o.StringInlineBytes = min(o.StringInlineBytes, maxPieceBytes)
+	o.StringGrowBytes = min(o.StringGrowBytes, o.StringInlineBytes)
+	o.HashInlineBytes = min(o.HashInlineBytes, maxPieceBytes)
+	return o
+}
+
+// DB is a handle of one numbered database of a namespace. It is immutable: a
+// session makes it once and may share it.
+type DB struct {
+	prefix []byte
+	ns     keyspace.NamespaceID
+	number uint8
+	o      Options
+	events Events
+}
+
+// Open makes the handle of database number. It reads nothing.
+func Open(ns keyspace.NamespaceID, number uint8, o Options) (*DB, error) {
+	if number >= Databases {
+		return nil, ErrDBIndex
+	}
+	return &DB{prefix: keyspace.AppendRedisDB(nil, ns, number), ns: ns, number: number, o: o.withDefaults()}, nil
+}
+
+// WithEvents is the same database with a sink for its events; nil for none.
+func (db *DB) WithEvents(e Events) *DB {
+	c := *db
+	c.events = e
+	return &c
+}
+
+// Number is the database's number.
+func (db *DB) Number() uint8 { return db.number }
+
+// Namespace is the database's namespace.
+func (db *DB) Namespace() keyspace.NamespaceID { return db.ns }
+
+// Span holds everything of the database.
+func (db *DB) Span() base.Span { return base.PrefixSpan(db.prefix) }
+
+// SlotSpan holds everything of one hash slot.
+func (db *DB) SlotSpan(slot uint16) base.Span {
+	return base.PrefixSpan(keyspace.AppendRedisSlot(nil, db.prefix, slot))
+}
+
+// AppendHeaderKey appends the row that every change of key writes: the one to
+// watch.
+func (db *DB) AppendHeaderKey(dst, key []byte) []byte {
+	dst = keyspace.AppendRedisSlot(dst, db.prefix, hashslot.Slot(key))
+	dst = append(dst, keyspace.SlotKeys)
+	dst = appendPlace(dst, placeOf(key))
+	return keyspace.AppendEscaped(dst, key)
+}
+
+// place is where a key stands in its slot, or a field in its hash: the first 39
+// bits of its XXH64. On disk it is five bytes, big-endian. A place and a slot
+// number fit a cursor below 2^53.
+type place uint64
+
+const (
+	placeBits  = 39
+	placeBytes = 5
+	placeEnd   = place(1) << placeBits
+)
+
+func placeOf(b []byte) place { return place(xxhash.Sum64(b) >> (64 - placeBits)) }
+
+func appendPlace(dst []byte, p place) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, byte(p>>32)), uint32(p))
+}
+
+func putPlace(dst []byte, p place) {
+	dst[0] = byte(p >> 32)
+	binary.BigEndian.PutUint32(dst[1:], uint32(p))
+}
+
+func decodePlace(b []byte) place {
+	return place(b[0])<<32 | place(binary.BigEndian.Uint32(b[1:]))
+}
+
+// headerOffset is where the escaped key begins in a header row, counted from the
+// end of the database's prefix: slot, area, place.
+const headerOffset = 2 + 1 + placeBytes
+
+// rowReserve is what rows need beyond the header's key: a TTL row has eight
+// bytes of time instead of the place, a piece a part and a number, an element's
+// TTL row a part and a time.
+const rowReserve = 32
+
+func headerKeyBytes(db *DB, key []byte) int {
+	n := len(db.prefix) + headerOffset + len(key) + 2
+	if bytes.IndexByte(key, 0) >= 0 {
+		n += bytes.Count(key, []byte{0})
+	}
+	return n
+}
+
+func tooLong(db *DB, key []byte) bool { return headerKeyBytes(db, key) > limits.KeyBytes-rowReserve }
+
+// locate builds the key of e's header row.
+func (e *entry) locate(t kv.Txn) error {
+	db, key := e.db, e.key
+	n := headerKeyBytes(db, key)
+	if n > limits.KeyBytes-rowReserve {
+		return ErrKeyTooLong
+	}
+	row := t.Alloc(n)
+	i := copy(row, db.prefix)
+	binary.BigEndian.PutUint16(row[i:], hashslot.Slot(key))
+	row[i+2] = keyspace.SlotKeys
+	putPlace(row[i+3:], placeOf(key))
+	keyspace.AppendEscaped(row[:i+headerOffset], key)
+	e.row = row
+	return nil
+}

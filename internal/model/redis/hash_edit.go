@@ -1,0 +1,407 @@
+package redis
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
+)
+
+const maxRowBytes = limits.KeyBytes
+
+// maxFieldValueBytes bounds a field's value: it stands in one row.
+const maxFieldValueBytes = limits.PairBytes - limits.KeyBytes - 16
+
+// hashEdit changes the fields of one hash and writes its header once at the end.
+// In a header it works on a copy of the body that already stands in the new
+// record, with room in front of it for the fixed part.
+type hashEdit struct {
+	entry
+	t   kv.Txn
+	now int64
+	w   header // what the header becomes; w.body is the working copy
+
+	buf    []byte // encFields: w.body is buf[maxFixedBytes:]
+	hint   int    // how many bytes the working copy is expected to grow
+	fields int64
+	// expiring counts fields with a time; in rows only.
+	expiring int64
+	// rescan asks for a new look for the first field that expires.
+	rescan bool
+	dirty  bool
+}
+
+const maxFixedBytes = headerFixedBytes + 16
+
+// open looks the key up for editing.
+func (x *hashEdit) open(t kv.Txn, db *DB, key []byte) error {
+	if err := x.lookupAs(t, db, key, TypeHash); err != nil {
+		return err
+	}
+	return x.begin(t)
+}
+
+func (x *hashEdit) begin(t kv.Txn) (err error) {
+	x.t, x.now, x.w = t, t.NowMillis(), x.h
+	switch {
+	case !x.found:
+		x.w = header{kind: TypeHash, enc: encFields}
+		x.grow(0)
+	case x.h.enc == encRows:
+		x.fields, x.expiring = x.h.rowCounts()
+	default:
+		x.fields, err = x.hashLen()
+	}
+	return err
+}
+
+// grow gives the working copy room for n more bytes.
+func (x *hashEdit) grow(n int) {
+	need := max(len(x.w.body), fieldsCountBytes) + n
+	switch {
+	case x.buf == nil:
+		need = max(need, len(x.w.body)+x.hint+fieldsCountBytes)
+	case maxFixedBytes+need <= len(x.buf):
+		return
+	default:
+		need += need
+	}
+	buf := x.t.Alloc(maxFixedBytes + need)
+	body := buf[maxFixedBytes:]
+	k := copy(body, x.w.body)
+	if k == 0 {
+		k = fieldsCountBytes
+		clear(body[:k])
+	}
+	x.buf, x.w.body = buf, body[:k]
+}
+
+func (x *hashEdit) ttl() bool { return x.w.enc == encFieldsTTL }
+
+// get finds a field; one that is due counts as absent.
+func (x *hashEdit) get(field []byte) (f hashField, found bool, err error) {
+	if x.w.enc != encRows {
+		it := iterFields(&x.w)
+		if found, err = it.find(field); !found || err != nil {
+			return f, false, err
+		}
+		return it.hashField, !it.due(x.now), nil
+	}
+	f, found, err = x.stored(field)
+	return f, found && !f.due(x.now), err
+}
+
+// stored finds a field's row.
+func (x *hashEdit) stored(field []byte) (f hashField, found bool, err error) {
+	raw, err := x.t.Snapshot().Get(x.fieldRow(x.t, field))
+	if err != nil || raw == nil {
+		return f, false, err
+	}
+	f, err = decodeFieldRow(raw)
+	f.field = field
+	return f, err == nil, err
+}
+
+// keepExpiry asks set to leave the field's time as it is.
+const keepExpiry = math.MinInt64
+
+// set stores a field and reports whether it is new.
+func (x *hashEdit) set(field, value []byte, expireAt int64) (created bool, err error) {
+	if x.fieldTooLong(field) {
+		return false, ErrKeyTooLong
+	}
+	if len(value) > maxFieldValueBytes {
+		return false, ErrFieldValueTooLong
+	}
+	x.dirty = true
+	if x.w.enc != encRows {
+		fits, created, err := x.setInline(field, value, expireAt)
+		if fits || err != nil {
+			return created, err
+		}
+		if err := x.toRows(); err != nil {
+			return false, err
+		}
+	}
+	created, err = x.setRow(field, value, expireAt)
+	x.w.wide = x.w.wide || max(len(field), len(value)) > listpackValueBytes || x.fields > listpackFields
+	return created, err
+}
+
+// setInline is set for a hash inside its header. fits is false, and nothing has
+// happened, when the hash has to leave it.
+func (x *hashEdit) setInline(field, value []byte, expireAt int64) (fits, created bool, err error) {
+	it := iterFields(&x.w)
+	found, err := it.find(field)
+	if err != nil {
+		return false, false, err
+	}
+	fields, old, oldExpiry := x.fields, 0, int64(0)
+	if found {
+		old, oldExpiry = it.end-it.start, it.expireAt
+	} else {
+		fields++
+	}
+	created = !found || it.due(x.now)
+	if expireAt == keepExpiry {
+		expireAt = oldExpiry
+		if created {
+			expireAt = 0
+		}
+	}
+	n := fieldBytes(field, value, x.ttl())
+	room := len(x.w.body) - old + n
+	if expireAt != 0 && !x.ttl() {
+		room += 8 * int(fields)
+	}
+	if int(fields) > min(x.db.o.HashInlineFields, maxInlineFields) || room > x.db.o.HashInlineBytes {
+		return false, false, nil
+	}
+	if expireAt != 0 && !x.ttl() {
+		x.retime(true)
+		it = iterFields(&x.w)
+		if _, err = it.find(field); err != nil {
+			return false, false, err
+		}
+		n += 8
+	}
+	if !found {
+		it.start, it.end = len(x.w.body), len(x.w.body)
+	}
+	x.rescan = x.rescan || expireAt != oldExpiry
+	x.splice(it.start, it.end, n)
+	appendField(x.w.body[:it.start], field, value, expireAt, x.ttl())
+	x.setCount(fields)
+	x.w.wide = x.w.wide || max(len(field), len(value)) > listpackValueBytes
+	return true, created, nil
+}
+
+// splice makes the bytes [start, end) of the working copy n bytes long.
+func (x *hashEdit) splice(start, end, n int) {
+	x.grow(max(n-(end-start), 0))
+	size := len(x.w.body) + n - (end - start)
+	b := x.buf[maxFixedBytes:]
+	copy(b[start+n:size], b[end:len(x.w.body)])
+	x.w.body = b[:size]
+}
+
+func (x *hashEdit) setCount(n int64) {
+	x.fields = n
+	binary.BigEndian.PutUint16(x.w.body, uint16(n))
+}
+
+// retime rewrites the working copy with or without times.
+func (x *hashEdit) retime(ttl bool) {
+	old := iterFields(&x.w)
+	size := len(x.w.body)
+	if ttl {
+		size += 8 * int(x.fields)
+	}
+	x.buf = x.t.Alloc(maxFixedBytes + size + fieldsCountBytes)
+	body := x.buf[maxFixedBytes : maxFixedBytes+fieldsCountBytes]
+	binary.BigEndian.PutUint16(body, uint16(x.fields))
+	for old.next() {
+		body = appendField(body, old.field, old.value, old.expireAt, ttl)
+	}
+	x.w.body, x.w.enc = body, encFields
+	if ttl {
+		x.w.enc = encFieldsTTL
+	}
+}
+
+// toRows moves the fields out of the header.
+func (x *hashEdit) toRows() error {
+	it := iterFields(&x.w)
+	x.w.enc, x.w.body, x.buf = encRows, nil, nil
+	x.fields, x.expiring, x.rescan = 0, 0, true
+	for it.next() {
+		x.putRow(it.field, it.value, it.expireAt)
+	}
+	return it.err
+}
+
+func (x *hashEdit) putRow(field, value []byte, expireAt int64) {
+	x.t.Set(x.fieldRow(x.t, field), encodeFieldRow(x.t, value, expireAt))
+	x.fields++
+	if expireAt != 0 {
+		x.expiring++
+		x.t.Set(x.fieldTTLRow(x.t, expireAt, field), nil)
+	}
+}
+
+func (x *hashEdit) setRow(field, value []byte, expireAt int64) (created bool, err error) {
+	old, found, err := x.stored(field)
+	if err != nil {
+		return false, err
+	}
+	due := found && old.due(x.now)
+	if expireAt == keepExpiry {
+		expireAt = 0
+		if found && !due {
+			expireAt = old.expireAt
+		}
+	}
+	if found {
+		x.fields--
+		x.dropTime(&old, expireAt)
+	}
+	x.rescan = x.rescan || expireAt != old.expireAt
+	x.putRow(field, value, expireAt)
+	return !found || due, nil
+}
+
+// dropTime removes the time of a field whose new one is expireAt.
+func (x *hashEdit) dropTime(f *hashField, expireAt int64) {
+	if f.expireAt == 0 {
+		return
+	}
+	x.expiring--
+	x.rescan = x.rescan || f.expireAt != expireAt
+	if f.expireAt != expireAt {
+		x.t.Clear(x.fieldTTLRow(x.t, f.expireAt, f.field))
+	}
+}
+
+// del deletes a field and reports whether it was there.
+func (x *hashEdit) del(field []byte) (bool, error) {
+	if !x.found && x.fields == 0 || x.fieldTooLong(field) {
+		return false, nil
+	}
+	if x.w.enc == encRows {
+		f, found, err := x.stored(field)
+		if err != nil || !found {
+			return false, err
+		}
+		x.t.Clear(x.fieldRow(x.t, field))
+		x.dropTime(&f, 0)
+		x.fields--
+		x.dirty = true
+		return !f.due(x.now), nil
+	}
+	it := iterFields(&x.w)
+	found, err := it.find(field)
+	if err != nil || !found {
+		return false, err
+	}
+	present := !it.due(x.now)
+	x.rescan = x.rescan || it.expireAt != 0
+	x.splice(it.start, it.end, 0)
+	x.setCount(x.fields - 1)
+	x.dirty = true
+	return present, nil
+}
+
+// finish writes the header, or deletes the key whose last field is gone.
+func (x *hashEdit) finish() error {
+	if !x.dirty {
+		return nil
+	}
+	if x.fields == 0 {
+		if x.found {
+			x.remove(x.t)
+			x.event(EventGeneric, "del")
+		}
+		return nil
+	}
+	if x.rescan {
+		if err := x.first(); err != nil {
+			return err
+		}
+	}
+	if x.w.enc == encRows {
+		record, body := newRecord(x.t, &x.w, rowsBodyBytes)
+		binary.BigEndian.PutUint64(body, uint64(x.fields))
+		binary.BigEndian.PutUint64(body[8:], uint64(x.expiring))
+		x.store(x.t, &x.w, record)
+		return nil
+	}
+	x.grow(0)
+	from := maxFixedBytes - x.w.size()
+	x.w.put(x.buf[from:])
+	x.store(x.t, &x.w, x.buf[from:maxFixedBytes+len(x.w.body)])
+	return nil
+}
+
+// first finds when the first field expires.
+func (x *hashEdit) first() error {
+	x.rescan = false
+	x.w.elementsAt = 0
+	if x.w.enc == encRows {
+		if x.expiring == 0 {
+			return nil
+		}
+		return x.firstRow()
+	}
+	it := iterFields(&x.w)
+	for it.next() {
+		if it.expireAt != 0 && (x.w.elementsAt == 0 || it.expireAt < x.w.elementsAt) {
+			x.w.elementsAt = it.expireAt
+		}
+	}
+	if x.ttl() && x.w.elementsAt == 0 {
+		x.retime(false)
+	}
+	return it.err
+}
+
+func (x *hashEdit) firstRow() error {
+	span := base.Span{Start: x.part(x.t, partFieldTTL, 0), End: x.part(x.t, partFieldTTL+1, 0)}
+	at, i := int64(0), len(x.row)+1
+	err := x.t.Snapshot().Scan(span, kv.ScanOptions{Limit: 1}, func(key, _ []byte) bool {
+		if len(key) >= i+8 {
+			at = int64(binary.BigEndian.Uint64(key[i:]))
+		}
+		return false
+	})
+	if err == nil && at <= 0 {
+		err = corrupt("hash with %d expiring fields and no time of them", x.expiring)
+	}
+	x.w.elementsAt = at
+	return err
+}
+
+// reapFields deletes up to limit overdue fields.
+func (e *entry) reapFields(t kv.Txn, limit int) error {
+	x := hashEdit{entry: *e}
+	if err := x.begin(t); err != nil {
+		return err
+	}
+	due, err := x.dueFields(limit)
+	if err != nil {
+		return err
+	}
+	for _, f := range due {
+		if _, err := x.del(f); err != nil {
+			return err
+		}
+	}
+	x.event(EventHash, "hexpired")
+	if err := x.finish(); err != nil {
+		return err
+	}
+	e.found, e.h = x.found, x.h
+	return nil
+}
+
+func (x *hashEdit) dueFields(limit int) (due [][]byte, err error) {
+	if x.w.enc != encRows {
+		it := iterFields(&x.w)
+		for it.next() {
+			if it.due(x.now) {
+				due = append(due, append([]byte(nil), it.field...)) // del moves the body
+			}
+		}
+		return due, it.err
+	}
+	end := x.part(x.t, partFieldTTL, 8)
+	binary.BigEndian.PutUint64(end[len(x.row)+1:], uint64(x.now)+1)
+	span := base.Span{Start: x.part(x.t, partFieldTTL, 0), End: end}
+	fieldAt := len(x.row) + 9
+	err = x.t.Snapshot().Scan(span, kv.ScanOptions{Limit: limit}, func(key, _ []byte) bool {
+		due = append(due, key[fieldAt:])
+		return true
+	})
+	return due, err
+}

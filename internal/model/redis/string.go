@@ -1,0 +1,378 @@
+package redis
+
+import (
+	"bytes"
+
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/redisnum"
+)
+
+// Condition restricts a SET or a DELEX.
+type Condition uint8
+
+// Conditions, named after the options.
+const (
+	Always    Condition = iota
+	IfAbsent            // NX
+	IfPresent           // XX
+	IfEqual             // IFEQ: the stored string equals SetOptions.Compare
+	IfUnequal           // IFNE: it does not, or the key is absent
+)
+
+// SetOptions are the options of SET.
+type SetOptions struct {
+	Expiry    Expiry
+	Condition Condition
+	// Compare is what IfEqual and IfUnequal compare with.
+	Compare []byte
+	// Get asks for the old value.
+	Get bool
+	// Command names the command in an error about the expiry; "set" if empty.
+	Command string
+}
+
+// SetResult is what SET did.
+type SetResult struct {
+	// Stored is false when the condition was not met.
+	Stored bool
+	// Old is the old value if SetOptions.Get asked for it; nil: absent.
+	Old []byte
+}
+
+// Set is SET, SETEX and PSETEX. The key's old type does not matter, unless Get
+// or a comparison needs a string.
+func Set(t kv.Txn, db *DB, key, value []byte, o SetOptions) (r SetResult, err error) {
+	var at int64
+	if o.Expiry.timed() {
+		if o.Command == "" {
+			o.Command = "set"
+		}
+		if at, err = o.Expiry.positive(t.NowMillis(), o.Command); err != nil {
+			return r, err
+		}
+	}
+	if len(value) > limits.RESPBulkBytes {
+		return r, ErrStringTooLong
+	}
+	var e entry
+	if err := e.lookup(t, db, key); err != nil {
+		return r, err
+	}
+	if o.Get {
+		if r.Old, err = e.stringOrNil(t); err != nil {
+			return r, err
+		}
+	}
+	met, err := e.meets(t, o.Condition, o.Compare)
+	if err != nil || !met {
+		return r, err
+	}
+	if o.Expiry.Kind == ExpiryKeep && e.found {
+		at = e.h.expireAt
+	}
+	e.setString(t, value, encInline, at)
+	e.event(EventString, "set")
+	if o.Expiry.timed() {
+		e.event(EventGeneric, "expire")
+	}
+	r.Stored = true
+	return r, nil
+}
+
+// meets evaluates a condition.
+func (e *entry) meets(t kv.Txn, c Condition, compare []byte) (bool, error) {
+	switch c {
+	case IfAbsent:
+		return !e.found, nil
+	case IfPresent:
+		return e.found, nil
+	case IfEqual, IfUnequal:
+		old, err := e.stringOrNil(t)
+		if err != nil {
+			return false, err
+		}
+		equal := old != nil && bytes.Equal(old, compare)
+		return equal == (c == IfEqual), nil
+	}
+	return true, nil
+}
+
+// setString makes the key a string.
+func (e *entry) setString(t kv.Txn, value []byte, enc encoding, expireAt int64) {
+	if len(value) > e.db.o.StringInlineBytes {
+		e.setPieces(t, value, expireAt)
+		return
+	}
+	h := header{kind: TypeString, enc: enc, expireAt: expireAt}
+	record, body := newRecord(t, &h, len(value))
+	copy(body, value)
+	e.replace(t, &h, record)
+}
+
+// stringOrNil is the whole string, nil if the key is absent.
+func (e *entry) stringOrNil(t kv.Txn) ([]byte, error) {
+	switch {
+	case !e.found:
+		return nil, nil
+	case e.h.kind != TypeString:
+		return nil, ErrWrongType
+	case e.h.enc == encPieces:
+		return e.readPieces(t, 0, e.h.piecesLen())
+	}
+	return e.h.body, nil
+}
+
+func (e *entry) stringLen() int64 {
+	switch {
+	case !e.found:
+		return 0
+	case e.h.enc == encPieces:
+		return e.h.piecesLen()
+	}
+	return int64(len(e.h.body))
+}
+
+// Get is GET; nil means absent.
+func Get(t kv.Txn, db *DB, key []byte) ([]byte, error) {
+	var e entry
+	if err := e.readAs(t, db, key, TypeString); err != nil {
+		return nil, err
+	}
+	return e.stringOrNil(t)
+}
+
+// MGet is MGET: one value for each key is appended to dst, nil where there is no
+// string.
+func MGet(t kv.Txn, db *DB, keys, dst [][]byte) ([][]byte, error) {
+	for _, key := range keys {
+		v, err := Get(t, db, key)
+		if err != nil && err != error(ErrWrongType) {
+			return nil, err
+		}
+		dst = append(dst, v)
+	}
+	return dst, nil
+}
+
+// GetSet is GETSET: the old value, nil if absent.
+func GetSet(t kv.Txn, db *DB, key, value []byte) ([]byte, error) {
+	r, err := Set(t, db, key, value, SetOptions{Get: true})
+	return r.Old, err
+}
+
+// GetDel is GETDEL: the value that it deleted, nil if absent.
+func GetDel(t kv.Txn, db *DB, key []byte) ([]byte, error) {
+	var e entry
+	if err := e.readAs(t, db, key, TypeString); err != nil || !e.found {
+		return nil, err
+	}
+	v, err := e.stringOrNil(t)
+	if err != nil {
+		return nil, err
+	}
+	e.remove(t)
+	e.event(EventGeneric, "del")
+	return v, nil
+}
+
+// GetEx is GETEX: GET that changes the expiry. An absolute time that is over
+// deletes the key.
+func GetEx(t kv.Txn, db *DB, key []byte, x Expiry) ([]byte, error) {
+	var e entry
+	if err := e.readAs(t, db, key, TypeString); err != nil || !e.found {
+		return nil, err
+	}
+	now := t.NowMillis()
+	at, err := x.positive(now, "getex")
+	if err != nil {
+		return nil, err
+	}
+	v, err := e.stringOrNil(t)
+	switch {
+	case err != nil:
+		return nil, err
+	case x.timed() && at <= now:
+		e.remove(t)
+		e.event(EventGeneric, "del")
+	case x.timed():
+		e.setExpiry(t, at)
+		e.event(EventGeneric, "expire")
+	case x.Kind == ExpiryPersist && e.h.expireAt != 0:
+		e.setExpiry(t, 0)
+		e.event(EventGeneric, "persist")
+	}
+	return v, nil
+}
+
+// DelEx is DELEX: DEL of a string under a condition; with Always any type.
+func DelEx(t kv.Txn, db *DB, key []byte, c Condition, compare []byte) (bool, error) {
+	var e entry
+	if err := e.lookup(t, db, key); err != nil || !e.found {
+		return false, err
+	}
+	met, err := e.meets(t, c, compare)
+	if err != nil || !met {
+		return false, err
+	}
+	e.remove(t)
+	e.event(EventGeneric, "del")
+	return true, nil
+}
+
+// SetNX is SETNX: whether it stored the value.
+func SetNX(t kv.Txn, db *DB, key, value []byte) (bool, error) {
+	r, err := Set(t, db, key, value, SetOptions{Condition: IfAbsent})
+	return r.Stored, err
+}
+
+// MSet is MSET. pairs holds keys and values in turn.
+func MSet(t kv.Txn, db *DB, pairs [][]byte) error {
+	if err := checkPairs(db, pairs); err != nil {
+		return err
+	}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if _, err := Set(t, db, pairs[i], pairs[i+1], SetOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPairs finds the caller's mistakes before the first pair is written.
+func checkPairs(db *DB, pairs [][]byte) error {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if len(pairs[i+1]) > limits.RESPBulkBytes {
+			return ErrStringTooLong
+		}
+		if tooLong(db, pairs[i]) {
+			return ErrKeyTooLong
+		}
+	}
+	return nil
+}
+
+// MSetNX is MSETNX: it stores all pairs if none of the keys exists.
+func MSetNX(t kv.Txn, db *DB, pairs [][]byte) (bool, error) {
+	if err := checkPairs(db, pairs); err != nil {
+		return false, err
+	}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		var e entry
+		if err := e.lookup(t, db, pairs[i]); err != nil || e.found {
+			return false, err
+		}
+	}
+	return true, MSet(t, db, pairs)
+}
+
+// StrLen is STRLEN.
+func StrLen(t kv.Txn, db *DB, key []byte) (int64, error) {
+	var e entry
+	if err := e.readAs(t, db, key, TypeString); err != nil {
+		return 0, err
+	}
+	return e.stringLen(), nil
+}
+
+// Append is APPEND: the new length.
+func Append(t kv.Txn, db *DB, key, value []byte) (int64, error) {
+	var e entry
+	if err := e.lookupAs(t, db, key, TypeString); err != nil {
+		return 0, err
+	}
+	n := e.stringLen()
+	if n+int64(len(value)) > limits.RESPBulkBytes {
+		return 0, ErrStringTooLong
+	}
+	if !e.found {
+		e.setString(t, value, encInline, 0)
+	} else if err := e.writeString(t, n, value); err != nil {
+		return 0, err
+	}
+	e.event(EventString, "append")
+	return e.stringLen(), nil
+}
+
+// SetRange is SETRANGE: the new length. A gap is filled with zeros.
+func SetRange(t kv.Txn, db *DB, key []byte, offset int64, value []byte) (int64, error) {
+	if offset < 0 {
+		return 0, ErrOffset
+	}
+	var e entry
+	if err := e.lookupAs(t, db, key, TypeString); err != nil {
+		return 0, err
+	}
+	if len(value) == 0 {
+		return e.stringLen(), nil
+	}
+	if offset > limits.RESPBulkBytes-int64(len(value)) {
+		return 0, ErrStringTooLong
+	}
+	if err := e.writeString(t, offset, value); err != nil {
+		return 0, err
+	}
+	e.event(EventString, "setrange")
+	return e.stringLen(), nil
+}
+
+// GetRange is GETRANGE and SUBSTR: the bytes from start to end, both inclusive;
+// negative ones count from the end.
+func GetRange(t kv.Txn, db *DB, key []byte, start, end int64) ([]byte, error) {
+	var e entry
+	if err := e.readAs(t, db, key, TypeString); err != nil || !e.found {
+		return []byte{}, err
+	}
+	n := e.stringLen()
+	if start < 0 && end < 0 && start > end {
+		return []byte{}, nil
+	}
+	if start < 0 {
+		start = max(start+n, 0)
+	}
+	if end < 0 {
+		end = max(end+n, 0)
+	}
+	end = min(end, n-1)
+	if start > end || n == 0 {
+		return []byte{}, nil
+	}
+	if e.h.enc == encPieces {
+		return e.readPieces(t, start, end+1)
+	}
+	return e.h.body[start : end+1], nil
+}
+
+// writeString stores data at offset, fills a gap with zeros and keeps the expiry.
+// OBJECT ENCODING calls the result raw, as it does in Redis.
+func (e *entry) writeString(t kv.Txn, offset int64, data []byte) error {
+	n := max(e.stringLen(), offset+int64(len(data)))
+	if e.found && e.h.enc == encPieces || n > int64(e.db.o.StringGrowBytes) {
+		return e.growPieces(t, offset, data, n)
+	}
+	h := header{kind: TypeString, enc: encInlineRaw, expireAt: e.h.expireAt}
+	record, body := newRecord(t, &h, int(n))
+	clear(body[copy(body, e.h.body):])
+	copy(body[offset:], data)
+	e.store(t, &h, record)
+	return nil
+}
+
+// stringEncoding is the name of OBJECT ENCODING.
+func (h *header) stringEncoding() string {
+	const embeddedBytes = 44
+	switch {
+	case h.enc == encInlineRaw || h.enc == encPieces:
+		return "raw"
+	case h.enc == encInline && len(h.body) <= 20 && isInteger(h.body):
+		return "int"
+	case len(h.body) <= embeddedBytes:
+		return "embstr"
+	}
+	return "raw"
+}
+
+func isInteger(b []byte) bool {
+	_, ok := redisnum.ParseInt(b)
+	return ok
+}
