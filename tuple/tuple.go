@@ -46,23 +46,21 @@ var (
 
 // The type codes. They are on disk; retired ones are not reused.
 const (
-	codeNull          = 0x00
-	codeBytes         = 0x01
-	codeString        = 0x02
-	codeNested        = 0x05
-	codeNegativeBig   = 0x0b
-	codeZero          = 0x14
-	codePositiveBig   = 0x1d
-	codeFloat32       = 0x20
-	codeFloat64       = 0x21
-	codeFalse         = 0x26
-	codeTrue          = 0x27
-	codeUUID          = 0x30
-	codeVersionstamp  = 0x33
-	escape            = 0xff
-	maxSmallIntBytes  = 8
-	codeLeastSmallInt = codeZero - maxSmallIntBytes
-	codeMostSmallInt  = codeZero + maxSmallIntBytes
+	codeNull         = 0x00
+	codeBytes        = 0x01
+	codeString       = 0x02
+	codeNested       = 0x05
+	codeNegativeBig  = 0x0b
+	codeZero         = 0x14
+	codePositiveBig  = 0x1d
+	codeFloat32      = 0x20
+	codeFloat64      = 0x21
+	codeFalse        = 0x26
+	codeTrue         = 0x27
+	codeUUID         = 0x30
+	codeVersionstamp = 0x33
+	escape           = 0xff
+	maxSmallIntBytes = 8
 )
 
 // Pack encodes the tuple. It panics if an element is of a type that Element does
