@@ -39,6 +39,9 @@ var (
 	ErrDiskFull = errors.New("no space left on the store's disk")
 	// ErrUnavailable: the range has no leader here that may answer.
 	ErrUnavailable = errors.New("range is not available")
+	// ErrWrongRange: the request's keys or epoch are not this range's; look the
+	// range up again.
+	ErrWrongRange = errors.New("key is not in this range")
 	// ErrShuttingDown: the process is draining.
 	ErrShuttingDown = errors.New("server is shutting down")
 )

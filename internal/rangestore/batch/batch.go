@@ -34,9 +34,6 @@ type Kind uint8
 const (
 	// KindTransactions is a batch of transactions.
 	KindTransactions Kind = 1
-	// KindTerm is the empty batch with which a leader begins its term (R2, C12):
-	// it carries a fresh stamp.
-	KindTerm Kind = 2
 )
 
 const (
@@ -140,7 +137,7 @@ func DecodeHeader(buf []byte) (Header, error) {
 		Term: base.Term(le.Uint64(buf[16:])), Previous: base.Position(le.Uint64(buf[24:])),
 		Stamp: base.Stamp(le.Uint64(buf[32:])), PrevStamp: base.Stamp(le.Uint64(buf[40:])),
 	}
-	if buf[0] != formatVersion || h.Kind != KindTransactions && h.Kind != KindTerm {
+	if buf[0] != formatVersion || h.Kind != KindTransactions {
 		return Header{}, errors.Wrapf(base.ErrCorruption, "batch of unknown format %d, kind %d", buf[0], buf[1])
 	}
 	return h, nil

@@ -13,6 +13,8 @@
 package sequencer
 
 import (
+	"bytes"
+
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
@@ -24,6 +26,7 @@ import (
 // Sequencer orders the transactions of one range while this replica leads it.
 type Sequencer struct {
 	win  *window.Window
+	own  base.Span // the range's bounds
 	b    batch.Builder
 	open bool
 	num  uint64 // of the open batch in the window
@@ -34,9 +37,21 @@ type Sequencer struct {
 	capacity int   // of the next batch's buffer
 }
 
-// New makes a sequencer that continues behind pos.
-func New(win *window.Window, pos base.Position) *Sequencer {
-	return &Sequencer{win: win, pos: pos, capacity: 1 << 10}
+// New makes a sequencer of the range that owns the span own and continues behind pos.
+func New(win *window.Window, own base.Span, pos base.Position) *Sequencer {
+	return &Sequencer{win: win, own: own, pos: pos, capacity: 1 << 10}
+}
+
+// Owns reports whether every mutation lies inside the range.
+func (s *Sequencer) Owns(muts []base.Mutation) bool {
+	for i := range muts {
+		m := &muts[i]
+		end := m.Op == base.OpClearRange || m.Op == base.OpTouch
+		if !s.own.Contains(m.Key) || end && bytes.Compare(m.Value, s.own.End) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Position is the last assigned position.
@@ -154,6 +169,12 @@ func (s *Sequencer) addAtomic(m *base.Mutation, stored Stored) error {
 		s.win.Add(s.record(base.OpClear, m.Key, nil), s.pos)
 	}
 	return nil
+}
+
+// Place is where the transaction that was appended last lies: its batch's number
+// in the window, and its place in the batch.
+func (s *Sequencer) Place() (num uint64, place uint16) {
+	return s.num, uint16(s.b.Transactions() - 1)
 }
 
 // Closed is a batch that is closed to new transactions.

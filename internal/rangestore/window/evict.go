@@ -23,8 +23,23 @@ func (w *Window) Seal() bool {
 		next = w.batch(w.committed + 1).firstID
 	}
 	w.slices = append(w.slices, slice{lastBatch: w.committed, lastID: next - 1,
-		lastStamp: w.batch(w.committed).stamp, bytes: size})
+		lastStamp: w.batch(w.committed).stamp, bytes: size + int64(next-w.sealedTo())*entryBytes})
+	w.sealedBytes += w.slices[len(w.slices)-1].bytes
 	return true
+}
+
+// sealedTo is the first id behind the sealed slices.
+func (w *Window) sealedTo() uint64 {
+	if n := len(w.slices); n > 0 {
+		return w.slices[n-1].lastID + 1
+	}
+	return w.ring.tail
+}
+
+// Unsealed is how many entries and bytes the newest slice has so far, the
+// speculative tail included.
+func (w *Window) Unsealed() (entries int, bytes int64) {
+	return int(w.ring.next - w.sealedTo()), w.bytes - w.sealedBytes
 }
 
 // Sealed is the number of sealed slices, and the stamp with which the newest of
@@ -133,10 +148,8 @@ func (w *Window) FinishEvict(ev *Eviction) {
 	for id := w.ring.tail; id <= sl.lastID; id++ {
 		w.evictEntry(id, sl)
 	}
-	for n := w.firstBatch; n <= sl.lastBatch; n++ {
-		w.bytes -= int64(len(w.batch(n).buf))
-	}
-	w.bytes -= int64(sl.lastID+1-w.ring.tail) * entryBytes
+	w.bytes -= sl.bytes
+	w.sealedBytes -= sl.bytes
 	w.frags.dropOld(sl.lastBatch)
 	w.batches = w.batches[sl.lastBatch+1-w.firstBatch:]
 	w.firstBatch = sl.lastBatch + 1

@@ -30,7 +30,9 @@ type Window struct {
 	baseStamp base.Stamp
 	basePos   base.Position
 	bytes     int64
-	unstamped []unstampedKey
+	// sealedBytes is the part of bytes that belongs to sealed slices.
+	sealedBytes int64
+	unstamped   []unstampedKey
 }
 
 // batchInfo describes a batch in the window.

@@ -1,0 +1,330 @@
+package replica
+
+import (
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/window"
+)
+
+// Hold says whether an attempt on the newest state keeps other writers out.
+type Hold uint8
+
+const (
+	// HoldNever validates at the end.
+	HoldNever Hold = iota
+	// HoldShort keeps the range's lock from the first read to the end while the
+	// attempt stays in memory and small, and validates otherwise.
+	HoldShort
+	// HoldAlways keeps the range's lock, even over disk reads.
+	HoldAlways
+)
+
+// heldReads is how many reads an attempt with HoldShort makes under the lock.
+const heldReads = 512
+
+// scanPage is how many keys of the window a scan copies at a time.
+const scanPage = 256
+
+// Attempt is one try of a transaction on one range. It is used by one goroutine.
+type Attempt struct {
+	r    *Replica
+	at   base.Stamp
+	hold Hold
+
+	locked  bool // this attempt holds r.mu
+	holding bool // it keeps the lock between calls
+	based   bool // point and ten are set
+	split   bool // the lock was given up after the first read: validate
+	waited  bool // batches below a snapshot are committed
+	reads   int
+	ten     *tenure
+	point   window.ReadPoint
+	pos     base.Position // highest speculative position that was looked at
+	now     int64
+	page    window.Page
+	cache   []byte
+}
+
+// NewAttempt makes a reusable attempt on the range.
+func (r *Replica) NewAttempt() *Attempt { return &Attempt{r: r} }
+
+// Begin starts over: at the snapshot at, or at the newest state when it is zero.
+func (a *Attempt) Begin(at base.Stamp, hold Hold) {
+	a.Abort()
+	a.at, a.hold = at, hold
+	a.holding = at == 0 && hold != HoldNever
+	a.based, a.split, a.waited, a.reads = false, false, false, 0
+	a.ten, a.pos, a.now = nil, 0, 0
+	if cap(a.cache) > 64<<10 {
+		a.cache = nil
+	}
+	a.cache = a.cache[:0]
+}
+
+// enter takes the range's lock, unless the attempt has it, and fixes what the
+// attempt is based on.
+func (a *Attempt) enter() error {
+	if !a.locked {
+		a.r.mu.Lock()
+		a.locked = true
+	}
+	ten := a.r.mu.tenure
+	if ten == nil {
+		a.unlock()
+		if a.based {
+			return base.ErrConflict // the state it was based on is gone; try again
+		}
+		return base.ErrUnavailable
+	}
+	if a.based && ten != a.ten {
+		a.unlock()
+		return base.ErrConflict
+	}
+	if !a.based {
+		a.based, a.ten = true, ten
+		a.point = window.ReadPoint{Pos: a.r.mu.seq.Position(), Stamp: a.at}
+	}
+	return nil
+}
+
+func (a *Attempt) unlock() {
+	if a.locked {
+		a.locked = false
+		a.r.mu.Unlock()
+	}
+}
+
+// leave gives the lock back unless the attempt keeps it.
+func (a *Attempt) leave() {
+	if a.reads++; a.reads >= heldReads && a.hold == HoldShort {
+		a.holding = false
+	}
+	if !a.holding {
+		a.split = true
+		a.unlock()
+	}
+}
+
+// giveUp gives the lock back because I/O follows, unless it must be kept.
+func (a *Attempt) giveUp() {
+	if a.hold != HoldAlways {
+		a.holding, a.split = false, true
+		a.unlock()
+	}
+}
+
+// note remembers a position that the result depends on (R1).
+func (a *Attempt) note(pos base.Position) {
+	if pos > a.pos {
+		a.pos = pos
+	}
+}
+
+// wait gives the lock back and waits until pos is committed.
+func (a *Attempt) wait(pos base.Position) error {
+	a.split = true
+	a.unlock()
+	return base.Ticket{Log: a.ten, Pos: pos}.Wait()
+}
+
+// Get returns the value of key, nil when it is absent. The value lives until
+// the next Begin.
+func (a *Attempt) Get(key []byte) ([]byte, error) {
+	if a.at != 0 {
+		return a.getSnapshot(key)
+	}
+	for {
+		if err := a.enter(); err != nil {
+			return nil, err
+		}
+		v := a.latest(key)
+		switch v.State {
+		case window.Present, window.Absent:
+			a.note(v.Pos)
+			a.leave()
+			return v.Value, nil
+		case window.Unstamped:
+			if err := a.wait(v.Pos); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if value, known := a.cached(key); known {
+			a.leave()
+			return value, nil
+		}
+		a.giveUp()
+		return a.r.o.Disk.Get(key)
+	}
+}
+
+func (a *Attempt) latest(key []byte) window.Version {
+	if a.r.o.Faults.IgnoreTail {
+		return a.r.mu.win.At(key, ^base.Stamp(0))
+	}
+	return a.r.mu.win.Latest(key)
+}
+
+// cached asks the disk's cache. Values are collected in a.cache, whose old
+// memory stays valid when it grows.
+func (a *Attempt) cached(key []byte) (value []byte, known bool) {
+	n := len(a.cache)
+	value, known = a.r.o.Disk.Cached(a.cache[n:n:cap(a.cache)], key)
+	if known && len(value) > 0 {
+		if cap(a.cache)-n >= len(value) {
+			a.cache = a.cache[:n+len(value)]
+		} else {
+			a.cache = make([]byte, 0, 4<<10)
+		}
+	}
+	return value, known
+}
+
+// settle waits, once, until every batch that the snapshot may see is committed.
+func (a *Attempt) settle() error {
+	if err := a.enter(); err != nil {
+		return err
+	}
+	if a.waited {
+		return nil
+	}
+	open, _ := a.r.mu.seq.Open()
+	pos := a.r.mu.win.WaitFor(a.at, open)
+	a.waited = true
+	if pos == 0 {
+		return nil
+	}
+	if err := a.wait(pos); err != nil {
+		return err
+	}
+	return a.enter()
+}
+
+func (a *Attempt) getSnapshot(key []byte) ([]byte, error) {
+	if err := a.settle(); err != nil {
+		return nil, err
+	}
+	v := a.r.mu.win.At(key, a.at)
+	a.unlock()
+	value := v.Value
+	if v.State == window.Unknown {
+		var err error
+		if value, err = a.r.o.Disk.Get(key); err != nil {
+			return nil, err
+		}
+	}
+	return value, a.checkAge()
+}
+
+// checkAge reports ErrTooOld when the disk may be newer than the snapshot (V1).
+func (a *Attempt) checkAge() error {
+	if a.at != 0 && base.Stamp(a.r.baseStamp.Load()) > a.at {
+		return base.ErrTooOld
+	}
+	return nil
+}
+
+// Scan visits the pairs of span in order, or in reverse, until visit returns
+// false. Keys and values live until the next Begin.
+func (a *Attempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	for !span.Empty() {
+		if err := a.loadPage(span, reverse); err != nil {
+			return err
+		}
+		done, err := a.visitPage(reverse, visit)
+		if err != nil || done {
+			return err
+		}
+		if reverse {
+			span.End = a.page.Span.Start
+		} else {
+			span.Start = a.page.Span.End
+		}
+	}
+	return nil
+}
+
+// loadPage reads from the window what it knows about the beginning of span.
+func (a *Attempt) loadPage(span base.Span, reverse bool) error {
+	for {
+		if a.at != 0 {
+			if err := a.settle(); err != nil {
+				return err
+			}
+		} else if err := a.enter(); err != nil {
+			return err
+		}
+		at := a.at
+		if a.r.o.Faults.IgnoreTail && at == 0 {
+			at = ^base.Stamp(0)
+		}
+		a.r.mu.win.Scan(&a.page, span, at, reverse, scanPage)
+		if !a.page.Unstamped {
+			break
+		}
+		if err := a.wait(a.page.Pos); err != nil {
+			return err
+		}
+	}
+	if a.at == 0 {
+		a.note(a.page.Pos)
+	}
+	a.giveUp()
+	if a.at != 0 {
+		a.unlock()
+	}
+	return nil
+}
+
+// visitPage merges the page with the disk.
+func (a *Attempt) visitPage(reverse bool, visit func(key, value []byte) bool) (done bool, err error) {
+	m := merger{items: a.page.Items, gone: a.page.Gone, reverse: reverse, visit: visit}
+	if reverse {
+		for i, j := 0, len(m.gone)-1; i < j; i, j = i+1, j-1 {
+			m.gone[i], m.gone[j] = m.gone[j], m.gone[i]
+		}
+	}
+	var ageErr error
+	err = a.r.o.Disk.Scan(a.page.Span, reverse, func(key, value []byte) bool {
+		if ageErr = a.checkAge(); ageErr != nil {
+			return false
+		}
+		return m.row(key, value)
+	})
+	if ageErr != nil {
+		return true, ageErr
+	}
+	if err != nil || m.stopped {
+		return true, err
+	}
+	if err := a.checkAge(); err != nil {
+		return true, err
+	}
+	m.rest()
+	return m.stopped, nil
+}
+
+// NowMillis is the TTL clock: a stamp that the oracle issued after the attempt
+// began, or the snapshot's own.
+func (a *Attempt) NowMillis() int64 {
+	if a.at != 0 {
+		return a.at.Millis()
+	}
+	if a.now == 0 {
+		s, err := a.r.o.Oracle.Next()
+		if err != nil {
+			return 0 // nothing is due without an oracle
+		}
+		a.now = s.Millis()
+	}
+	return a.now
+}
+
+// Abort ends the attempt and returns the ticket of what it looked at.
+func (a *Attempt) Abort() base.Ticket {
+	a.unlock()
+	a.holding = false
+	if a.ten == nil || a.pos == 0 {
+		return base.Ticket{}
+	}
+	return base.Ticket{Log: a.ten, Pos: a.pos}
+}

@@ -1,0 +1,261 @@
+package replica
+
+import (
+	"encoding/binary"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/limits"
+)
+
+// Request is what an attempt leaves behind; see kv.CommitRequest.
+type Request struct {
+	ReadKeys  [][]byte
+	ReadSpans []base.Span
+	Mutations []base.Mutation
+	Stamped   bool
+	Session   uint64
+	Number    uint64
+	Guards    []*Watch
+}
+
+// Receipt is the result of a commit: what to wait for, and the versionstamp that
+// is known then.
+type Receipt struct {
+	Ticket  base.Ticket
+	Version *base.Versionstamp
+}
+
+// Commit validates the reads and sequences the writes. It ends the attempt.
+func (a *Attempt) Commit(q *Request) (Receipt, error) {
+	defer a.Abort()
+	if len(q.Mutations) == 0 && len(q.Guards) == 0 {
+		return a.commitReads(q)
+	}
+	var result []byte
+	if q.Session != 0 {
+		result = resultKey(q.Session, q.Number)
+		if r, done, err := a.repeated(result); done || err != nil {
+			return r, err
+		}
+	}
+	fetched := fetched{}
+	for {
+		if err := a.admit(q.Mutations); err != nil {
+			return Receipt{}, err
+		}
+		if pos, dirty := a.guards(q.Guards); dirty {
+			a.note(pos)
+			return Receipt{Ticket: a.Abort()}, base.ErrConflict
+		}
+		if err := a.validate(q); err != nil {
+			return Receipt{}, err
+		}
+		if len(q.Mutations) == 0 {
+			return Receipt{Ticket: a.Abort()}, nil
+		}
+		ready, err := a.resolve(q.Mutations, &fetched)
+		if err != nil {
+			return Receipt{}, err
+		}
+		if ready {
+			return a.sequence(q, result, &fetched)
+		}
+	}
+}
+
+// commitReads validates what a transaction without writes has read (C8). A
+// snapshot is consistent by itself.
+func (a *Attempt) commitReads(q *Request) (Receipt, error) {
+	if a.at != 0 || !a.based || !a.split || len(q.ReadKeys)+len(q.ReadSpans) == 0 ||
+		len(q.ReadKeys) == 1 && len(q.ReadSpans) == 0 {
+		return Receipt{Ticket: a.Abort()}, nil
+	}
+	if err := a.enter(); err != nil {
+		return Receipt{}, err
+	}
+	if err := a.validate(q); err != nil {
+		return Receipt{}, err
+	}
+	return Receipt{Ticket: a.Abort()}, nil
+}
+
+// validate checks the read set unless the lock was held since the first read.
+func (a *Attempt) validate(q *Request) error {
+	if a.at == 0 && !a.split || a.r.o.Faults.SkipValidation {
+		return nil
+	}
+	return a.r.mu.win.Validate(a.point, q.ReadKeys, q.ReadSpans)
+}
+
+// guards reports whether a guard is dirty, and the position of the write.
+func (a *Attempt) guards(list []*Watch) (pos base.Position, dirty bool) {
+	for _, w := range list {
+		if w.dirty {
+			dirty = true
+			if w.ticket.Log == base.Log(a.ten) {
+				pos = max(pos, w.ticket.Pos)
+			}
+		}
+	}
+	return pos, dirty
+}
+
+// admit takes the lock and waits, before anything is sequenced, until there is
+// room for speculation (R7). It refuses what the range or the disk cannot take.
+func (a *Attempt) admit(muts []base.Mutation) error {
+	if len(muts) > 0 && a.r.o.Full != nil && a.r.o.Full() && grows(muts) {
+		return base.ErrDiskFull
+	}
+	if err := a.enter(); err != nil {
+		return err
+	}
+	for len(muts) > 0 && (a.r.mu.seq.Full() || a.r.mu.seq.Speculative() > limits.SpeculationBytes ||
+		a.r.mu.win.Bytes() > a.r.o.WindowBytes) {
+		a.split = true
+		a.r.signal()
+		a.r.room.Wait() // releases the lock meanwhile
+		if err := a.enter(); err != nil {
+			return err
+		}
+	}
+	if !a.r.mu.seq.Owns(muts) {
+		return base.ErrWrongRange
+	}
+	return nil
+}
+
+// smallWriteBytes is what a transaction that removes something may write while
+// the disk is full: headers and counters.
+const smallWriteBytes = 4 << 10
+
+// grows reports whether the mutations may add to the data on disk: deletions,
+// with their bookkeeping, do not.
+func grows(muts []base.Mutation) bool {
+	clears, bytes := false, 0
+	for i := range muts {
+		m := &muts[i]
+		switch m.Op {
+		case base.OpClear, base.OpClearRange, base.OpCompareAndClear:
+			clears = true
+		default:
+			bytes += len(m.Key) + len(m.Value)
+		}
+	}
+	return bytes > 0 && !(clears && bytes <= smallWriteBytes)
+}
+
+// fetched holds values that atomic operations need, read from disk.
+type fetched struct {
+	values    map[string][]byte
+	evictions uint64 // when they were read
+}
+
+// resolve makes sure that the present values of all atomic operations are known.
+// When it has to read the disk it gives up the lock and answers false.
+func (a *Attempt) resolve(muts []base.Mutation, f *fetched) (ready bool, err error) {
+	if f.evictions != a.r.evictions.Load() {
+		f.values = nil // a slice has moved to disk since
+	}
+	f.evictions = a.r.evictions.Load()
+	missing, unstamped := a.r.mu.seq.Missing(muts, a.stored(f))
+	if unstamped != 0 {
+		return false, a.wait(unstamped)
+	}
+	if len(missing) == 0 {
+		return true, nil
+	}
+	a.giveUp()
+	if f.values == nil {
+		f.values = map[string][]byte{}
+	}
+	for _, key := range missing {
+		value, err := a.r.o.Disk.Get(key)
+		if err != nil {
+			return false, err
+		}
+		f.values[string(key)] = value
+	}
+	return false, nil
+}
+
+// stored answers what the disk holds, from memory.
+func (a *Attempt) stored(f *fetched) func(key []byte) ([]byte, bool) {
+	return func(key []byte) ([]byte, bool) {
+		if v, ok := f.values[string(key)]; ok {
+			return v, true
+		}
+		return a.cached(key)
+	}
+}
+
+// sequence gives the transaction its place. The lock is held.
+func (a *Attempt) sequence(q *Request, result []byte, f *fetched) (Receipt, error) {
+	muts := q.Mutations
+	if result != nil {
+		muts = append(muts[:len(muts):len(muts)], resultMutations(q, result)...)
+	}
+	open, _ := a.r.mu.seq.Open()
+	pos, err := a.r.mu.seq.Append(muts, a.stored(f))
+	if err != nil {
+		a.unlock()
+		a.r.o.OnFatal(err)
+		return Receipt{}, err
+	}
+	a.pos = pos
+	t := base.Ticket{Log: a.ten, Pos: pos}
+	a.r.mu.watches.sequencedLocked(q.Mutations, t)
+	var version *base.Versionstamp
+	if q.Stamped {
+		version = new(base.Versionstamp)
+		n, place := a.r.mu.seq.Place()
+		a.r.mu.wants = append(a.r.mu.wants, want{batch: n, place: place, out: version})
+	}
+	a.unlock()
+	if !open {
+		a.r.signal()
+	}
+	return Receipt{Ticket: t, Version: version}, nil
+}
+
+// resultKey is where the result of an internally repeatable write is kept (R8).
+func resultKey(session, number uint64) []byte {
+	k := binary.BigEndian.AppendUint64([]byte{keyspace.RangeLocal}, session)
+	return binary.BigEndian.AppendUint64(k, number)
+}
+
+// A session keeps the results of its last writes; older ones are removed now and then.
+const (
+	resultsKept  = 4096
+	resultsEvery = 256
+)
+
+func resultMutations(q *Request, key []byte) []base.Mutation {
+	value := make([]byte, base.VersionstampLen+4) // the stamp goes to offset 0
+	muts := []base.Mutation{{Op: base.OpSetVersionstampedValue, Key: key, Value: value}}
+	if q.Number%resultsEvery == 0 && q.Number > resultsKept {
+		muts = append(muts, base.Mutation{Op: base.OpClearRange,
+			Key: resultKey(q.Session, 0), Value: resultKey(q.Session, q.Number-resultsKept)})
+	}
+	return muts
+}
+
+// repeated looks for the result of an earlier delivery of the same write.
+func (a *Attempt) repeated(key []byte) (r Receipt, done bool, err error) {
+	probe := a.r.NewAttempt()
+	probe.Begin(0, HoldNever)
+	if a.locked { // never two locks: this attempt is based on reads and may conflict
+		a.giveUp()
+		if a.locked {
+			return Receipt{}, false, nil
+		}
+	}
+	value, err := probe.Get(key)
+	t := probe.Abort()
+	if err != nil || value == nil {
+		return Receipt{}, false, err
+	}
+	v := new(base.Versionstamp)
+	copy(v[:], value)
+	return Receipt{Ticket: t, Version: v}, true, nil
+}

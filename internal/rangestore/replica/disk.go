@@ -1,0 +1,38 @@
+package replica
+
+import (
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/window"
+)
+
+// Disk is the state of the range below the window: one version per key.
+type Disk interface {
+	// Cached answers from memory, without I/O: known says whether it could.
+	// value is nil when the key is absent; it is appended to dst[:0] otherwise.
+	Cached(dst, key []byte) (value []byte, known bool)
+	// Get reads a key; nil when it is absent. The value is the caller's.
+	Get(key []byte) ([]byte, error)
+	// Scan visits the pairs of span in order, or in reverse, until visit
+	// returns false. Key and value are valid during the call only.
+	Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error
+	// Write stores an evicted slice and the state in one atomic step. When it
+	// returns, reads see it.
+	Write(ev *window.Eviction, s State) error
+}
+
+// State is what the disk knows about the range it holds: the last applied log
+// entry and what of the log a restart must replay before it may answer (W5).
+type State struct {
+	Applied  base.LogIndex
+	Position base.Position
+	Stamp    base.Stamp
+	Readable base.LogIndex
+}
+
+// Oracle issues stamps.
+type Oracle interface {
+	// Next returns a stamp above every one issued before.
+	Next() (base.Stamp, error)
+	// Observe tells of a stamp found in a log; later ones are above it.
+	Observe(base.Stamp)
+}

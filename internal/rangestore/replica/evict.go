@@ -1,0 +1,128 @@
+package replica
+
+import (
+	"context"
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/limits"
+)
+
+// A slice is sealed early when it has that many entries or bytes, which bounds
+// the time that planning its eviction keeps the range's lock.
+const (
+	sliceEntries = 4096
+	sliceBytes   = 4 << 20
+)
+
+// evictor moves slices that leave the window to disk.
+type evictor struct {
+	kick     chan struct{}
+	lastSeal base.Stamp // belongs to the loop
+}
+
+func (e *evictor) init() { e.kick = make(chan struct{}, 1) }
+
+// applied tells of a committed batch. It runs in the loop.
+func (e *evictor) applied(stamp base.Stamp) {
+	if stamp.Millis()-e.lastSeal.Millis() < limits.WindowSlice.Milliseconds()/4 {
+		return
+	}
+	e.lastSeal = stamp
+	select {
+	case e.kick <- struct{}{}:
+	default:
+	}
+}
+
+// RunEvictor evicts until ctx ends. now is the wall clock as a stamp: a range
+// that nobody writes to empties its window, too.
+func (r *Replica) RunEvictor(ctx context.Context, now func() base.Stamp) {
+	tick := time.NewTicker(limits.WindowSlice)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-r.kick:
+		}
+		if err := r.Evict(now()); err != nil {
+			r.o.OnFatal(err)
+			return
+		}
+	}
+}
+
+// Evict seals the newest slice if it is due and writes to disk what has left
+// the window at the time now.
+func (r *Replica) Evict(now base.Stamp) error {
+	for {
+		r.mu.Lock()
+		r.sealLocked(now)
+		r.mu.Unlock()
+		if !r.due(now) {
+			return nil
+		}
+		if _, err := r.evictOne(); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *Replica) sealLocked(now base.Stamp) {
+	win := r.mu.win
+	_, last := win.Sealed()
+	entries, bytes := win.Unsealed()
+	if now.Millis()-last.Millis() >= limits.WindowSlice.Milliseconds() || entries >= sliceEntries || bytes >= sliceBytes {
+		win.Seal()
+	}
+}
+
+func (r *Replica) due(now base.Stamp) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	end, ok := r.mu.win.OldestSealed()
+	if !ok {
+		return false
+	}
+	return now.Millis()-end.Millis() > r.o.WindowAge.Milliseconds() || r.mu.win.Bytes() > r.o.WindowBytes*3/4
+}
+
+// evictOne writes the oldest slice to disk and drops it.
+func (r *Replica) evictOne() (bool, error) {
+	r.mu.Lock()
+	ev, ok := r.mu.win.BeginEvict()
+	r.mu.Unlock()
+	if !ok {
+		return false, nil
+	}
+	s := State{Applied: ev.Applied, Position: ev.Position, Stamp: ev.Stamp, Readable: ev.Readable}
+	// The mirror moves first: a snapshot reader that finds the disk newer than
+	// its stamp must see afterwards that it is too old.
+	r.baseStamp.Store(uint64(ev.Stamp))
+	if err := r.o.Disk.Write(ev, s); err != nil {
+		return false, errors.Wrap(err, "evict")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.win.FinishEvict(ev)
+	r.evictions.Add(1)
+	r.room.Broadcast()
+	return true, nil
+}
+
+// EvictAll writes everything committed to disk. It is called when the loop and
+// the evictor have ended, so that the next start has nothing to replay.
+func (r *Replica) EvictAll() error {
+	for {
+		r.mu.Lock()
+		r.mu.win.Seal()
+		r.mu.Unlock()
+		if more, err := r.evictOne(); err != nil || !more {
+			return err
+		}
+	}
+}

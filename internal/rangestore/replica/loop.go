@@ -1,0 +1,342 @@
+package replica
+
+import (
+	"context"
+	"time"
+
+	"github.com/cockroachdb/errors"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/batch"
+	"github.com/stratadb/strata/internal/rangestore/sequencer"
+	"github.com/stratadb/strata/internal/storage/raftlog"
+)
+
+// inFlight is a batch that is proposed and not yet applied.
+type inFlight struct {
+	closed sequencer.Closed
+	stamp  base.Stamp
+}
+
+// diskFullPause is how long the loop waits before it asks the log for room again.
+const diskFullPause = 50 * time.Millisecond
+
+// Run drives the replica until ctx ends or something fails for good.
+func (r *Replica) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			r.stop()
+			return
+		case <-r.wake:
+		}
+		for {
+			worked, err := r.Step(ctx)
+			if err != nil {
+				r.stop()
+				if ctx.Err() == nil {
+					r.o.OnFatal(err)
+				}
+				return
+			}
+			if !worked {
+				break
+			}
+		}
+	}
+}
+
+// Step does what there is to do and reports whether there was anything. It is
+// called by one goroutine.
+func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
+	if r.loop.leading && len(r.loop.inFlight) == 0 {
+		if worked, err = r.propose(); err != nil {
+			return worked, err
+		}
+	}
+	for r.loop.raft.HasReady() {
+		worked = true
+		if err := r.ready(ctx, r.loop.raft.Ready()); err != nil {
+			return worked, err
+		}
+	}
+	return worked, nil
+}
+
+// propose closes the open batch, asks for its stamp and hands it to Raft.
+func (r *Replica) propose() (bool, error) {
+	r.mu.Lock()
+	c, ok := r.mu.seq.Close()
+	r.mu.Unlock()
+	if !ok {
+		return false, nil
+	}
+	stamp, err := r.o.Oracle.Next() // after the batch was closed (C1)
+	if err != nil {
+		return true, errors.Wrap(err, "oracle")
+	}
+	if stamp <= r.loop.lastStamp {
+		return true, errors.AssertionFailedf("oracle answered %d after %d", stamp, r.loop.lastStamp)
+	}
+	r.mu.Lock()
+	deferred := r.mu.win.Deferred(c.Num)
+	r.mu.seq.Stamp(&c, r.loop.term, stamp, r.loop.lastStamp)
+	r.stampWantsLocked(&c, stamp)
+	if deferred && len(r.mu.watches.byKey) > 0 {
+		err = r.watchStampedLocked(&c)
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return true, err
+	}
+	r.loop.lastStamp = stamp
+	r.loop.inFlight = append(r.loop.inFlight, inFlight{closed: c, stamp: stamp})
+	if r.o.Faults.ReplyBeforeCommit {
+		r.loop.woken = r.loop.lead.advance(c.Last, r.loop.woken)
+	}
+	if err := r.loop.raft.Propose(c.Buf); err != nil {
+		if !errors.Is(err, raft.ErrProposalDropped) {
+			return true, errors.Wrap(err, "propose")
+		}
+		r.endTenure() // nothing behind a dropped proposal may follow (R4)
+	}
+	return true, nil
+}
+
+func (r *Replica) stampWantsLocked(c *sequencer.Closed, stamp base.Stamp) {
+	kept := r.mu.wants[:0]
+	for _, w := range r.mu.wants {
+		if w.batch == c.Num {
+			*w.out = base.MakeVersionstamp(stamp, w.place)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(r.mu.wants[len(kept):])
+	r.mu.wants = kept
+}
+
+// watchStampedLocked marks the watches of keys that got their versionstamp just now.
+func (r *Replica) watchStampedLocked(c *sequencer.Closed) error {
+	return batch.Records(c.Buf, func(rec batch.Record) {
+		if rec.Op == base.OpSet {
+			pos := c.Prev + base.Position(rec.Place) + 1
+			r.mu.watches.keyLocked(rec.Key.In(c.Buf), base.Ticket{Log: r.loop.lead, Pos: pos})
+		}
+	})
+}
+
+func (r *Replica) ready(ctx context.Context, rd raft.Ready) error {
+	if rd.SoftState != nil {
+		r.leadership(rd.SoftState.RaftState == raft.StateLeader)
+	}
+	for _, m := range rd.Messages {
+		var err error
+		switch m.GetTo() {
+		case raft.LocalAppendThread:
+			err = r.storageAppend(ctx, m)
+		case raft.LocalApplyThread:
+			err = r.storageApply(m)
+		default:
+			err = errors.AssertionFailedf("message to replica %d of a range with one replica", m.GetTo())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leadership begins or ends a tenure.
+func (r *Replica) leadership(leads bool) {
+	term := base.Term(r.loop.raft.BasicStatus().GetTerm())
+	if r.loop.leading && (!leads || term != r.loop.term) {
+		r.endTenure()
+	}
+	if leads && !r.loop.leading {
+		r.loop.leading, r.loop.term = true, term
+		r.loop.lastStamp = r.loop.stamp
+	}
+}
+
+// endTenure drops the speculative tail (R3).
+func (r *Replica) endTenure() {
+	r.mu.Lock()
+	lost := r.loop.lead
+	r.mu.tenure, r.loop.lead = nil, nil
+	r.mu.seq.DropTail(r.loop.position)
+	r.mu.wants = nil
+	r.mu.watches.tenureEndedLocked(base.Ticket{})
+	r.room.Broadcast()
+	r.mu.Unlock()
+	r.loop.leading, r.loop.inFlight = false, nil
+	if lost != nil {
+		lost.end()
+	}
+}
+
+// beginTenure lets the leader answer, once an entry of its term is applied and
+// everything that the disk relies on (W5).
+func (r *Replica) beginTenure() {
+	if !r.loop.leading || r.loop.lead != nil || r.loop.applied < r.loop.readable {
+		return
+	}
+	r.loop.lastStamp = r.loop.stamp
+	r.loop.lead = newTenure(r.loop.position)
+	r.mu.Lock()
+	r.mu.seq.DropTail(r.loop.position)
+	r.mu.tenure = r.loop.lead
+	r.room.Broadcast()
+	r.mu.Unlock()
+}
+
+// storageAppend makes entries and hard state durable, and tells Raft.
+func (r *Replica) storageAppend(ctx context.Context, m *pb.Message) error {
+	w := raftlog.Write{Range: r.o.Range.ID}
+	r.loop.entries = r.loop.entries[:0]
+	for _, e := range m.Entries {
+		r.loop.entries = append(r.loop.entries, raftlog.Entry{Term: base.Term(e.GetTerm()),
+			Index: base.LogIndex(e.GetIndex()), Type: uint8(e.GetType()), Data: e.Data})
+	}
+	w.Entries = r.loop.entries
+	if m.Term != nil && m.Vote != nil {
+		w.HardState = &raftlog.HardState{Term: base.Term(m.GetTerm()), Vote: base.ReplicaID(m.GetVote()),
+			Commit: base.LogIndex(m.GetCommit())}
+	}
+	if err := r.appendWithRoom(ctx, w); err != nil {
+		return err
+	}
+	if len(m.Responses) == 0 {
+		return nil
+	}
+	if !r.o.Faults.SkipSync {
+		if err := r.o.Log.Flush(); err != nil {
+			return errors.Wrap(err, "raft log")
+		}
+	}
+	for _, resp := range m.Responses {
+		if err := r.loop.raft.Step(resp); err != nil {
+			return errors.Wrap(err, "raft")
+		}
+	}
+	return nil
+}
+
+// appendWithRoom waits out a full disk: what is sequenced cannot be refused any
+// more. Writes are refused earlier, so this is the last resort.
+func (r *Replica) appendWithRoom(ctx context.Context, w raftlog.Write) error {
+	for {
+		err := r.o.Log.Append(w)
+		if !errors.Is(err, base.ErrDiskFull) {
+			return errors.Wrap(err, "raft log")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(diskFullPause):
+		}
+	}
+}
+
+// storageApply applies committed entries.
+func (r *Replica) storageApply(m *pb.Message) error {
+	for _, e := range m.Entries {
+		if err := r.apply(e); err != nil {
+			return err
+		}
+	}
+	for _, resp := range m.Responses {
+		if err := r.loop.raft.Step(resp); err != nil {
+			return errors.Wrap(err, "raft")
+		}
+	}
+	return nil
+}
+
+func (r *Replica) apply(e *pb.Entry) error {
+	index := base.LogIndex(e.GetIndex())
+	if index != r.loop.applied+1 {
+		return errors.AssertionFailedf("entry %d follows entry %d", index, r.loop.applied)
+	}
+	r.loop.applied = index
+	if e.GetType() != pb.EntryNormal {
+		return errors.AssertionFailedf("entry %d is a membership change", index)
+	}
+	if len(e.Data) == 0 { // a leader's first entry
+		r.mu.Lock()
+		r.mu.applied = index
+		r.mu.Unlock()
+		if base.Term(e.GetTerm()) == r.loop.term {
+			r.beginTenure()
+		}
+		return nil
+	}
+	h, err := batch.DecodeHeader(e.Data)
+	if err != nil {
+		return errors.Wrapf(err, "entry %d", index)
+	}
+	if h.Previous != r.loop.position || h.Stamp <= r.loop.stamp || h.Term != base.Term(e.GetTerm()) {
+		return errors.AssertionFailedf("entry %d: position %d, stamp %d, term %d follow position %d, stamp %d, term %d",
+			index, h.Previous, h.Stamp, h.Term, r.loop.position, r.loop.stamp, e.GetTerm())
+	}
+	r.loop.position, r.loop.stamp = h.Last(), h.Stamp
+	if len(r.loop.inFlight) > 0 && &r.loop.inFlight[0].closed.Buf[0] == &e.Data[0] {
+		return r.applyOwn(index)
+	}
+	return r.applyForeign(index, h, e.Data)
+}
+
+// applyOwn moves the boundary over a batch that this replica sequenced.
+func (r *Replica) applyOwn(index base.LogIndex) error {
+	f := r.loop.inFlight[0]
+	r.loop.inFlight = append(r.loop.inFlight[:0], r.loop.inFlight[1:]...)
+	r.mu.Lock()
+	r.mu.win.SetIndex(f.closed.Num, index)
+	r.mu.win.Commit(f.closed.Num)
+	r.mu.seq.Committed(&f.closed)
+	r.mu.applied = index
+	r.mu.watches.appliedLocked(f.closed.Last)
+	r.room.Broadcast()
+	r.mu.Unlock()
+	r.loop.woken = r.loop.lead.advance(f.closed.Last, r.loop.woken)
+	r.evictor.applied(f.stamp)
+	return nil
+}
+
+// applyForeign puts a batch from the log into the window: a replay, or an entry
+// of another leader.
+func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte) error {
+	r.o.Oracle.Observe(h.Stamp)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	win := r.mu.win
+	if len(r.loop.inFlight) > 0 || r.mu.seq.Speculative() > 0 {
+		return errors.AssertionFailedf("entry %d of another leader while batches are in flight", index)
+	}
+	n := win.Open(h.Previous)
+	win.SetBuffer(data)
+	if err := batch.Records(data, func(rec batch.Record) {
+		win.Add(rec, h.Previous+base.Position(rec.Place)+1)
+	}); err != nil {
+		return errors.Wrapf(err, "entry %d", index)
+	}
+	win.SetStamp(n, h.Stamp)
+	win.SetIndex(n, index)
+	win.Commit(n)
+	r.mu.seq.DropTail(h.Last())
+	r.mu.applied = index
+	r.evictor.applied(h.Stamp)
+	return nil
+}
+
+// stop ends the tenure: nothing is answered any more.
+func (r *Replica) stop() {
+	r.mu.Lock()
+	r.mu.stopped = true
+	r.mu.Unlock()
+	if r.loop.leading {
+		r.endTenure()
+	}
+}
