@@ -135,7 +135,7 @@ func (c *Cache) Get(key, dst []byte) ([]byte, State) {
 	s.mu.hits++
 	absent := s.entry(off).absent()
 	dst = append(dst[:0], s.value(off)...)
-	if s.old(off) {
+	if s.old(c, off) {
 		gen := s.entry(off).gen()
 		s.remove(h, off)
 		s.insert(c, h, key, dst, !absent, gen)

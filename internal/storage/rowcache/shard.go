@@ -196,9 +196,9 @@ func (s *shard) evict() {
 }
 
 // old reports whether the entry lies in the quarter that goes next.
-func (s *shard) old(off int) bool {
-	if !s.mu.wrapped && s.mu.tail == 0 {
-		return false // nothing was pushed out yet
+func (s *shard) old(c *Cache, off int) bool {
+	if !s.mu.wrapped && s.mu.tail == 0 && s.mu.head < c.ringBytes/4*3 {
+		return false // nothing is pushed out for a while
 	}
 	d := off - s.mu.tail
 	if d < 0 {
