@@ -6,12 +6,13 @@
 //	0x03 <table> ...                           sys: catalog, auth, jobs, settings
 //	0x04 <namespace> <model> ...               data
 //	     ├─ 0x01 <db> <slot> 0x00 <counter>            redis bookkeeping of a slot
-//	     │                   0x01 <key> [<part> ...]   redis header and elements
+//	     │                   0x01 <place> <key> [<part> ...]   redis header and elements
 //	     │                   0x02 <millis> <key>       redis TTL index
 //	     └─ 0x02 <key>                                 zmap
 //
 // <namespace> is an ordered number (length byte, then big-endian bytes). <slot>
-// is two bytes, big-endian, so a hash slot is one contiguous span. A <key>
+// is two bytes, big-endian, so a hash slot is one contiguous span; <place> is
+// five bytes of the key's hash, which order the keys of a slot. A <key>
 // inside a longer key is escaped (0x00 becomes 0x00 0xFF) and ends with
 // 0x00 0x01, which keeps the order of the keys and makes none a prefix of
 // another. The header of a Redis key is the first key of its span, so the span
@@ -64,6 +65,9 @@ const (
 	SlotKeys     byte = 0x01
 	SlotTTL      byte = 0x02
 )
+
+// RedisPlaceBytes is the length of the place in front of a key of a Redis slot.
+const RedisPlaceBytes = 5
 
 // NamespaceID names a namespace; ids are never reused.
 type NamespaceID uint64
@@ -213,8 +217,10 @@ func prettyRedis(b []byte) string {
 	case SlotCounters:
 		return out + fmt.Sprintf("/counter/%x", rest)
 	case SlotKeys:
-		if key, part, ok := DecodeEscaped(nil, rest); ok {
-			return out + fmt.Sprintf("/%q/%q", key, part)
+		if len(rest) > RedisPlaceBytes {
+			if key, part, ok := DecodeEscaped(nil, rest[RedisPlaceBytes:]); ok {
+				return out + fmt.Sprintf("/%q/%q", key, part)
+			}
 		}
 	case SlotTTL:
 		if len(rest) > 8 {

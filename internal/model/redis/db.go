@@ -122,7 +122,7 @@ type place uint64
 
 const (
 	placeBits  = 39
-	placeBytes = 5
+	placeBytes = keyspace.RedisPlaceBytes
 	placeEnd   = place(1) << placeBits
 )
 

@@ -84,24 +84,16 @@ func newRecord(t kv.Txn, h *header, n int) (record, body []byte) {
 // leaves rows behind the header alone.
 func (e *entry) store(t kv.Txn, h *header, record []byte) {
 	t.Set(e.row, record)
-	created, expiring := 0, 0
+	var d counterDelta
 	if !e.found {
-		created = 1
+		d.keys = 1
 		e.event(EventNew, "new")
 	}
-	if e.h.expireAt != h.expireAt {
-		if e.h.expireAt != 0 {
-			expiring--
-			t.Clear(e.ttlRow(t, e.h.expireAt, false))
-		}
-		if h.expireAt != 0 {
-			expiring++
-			t.Set(e.ttlRow(t, h.expireAt, false), nil)
-		}
+	if e.h.expireAt|h.expireAt|e.h.elementsAt|h.elementsAt != 0 {
+		e.moveTimes(t, h.expireAt, h.elementsAt, &d)
 	}
-	e.moveElementsTTL(t, h.elementsAt)
-	if created != 0 || expiring != 0 {
-		e.count(t, created, expiring)
+	if d != (counterDelta{}) {
+		e.count(t, d)
 	}
 	e.found, e.h = true, *h
 	e.h.body = record[h.size():]
@@ -120,16 +112,25 @@ func (e *entry) restore(t kv.Txn, h header) {
 	e.store(t, &h, record)
 }
 
-func (e *entry) moveElementsTTL(t kv.Txn, at int64) {
-	if e.h.elementsAt == at {
-		return
+// moveTimes brings the slot's TTL index up to date with new times.
+func (e *entry) moveTimes(t kv.Txn, expireAt, elementsAt int64, d *counterDelta) {
+	d.expiring += e.moveTime(t, e.h.expireAt, expireAt, false)
+	d.elements += e.moveTime(t, e.h.elementsAt, elementsAt, true)
+}
+
+func (e *entry) moveTime(t kv.Txn, old, at int64, elements bool) (delta int) {
+	if old == at {
+		return 0
 	}
-	if e.h.elementsAt != 0 {
-		t.Clear(e.ttlRow(t, e.h.elementsAt, true))
+	if old != 0 {
+		delta--
+		t.Clear(e.ttlRow(t, old, elements))
 	}
 	if at != 0 {
-		t.Set(e.ttlRow(t, at, true), nil)
+		delta++
+		t.Set(e.ttlRow(t, at, elements), nil)
 	}
+	return delta
 }
 
 // remove deletes the key with everything that belongs to it.
@@ -139,13 +140,9 @@ func (e *entry) remove(t kv.Txn) {
 	} else {
 		t.Clear(e.row)
 	}
-	expiring := 0
-	if e.h.expireAt != 0 {
-		expiring = -1
-		t.Clear(e.ttlRow(t, e.h.expireAt, false))
-	}
-	e.moveElementsTTL(t, 0)
-	e.count(t, -1, expiring)
+	d := counterDelta{keys: -1}
+	e.moveTimes(t, 0, 0, &d)
+	e.count(t, d)
 	e.found, e.h = false, header{}
 }
 
@@ -195,59 +192,6 @@ func (e *entry) ttlRow(t kv.Txn, at int64, elements bool) []byte {
 		row[n-1] = ttlElements
 	}
 	return row
-}
-
-// The counters of a slot are one row of sixteen bytes: the keys, then those of
-// them that expire, both little-endian. Because they stay positive, adding to
-// the row as one 128-bit number adds to each.
-const (
-	slotCounter       byte = 0x01
-	slotCounterBytes       = 16
-	slotCounterSuffix      = 2
-)
-
-func appendCounterKey(dst []byte) []byte {
-	return append(dst, keyspace.SlotCounters, slotCounter)
-}
-
-// counterOperand[k+1][x+1] adds k keys and x expiring ones. Never written to.
-var counterOperand = func() (ops [3][3][slotCounterBytes]byte) {
-	for k := range ops {
-		for x := range ops[k] {
-			keys, expiring := int64(k-1), int64(x-1)
-			if keys < 0 {
-				expiring-- // the borrow out of the lower half
-			}
-			binary.LittleEndian.PutUint64(ops[k][x][:8], uint64(keys))
-			binary.LittleEndian.PutUint64(ops[k][x][8:], uint64(expiring))
-		}
-	}
-	return ops
-}()
-
-// count changes the slot's counters. A row that comes down to zero goes away, so
-// that empty slots are not visited.
-func (e *entry) count(t kv.Txn, keys, expiring int) {
-	slotEnd := len(e.db.prefix) + 2
-	row := t.Alloc(slotEnd + slotCounterSuffix)
-	copy(row, e.row[:slotEnd])
-	appendCounterKey(row[:slotEnd])
-	t.Atomic(base.OpAdd, row, counterOperand[keys+1][expiring+1][:])
-	if keys < 0 {
-		t.Atomic(base.OpCompareAndClear, row, counterOperand[1][1][:])
-	}
-}
-
-func decodeCounters(b []byte) (keys, expiring int64, err error) {
-	if len(b) != slotCounterBytes {
-		return 0, 0, corrupt("slot counter of %d bytes", len(b))
-	}
-	keys = int64(binary.LittleEndian.Uint64(b))
-	expiring = int64(binary.LittleEndian.Uint64(b[8:]))
-	if keys < 0 || expiring < 0 || expiring > keys {
-		return 0, 0, corrupt("slot counts %d keys, %d of them expiring", keys, expiring)
-	}
-	return keys, expiring, nil
 }
 
 // part makes the key of a row behind the header with room for n more bytes.

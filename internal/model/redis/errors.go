@@ -33,6 +33,8 @@ var (
 	ErrNotFloat = &Error{"ERR value is not a valid float"}
 	// ErrNaNOrInfinity: the sum is not finite.
 	ErrNaNOrInfinity = &Error{"ERR increment would produce NaN or Infinity"}
+	// ErrInfiniteIncrement: HINCRBYFLOAT by something that is not finite.
+	ErrInfiniteIncrement = &Error{"ERR value is NaN or Infinity"}
 	// ErrHashNotInteger: the stored field is not a 64-bit integer.
 	ErrHashNotInteger = &Error{"ERR hash value is not an integer"}
 	// ErrHashNotFloat: the stored field is not a number.

@@ -1,0 +1,248 @@
+package redis
+
+import (
+	"bytes"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/glob"
+	"github.com/stratadb/strata/internal/hashslot"
+	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
+)
+
+// copyMaxBytes is where COPY and RENAME of a large value give up.
+const copyMaxBytes = limits.TransactionBytes
+
+// ScanOptions are the options of SCAN and HSCAN.
+type ScanOptions struct {
+	// Match is a glob; nil matches everything.
+	Match []byte
+	// Count is how many keys or fields to look at; 0 means ScanCount. More than
+	// ScanCountMax is taken for ScanCountMax.
+	Count int
+	// Type restricts SCAN to a type, unless it is TypeNone.
+	Type Type
+}
+
+// The default of SCAN's COUNT and the most that one call looks at.
+const (
+	ScanCount    = 10
+	ScanCountMax = 1 << 16
+)
+
+func (o *ScanOptions) count() int {
+	if o.Count <= 0 {
+		return ScanCount
+	}
+	return min(o.Count, ScanCountMax)
+}
+
+func (o *ScanOptions) matches(name []byte) bool {
+	return o.Match == nil || glob.Match(o.Match, name, false)
+}
+
+// Scan is SCAN, and KEYS when it is called until the cursor is 0: the keys that
+// one step finds are appended to dst. Its reads leave no conflicts. Overdue keys
+// that it meets are deleted.
+func Scan(t kv.Txn, db *DB, cursor uint64, o ScanOptions, dst [][]byte) (next uint64, keys [][]byte, err error) {
+	slot, at := uint16(cursor>>placeBits), place(cursor)&(placeEnd-1)
+	if cursor>>placeBits >= hashslot.Slots {
+		return 0, dst, nil
+	}
+	w := walk{t: t, db: db, now: t.NowMillis()}
+	left := o.count()
+	last := cursorAt{}
+	err = w.headers(db.keyRow(t, slot, at), db.end(t), func(c cursorAt, key []byte, h *header) bool {
+		if left <= 0 && c != last {
+			next = uint64(c.slot)<<placeBits | uint64(c.place)
+			return false
+		}
+		left, last = left-1, c
+		if (o.Type == TypeNone || h.kind == o.Type) && o.matches(key) {
+			dst = append(dst, key)
+		}
+		return true
+	})
+	return next, dst, err
+}
+
+// KeysInSlot is CLUSTER GETKEYSINSLOT: up to count keys are appended to dst.
+func KeysInSlot(t kv.Txn, db *DB, slot uint16, count int, dst [][]byte) ([][]byte, error) {
+	if slot >= hashslot.Slots || count <= 0 {
+		return dst, nil
+	}
+	w := walk{t: t, db: db, now: t.NowMillis()}
+	err := w.headers(db.keyRow(t, slot, 0), db.slotRow(t, slot+1), func(_ cursorAt, key []byte, _ *header) bool {
+		dst = append(dst, key)
+		count--
+		return count > 0
+	})
+	return dst, err
+}
+
+// randomRun is among how many keys behind a random place RandomKey chooses.
+const randomRun = 16
+
+// RandomKey is RANDOMKEY; nil for an empty database. With up to randomRun keys
+// the choice is even, else keys behind wide gaps come somewhat more often.
+func RandomKey(t kv.Txn, db *DB, r Rand) ([]byte, error) {
+	w := walk{t: t, db: db, now: t.NowMillis()}
+	keys := make([][]byte, 0, randomRun)
+	visit := func(_ cursorAt, key []byte, _ *header) bool {
+		keys = append(keys, key)
+		return len(keys) < randomRun
+	}
+	from := db.keyRow(t, uint16(r.Uint64N(hashslot.Slots)), place(r.Uint64N(uint64(placeEnd))))
+	err := w.headers(from, db.end(t), visit)
+	if err == nil && len(keys) < randomRun {
+		err = w.headers(db.slotRow(t, 0), from, visit)
+	}
+	if err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	return keys[r.Uint64N(uint64(len(keys)))], nil
+}
+
+// cursorAt is where a key stands in its database.
+type cursorAt struct {
+	slot  uint16
+	place place
+}
+
+// keyRow is the first header row at a place of a slot.
+func (db *DB) keyRow(t kv.Txn, slot uint16, p place) []byte {
+	row := append(db.slotRow(t, slot), keyspace.SlotKeys)
+	return appendPlace(row, p)
+}
+
+// walk visits the headers of a database.
+type walk struct {
+	t   kv.Txn
+	db  *DB
+	now int64
+	// due holds the overdue keys of one pass.
+	due [][]byte
+	// jump is where to go on behind rows that are of no interest.
+	jump []byte
+	// idle counts such rows since the last header.
+	idle int
+}
+
+const (
+	// walkIdleRows is how many rows of no interest are read before a seek.
+	walkIdleRows = 8
+	// walkDueMax bounds the overdue keys that one call deletes.
+	walkDueMax = 256
+)
+
+// headers visits the keys of [from, end) that are not overdue, in the order of
+// slot and place, and deletes the overdue ones.
+func (w *walk) headers(from, end []byte, visit func(c cursorAt, key []byte, h *header) bool) error {
+	for from != nil && bytes.Compare(from, end) < 0 {
+		w.jump, w.idle = nil, 0
+		var bad error
+		err := w.t.Snapshot().Scan(base.Span{Start: from, End: end}, kv.ScanOptions{}, func(row, value []byte) bool {
+			var more bool
+			more, bad = w.row(row, value, visit)
+			return more
+		})
+		if err == nil {
+			err = bad
+		}
+		if err != nil {
+			return err
+		}
+		from = w.jump
+	}
+	for _, key := range w.due {
+		var e entry
+		if err := e.lookup(w.t, w.db, key); err != nil {
+			return err
+		}
+	}
+	w.due = w.due[:0]
+	return nil
+}
+
+func (w *walk) row(row, value []byte, visit func(c cursorAt, key []byte, h *header) bool) (more bool, err error) {
+	slot, area, rest, err := w.db.splitRow(row)
+	if err != nil {
+		return false, err
+	}
+	if area != keyspace.SlotKeys {
+		w.idle++
+		if area == keyspace.SlotTTL && w.idle > walkIdleRows {
+			w.jump = w.db.slotRow(w.t, slot+1)
+			return false, nil
+		}
+		return true, nil
+	}
+	w.idle = 0
+	if len(rest) < placeBytes {
+		return false, corrupt("key row %s", keyspace.Pretty(row))
+	}
+	key, part, ok := keyspace.DecodeEscaped(w.t.Alloc(len(rest))[:0], rest[placeBytes:])
+	if !ok || len(part) != 0 {
+		return false, corrupt("no header before row %s", keyspace.Pretty(row))
+	}
+	h, err := decodeHeader(value)
+	if err != nil {
+		return false, err
+	}
+	if h.expireAt != 0 && h.expireAt <= w.now {
+		if len(w.due) < walkDueMax {
+			w.due = append(w.due, key)
+		}
+	} else if !visit(cursorAt{slot, decodePlace(rest)}, key, &h) {
+		return false, nil
+	}
+	if h.hasRows() {
+		w.jump = w.t.Alloc(len(row))
+		copy(w.jump, row)
+		w.jump[len(row)-1]++
+		return false, nil
+	}
+	return true, nil
+}
+
+// HScan is HSCAN: the fields that one step finds are appended to dst.
+func HScan(t kv.Txn, db *DB, key []byte, cursor uint64, o ScanOptions, dst []FieldValue) (next uint64, fields []FieldValue, err error) {
+	var e entry
+	if err := e.readAs(t, db, key, TypeHash); err != nil || !e.found {
+		return 0, dst, err
+	}
+	take := func(f *hashField) {
+		if o.matches(f.field) {
+			dst = append(dst, FieldValue{f.field, f.value})
+		}
+	}
+	if e.h.enc != encRows {
+		return 0, dst, e.fieldsOnce(t, cursor, take)
+	}
+	if cursor >= uint64(placeEnd) {
+		return 0, dst, nil
+	}
+	left, last := o.count(), place(0)
+	err = e.fieldsFrom(t, place(cursor), func(f *hashField, p place) bool {
+		if left <= 0 && p != last {
+			next = uint64(p)
+			return false
+		}
+		left, last = left-1, p
+		take(f)
+		return true
+	})
+	return next, dst, err
+}
+
+// fieldsOnce is a whole scan of a hash in its header in one step. A cursor other
+// than 0 is left from the time when the hash had rows: its fields from that
+// place on have not been returned yet.
+func (e *entry) fieldsOnce(t kv.Txn, cursor uint64, visit func(f *hashField)) error {
+	return e.fields(t, func(f *hashField) {
+		if uint64(placeOf(f.field)) >= cursor {
+			visit(f)
+		}
+	})
+}

@@ -1,0 +1,305 @@
+package redis
+
+import (
+	"encoding/binary"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/hashslot"
+	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/kv"
+)
+
+// The counters of a slot are one row of three little-endian numbers: the keys,
+// those of them that expire, and those whose elements do. None is ever negative,
+// so adding to the row as one 192-bit number adds to each. The row is the first
+// of its slot, and a slot without keys has none. On disk.
+const (
+	slotCounter      byte = 0x01
+	slotCounterBytes      = 24
+)
+
+// slotCounters is a decoded row.
+type slotCounters struct{ keys, expiring, elements int64 }
+
+func decodeCounters(b []byte) (c slotCounters, err error) {
+	if len(b) != slotCounterBytes {
+		return c, corrupt("slot counters of %d bytes", len(b))
+	}
+	c.keys = int64(binary.LittleEndian.Uint64(b))
+	c.expiring = int64(binary.LittleEndian.Uint64(b[8:]))
+	c.elements = int64(binary.LittleEndian.Uint64(b[16:]))
+	if c.keys <= 0 || c.expiring < 0 || c.elements < 0 || c.expiring > c.keys || c.elements > c.keys {
+		return c, corrupt("slot counters %+v", c)
+	}
+	return c, nil
+}
+
+// counterDelta is a change of a slot's counters; each part is -1, 0 or 1.
+type counterDelta struct{ keys, expiring, elements int }
+
+// counterOperands holds what to add for each delta. It is never written to.
+var counterOperands = func() (ops [3][3][3][slotCounterBytes]byte) {
+	for k := range ops {
+		for x := range ops[k] {
+			for l := range ops[k][x] {
+				low, mid, high := int64(k-1), int64(x-1), int64(l-1)
+				if low < 0 {
+					mid-- // the borrow
+				}
+				if mid < 0 {
+					high--
+				}
+				op := &ops[k][x][l]
+				binary.LittleEndian.PutUint64(op[:], uint64(low))
+				binary.LittleEndian.PutUint64(op[8:], uint64(mid))
+				binary.LittleEndian.PutUint64(op[16:], uint64(high))
+			}
+		}
+	}
+	return ops
+}()
+
+var noCounters = make([]byte, slotCounterBytes)
+
+// count changes the slot's counters.
+func (e *entry) count(t kv.Txn, d counterDelta) {
+	slotEnd := len(e.db.prefix) + 2
+	row := t.Alloc(slotEnd + 2)
+	copy(row, e.row[:slotEnd])
+	row[slotEnd], row[slotEnd+1] = keyspace.SlotCounters, slotCounter
+	t.Atomic(base.OpAdd, row, counterOperands[d.keys+1][d.expiring+1][d.elements+1][:])
+	if d.keys < 0 {
+		t.Atomic(base.OpCompareAndClear, row, noCounters)
+	}
+}
+
+// slotRow is the first key that slot can have.
+func (db *DB) slotRow(t kv.Txn, slot uint16) []byte {
+	row := t.Alloc(len(db.prefix) + 2)
+	binary.BigEndian.PutUint16(row[copy(row, db.prefix):], slot)
+	return row
+}
+
+// end is the end of the database's span.
+func (db *DB) end(t kv.Txn) []byte { return db.slotRow(t, hashslot.Slots) }
+
+// splitRow splits a row of the database into slot, area and the rest.
+func (db *DB) splitRow(row []byte) (slot uint16, area byte, rest []byte, err error) {
+	b := row[len(db.prefix):]
+	if len(b) < 3 || binary.BigEndian.Uint16(b) >= hashslot.Slots || b[2] > keyspace.SlotTTL {
+		return 0, 0, nil, corrupt("row %s", keyspace.Pretty(row))
+	}
+	return binary.BigEndian.Uint16(b), b[2], b[3:], nil
+}
+
+// nextSlot finds the first slot at or behind from that has keys.
+func (db *DB) nextSlot(t kv.Txn, from uint16) (slot uint16, c slotCounters, found bool, err error) {
+	span := base.Span{Start: db.slotRow(t, from), End: db.end(t)}
+	var bad error
+	err = t.Snapshot().Scan(span, kv.ScanOptions{Limit: 1}, func(key, value []byte) bool {
+		var area byte
+		found = true
+		slot, area, _, bad = db.splitRow(key)
+		if bad == nil && area != keyspace.SlotCounters {
+			bad = corrupt("slot %d without counters", slot)
+		}
+		if bad == nil {
+			c, bad = decodeCounters(value)
+		}
+		return false
+	})
+	if err == nil {
+		err = bad
+	}
+	return slot, c, found && err == nil, err
+}
+
+// DBSize is DBSIZE. Its reads leave no conflicts.
+func DBSize(t kv.Txn, db *DB) (int64, error) {
+	s, err := stats(t, db, 0)
+	return s.Keys, err
+}
+
+// Stats is what INFO keyspace tells about a database.
+type Stats struct {
+	Keys, Expiring int64
+	// AverageTTLMillis is estimated from the first and last expiry of some slots.
+	AverageTTLMillis int64
+}
+
+// statsSlots is how many slots the average TTL is taken from.
+const statsSlots = 64
+
+// DBStats counts the keys of a database. Its reads leave no conflicts.
+func DBStats(t kv.Txn, db *DB) (Stats, error) { return stats(t, db, statsSlots) }
+
+func stats(t kv.Txn, db *DB, sampled int) (s Stats, err error) {
+	sum, samples := int64(0), int64(0)
+	now := t.NowMillis()
+	sample := func(at int64) {
+		sum += max(min(at-now, maxSampledTTL), 0)
+		samples++
+	}
+	for from := 0; from < hashslot.Slots; from++ {
+		slot, c, found, err := db.nextSlot(t, uint16(from))
+		if err != nil {
+			return s, err
+		}
+		if !found {
+			break
+		}
+		s.Keys += c.keys
+		s.Expiring += c.expiring
+		if c.expiring > 0 && sampled > 0 {
+			sampled--
+			if err := db.edgeTTLs(t, slot, sample); err != nil {
+				return s, err
+			}
+		}
+		from = int(slot)
+	}
+	if samples > 0 {
+		s.AverageTTLMillis = sum / samples
+	}
+	return s, nil
+}
+
+// maxSampledTTL keeps the sum of samples within 64 bits: about 2,200 years.
+const maxSampledTTL = 1 << 46
+
+// edgeTTLs visits the first and the last time of expiry in a slot.
+func (db *DB) edgeTTLs(t kv.Txn, slot uint16, visit func(at int64)) error {
+	span := db.ttlSpan(t, slot, -1)
+	timeAt := len(span.Start)
+	for _, reverse := range []bool{false, true} {
+		err := t.Snapshot().Scan(span, kv.ScanOptions{Reverse: reverse, Limit: 1}, func(key, _ []byte) bool {
+			if len(key) >= timeAt+8 {
+				visit(int64(binary.BigEndian.Uint64(key[timeAt:])))
+			}
+			return false
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ttlSpan holds the slot's TTL rows up to the time last, all for -1.
+func (db *DB) ttlSpan(t kv.Txn, slot uint16, last int64) base.Span {
+	start := append(db.slotRow(t, slot), keyspace.SlotTTL)
+	if last < 0 {
+		return base.Span{Start: start, End: append(db.slotRow(t, slot), keyspace.SlotTTL+1)}
+	}
+	end := append(db.slotRow(t, slot), keyspace.SlotTTL)
+	return base.Span{Start: start, End: binary.BigEndian.AppendUint64(end, uint64(last)+1)}
+}
+
+// CountKeysInSlot is CLUSTER COUNTKEYSINSLOT.
+func CountKeysInSlot(t kv.Txn, db *DB, slot uint16) (int64, error) {
+	row := append(db.slotRow(t, slot), keyspace.SlotCounters, slotCounter)
+	raw, err := t.Snapshot().Get(row)
+	if err != nil || raw == nil {
+		return 0, err
+	}
+	c, err := decodeCounters(raw)
+	return c.keys, err
+}
+
+// SlotRange is the slots from First to Last, both included.
+type SlotRange struct{ First, Last uint16 }
+
+// AllSlots is every slot.
+var AllSlots = SlotRange{0, hashslot.Slots - 1}
+
+// expireSlotsMax bounds the slots that one ExpireDue looks at.
+const expireSlotsMax = 1024
+
+// ExpireResult is what ExpireDue did.
+type ExpireResult struct {
+	// Visited counts the overdue keys, and keys with overdue fields, it handled.
+	Visited int
+	// More is true when the range is not finished: Next is the slot to go on with.
+	More bool
+	Next uint16
+}
+
+// ExpireDue deletes up to limit overdue keys, and overdue fields of hashes, of a
+// range of slots.
+func ExpireDue(t kv.Txn, db *DB, r SlotRange, limit int) (res ExpireResult, err error) {
+	now := t.NowMillis()
+	res.Next = r.First
+	for slots := 0; ; slots++ {
+		slot, c, found, err := db.nextSlot(t, res.Next)
+		if err != nil || !found || slot > r.Last {
+			return res, err
+		}
+		res.Next = slot
+		if slots >= expireSlotsMax || res.Visited >= limit {
+			res.More = true
+			return res, nil
+		}
+		if c.expiring+c.elements > 0 {
+			n, whole, err := db.expireSlot(t, slot, now, limit-res.Visited)
+			if err != nil {
+				return res, err
+			}
+			if res.Visited += n; !whole {
+				res.More = true
+				return res, nil
+			}
+		}
+		if slot == r.Last {
+			return res, nil
+		}
+		res.Next = slot + 1
+	}
+}
+
+// expireSlot handles up to limit due rows of a slot's TTL index; whole is false
+// when there are more.
+func (db *DB) expireSlot(t kv.Txn, slot uint16, now int64, limit int) (n int, whole bool, err error) {
+	span := db.ttlSpan(t, slot, now)
+	var due [][]byte
+	err = t.Snapshot().Scan(span, kv.ScanOptions{Limit: limit + 1}, func(key, _ []byte) bool {
+		due = append(due, key[len(db.prefix)+3:])
+		return true
+	})
+	if err != nil {
+		return 0, false, err
+	}
+	whole = len(due) <= limit
+	for _, row := range due[:min(len(due), limit)] {
+		if len(row) < 8 {
+			return n, false, corrupt("TTL row of %d bytes", len(row))
+		}
+		key, _, ok := keyspace.DecodeEscaped(t.Alloc(len(row))[:0], row[8:])
+		if !ok {
+			return n, false, corrupt("TTL row %x", row)
+		}
+		over, err := db.expireRow(t, key)
+		if err != nil {
+			return n, false, err
+		}
+		n++
+		whole = whole && over
+	}
+	return n, whole, nil
+}
+
+// expireRow handles the key of a due row; over is false when more of it is due.
+func (db *DB) expireRow(t kv.Txn, key []byte) (over bool, err error) {
+	var e entry
+	if err := e.lookup(t, db, key); err != nil {
+		return false, err
+	}
+	return !e.found || e.h.elementsAt == 0 || e.h.elementsAt > t.NowMillis(), nil
+}
+
+// FlushDB is FLUSHDB.
+func FlushDB(t kv.Txn, db *DB) { t.ClearRange(db.Span()) }
+
+// FlushAll is FLUSHALL: every database of a namespace.
+func FlushAll(t kv.Txn, ns keyspace.NamespaceID) {
+	t.ClearRange(base.PrefixSpan(keyspace.AppendModel(nil, ns, keyspace.ModelRedis)))
+}
