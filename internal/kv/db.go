@@ -203,3 +203,6 @@ func (db *DB) EstimateSize(span base.Span) (int64, error) { return db.engine.Est
 
 // ReadVersion asks the oracle for a fresh stamp.
 func (db *DB) ReadVersion(ctx context.Context) (base.Stamp, error) { return db.engine.ReadVersion(ctx) }
+
+// NewAttempt makes an attempt of the engine, for those who bring their own loop.
+func (db *DB) NewAttempt() Attempt { return db.engine.NewAttempt() }

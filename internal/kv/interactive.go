@@ -91,6 +91,22 @@ func (tx *Tx) usable() error {
 // it is older than limits.TransactionMaxAge, ErrClosed after its end.
 func (tx *Tx) Usable() error { return tx.usable() }
 
+// Get implements Reader.
+func (tx *Tx) Get(key []byte) ([]byte, error) {
+	if err := tx.usable(); err != nil {
+		return nil, err
+	}
+	return tx.txn.Get(key)
+}
+
+// Scan implements Reader.
+func (tx *Tx) Scan(span base.Span, o ScanOptions, visit func(key, value []byte) bool) error {
+	if err := tx.usable(); err != nil {
+		return err
+	}
+	return tx.txn.Scan(span, o, visit)
+}
+
 // ReadVersion is the stamp at which the transaction reads; it asks for one when
 // there is none yet.
 func (tx *Tx) ReadVersion() (base.Stamp, error) {

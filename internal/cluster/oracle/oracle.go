@@ -27,8 +27,10 @@ const (
 	// reach is how far a bound lies ahead of the stamp that made it necessary.
 	reach = base.Stamp(1_000_000)
 
-	fileName  = "ORACLE"
-	fileBytes = 8 + 8 + 4 // magic, bound, CRC32C
+	// The file has two slots, written in turn and in place: a torn write leaves
+	// the other one, and a full disk does not matter.
+	slotBytes = 512
+	slotUsed  = 8 + 8 + 4 // magic, bound, CRC32C
 )
 
 var (
@@ -36,31 +38,105 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
+// FileName is the oracle's file in the data directory.
+const FileName = "ORACLE"
+
 // Local is the oracle of a single node.
 type Local struct {
 	clock clock.Clock
-	fs    vfs.FS
-	dir   string
+	file  vfs.File
 	mu    struct {
 		sync.Mutex
-		last  base.Stamp
-		bound base.Stamp
+		last   base.Stamp
+		bound  base.Stamp // durable
+		saving bool
+	}
+	save struct {
+		sync.Mutex // held while writing; taken before mu
+		slot       int64
+		wait       sync.WaitGroup
 	}
 }
 
-// Open reads the bound kept in dir.
+// Open reads the bound kept in dir, or makes the file.
 func Open(fs vfs.FS, dir string, c clock.Clock) (*Local, error) {
-	o := &Local{clock: c, fs: fs, dir: dir}
-	bound, err := o.load()
+	path := fs.PathJoin(dir, FileName)
+	_, err := fs.Stat(path)
+	fresh := oserror.IsNotExist(err)
+	if err != nil && !fresh {
+		return nil, errors.Wrap(err, "oracle")
+	}
+	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, errors.Wrap(err, "oracle")
 	}
-	o.mu.last, o.mu.bound = bound, bound
+	o := &Local{clock: c, file: f}
+	if fresh {
+		err = o.create(fs, dir)
+	} else {
+		err = o.load(path)
+	}
+	if err != nil {
+		return nil, errors.CombineErrors(errors.Wrap(err, "oracle"), f.Close())
+	}
 	return o, nil
 }
 
+func (o *Local) create(fs vfs.FS, dir string) error {
+	slot := encode(1)
+	for i := int64(0); i < 2; i++ {
+		if _, err := o.file.WriteAt(slot, i*slotBytes); err != nil {
+			return err
+		}
+	}
+	if err := o.file.Sync(); err != nil {
+		return err
+	}
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.CombineErrors(d.Sync(), d.Close())
+}
+
+func encode(bound base.Stamp) []byte {
+	b := make([]byte, slotBytes)
+	copy(b, magic[:])
+	binary.LittleEndian.PutUint64(b[8:], uint64(bound))
+	binary.LittleEndian.PutUint32(b[16:], crc32.Checksum(b[:16], castagnoli))
+	return b
+}
+
+func decode(b []byte) (base.Stamp, bool) {
+	if [8]byte(b[:8]) != magic || crc32.Checksum(b[:16], castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
+		return 0, false
+	}
+	return base.Stamp(binary.LittleEndian.Uint64(b[8:])), true
+}
+
+func (o *Local) load(path string) error {
+	found := false
+	for i := int64(0); i < 2; i++ {
+		var b [slotUsed]byte
+		if _, err := o.file.ReadAt(b[:], i*slotBytes); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if bound, ok := decode(b[:]); ok {
+			found = true
+			if bound >= o.mu.bound {
+				o.mu.bound, o.save.slot = bound, 1-i
+			}
+		}
+	}
+	o.mu.last = o.mu.bound
+	if !found {
+		return errors.Wrapf(base.ErrCorruption, "%s is damaged; if it was empty when the machine failed, remove it", path)
+	}
+	return nil
+}
+
 // Ahead is how long the wall clock needs to pass every stamp issued before the
-// restart; a caller waits that long, at most Reach, before it serves.
+// restart, at most Reach; a caller waits that long before it serves.
 func (o *Local) Ahead() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -73,16 +149,55 @@ const Reach = time.Duration(reach) * time.Microsecond
 
 // Next returns a stamp above every one issued before.
 func (o *Local) Next() (base.Stamp, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	s := max(o.mu.last+1, base.Stamp(max(o.clock.UnixMicros(), 0)))
-	if s >= o.mu.bound {
-		if err := o.saveLocked(s + reach); err != nil {
+	for {
+		o.mu.Lock()
+		s := max(o.mu.last+1, base.Stamp(max(o.clock.UnixMicros(), 0)))
+		if s < o.mu.bound {
+			o.mu.last = s
+			if s+reach/2 > o.mu.bound && !o.mu.saving {
+				o.mu.saving = true
+				o.save.wait.Go(func() { _ = o.extend(s) }) // Next reports what goes wrong, should it need the bound
+			}
+			o.mu.Unlock()
+			return s, nil
+		}
+		o.mu.Unlock()
+		if err := o.extend(s); err != nil {
 			return 0, err
 		}
 	}
-	o.mu.last = s
-	return s, nil
+}
+
+// extend makes the bound reach beyond s.
+func (o *Local) extend(s base.Stamp) error {
+	o.save.Lock()
+	defer o.save.Unlock()
+	o.mu.Lock()
+	enough := o.mu.bound >= s+reach
+	o.mu.Unlock()
+	var err error
+	if !enough {
+		err = o.write(s + reach)
+	}
+	o.mu.Lock()
+	o.mu.saving = false
+	if err == nil && !enough {
+		o.mu.bound = s + reach
+	}
+	o.mu.Unlock()
+	return err
+}
+
+// write makes bound durable. o.save is held.
+func (o *Local) write(bound base.Stamp) error {
+	if _, err := o.file.WriteAt(encode(bound), o.save.slot*slotBytes); err != nil {
+		return errors.Wrap(err, "oracle bound")
+	}
+	if err := o.file.SyncData(); err != nil {
+		return errors.Wrap(err, "oracle bound")
+	}
+	o.save.slot = 1 - o.save.slot
+	return nil
 }
 
 // Observe makes later stamps larger than s.
@@ -95,68 +210,14 @@ func (o *Local) Observe(s base.Stamp) {
 // Now is the wall clock as a stamp; it issues nothing.
 func (o *Local) Now() base.Stamp { return base.Stamp(max(o.clock.UnixMicros(), 0)) }
 
-// Close records the last stamp, so that a restart need not wait.
+// Close records the last stamp exactly, so that a restart need not wait. Nothing
+// may be issued any more. Both slots are written: load takes the larger one.
 func (o *Local) Close() error {
+	o.save.wait.Wait()
+	o.save.Lock()
+	defer o.save.Unlock()
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.saveLocked(o.mu.last + 1)
-}
-
-func (o *Local) saveLocked(bound base.Stamp) error {
-	var b [fileBytes]byte
-	copy(b[:], magic[:])
-	binary.LittleEndian.PutUint64(b[8:], uint64(bound))
-	binary.LittleEndian.PutUint32(b[16:], crc32.Checksum(b[:16], castagnoli))
-	tmp := o.fs.PathJoin(o.dir, fileName+".tmp")
-	f, err := o.fs.Create(tmp, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return errors.Wrap(err, "oracle bound")
-	}
-	_, err = f.Write(b[:])
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = o.fs.Rename(tmp, o.fs.PathJoin(o.dir, fileName))
-	}
-	if err == nil {
-		err = o.syncDir()
-	}
-	if err != nil {
-		return errors.Wrap(err, "oracle bound")
-	}
-	o.mu.bound = bound
-	return nil
-}
-
-func (o *Local) syncDir() error {
-	d, err := o.fs.OpenDir(o.dir)
-	if err != nil {
-		return err
-	}
-	return errors.CombineErrors(d.Sync(), d.Close())
-}
-
-func (o *Local) load() (base.Stamp, error) {
-	path := o.fs.PathJoin(o.dir, fileName)
-	f, err := o.fs.Open(path)
-	if oserror.IsNotExist(err) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, fileBytes+1))
-	if err != nil {
-		return 0, err
-	}
-	if len(b) != fileBytes || [8]byte(b[:8]) != magic ||
-		crc32.Checksum(b[:16], castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
-		return 0, errors.Wrapf(base.ErrCorruption, "%s is damaged", path)
-	}
-	return base.Stamp(binary.LittleEndian.Uint64(b[8:])), nil
+	last := o.mu.last + 1
+	o.mu.Unlock()
+	return errors.CombineErrors(errors.CombineErrors(o.write(last), o.write(last)), o.file.Close())
 }

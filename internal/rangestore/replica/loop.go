@@ -282,14 +282,17 @@ func (r *Replica) apply(e *pb.Entry) error {
 			index, h.Previous, h.Stamp, h.Term, r.loop.position, r.loop.stamp, e.GetTerm())
 	}
 	r.loop.position, r.loop.stamp = h.Last(), h.Stamp
-	if len(r.loop.inFlight) > 0 && &r.loop.inFlight[0].closed.Buf[0] == &e.Data[0] {
-		return r.applyOwn(index)
+	if r.loop.leading && h.Term == r.loop.term { // only this leader proposes in its term
+		return r.applyOwn(index, h)
 	}
 	return r.applyForeign(index, h, e.Data)
 }
 
 // applyOwn moves the boundary over a batch that this replica sequenced.
-func (r *Replica) applyOwn(index base.LogIndex) error {
+func (r *Replica) applyOwn(index base.LogIndex, h batch.Header) error {
+	if len(r.loop.inFlight) == 0 || r.loop.inFlight[0].stamp != h.Stamp || r.loop.inFlight[0].closed.Last != h.Last() {
+		return errors.AssertionFailedf("entry %d (stamp %d) is not the oldest batch in flight", index, h.Stamp)
+	}
 	f := r.loop.inFlight[0]
 	r.loop.inFlight = append(r.loop.inFlight[:0], r.loop.inFlight[1:]...)
 	r.mu.Lock()
@@ -335,6 +338,7 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 func (r *Replica) stop() {
 	r.mu.Lock()
 	r.mu.stopped = true
+	r.room.Broadcast()
 	r.mu.Unlock()
 	if r.loop.leading {
 		r.endTenure()

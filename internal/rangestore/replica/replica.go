@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -153,6 +154,18 @@ func (r *Replica) Serving() bool {
 	return r.mu.tenure != nil
 }
 
+// AwaitServing waits until the replica may answer, has stopped, or ctx ends. It
+// is woken by the loop.
+func (r *Replica) AwaitServing(ctx context.Context) {
+	stop := context.AfterFunc(ctx, r.room.Broadcast)
+	defer stop()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.mu.tenure == nil && !r.mu.stopped && ctx.Err() == nil {
+		r.room.Wait()
+	}
+}
+
 // Stats describes the replica for metrics.
 type Stats struct {
 	Applied       base.LogIndex
@@ -174,6 +187,9 @@ func (r *Replica) Stats() Stats {
 		Speculative: r.mu.seq.Speculative(), Serving: r.mu.tenure != nil,
 	}
 }
+
+// Kick makes the loop look for work.
+func (r *Replica) Kick() { r.signal() }
 
 func (r *Replica) signal() {
 	select {

@@ -116,7 +116,7 @@ func (w *Window) planEntry(ev *Eviction, id uint64) {
 	if !newestInSlice {
 		return
 	}
-	if m := w.clearedInSlice(key, ev.slice.lastBatch); m != nil && m.pos > e.pos {
+	if m := w.clearedInSlice(key, ev.slice.lastBatch); m != nil && m.at > id {
 		return
 	}
 	if next != 0 {
@@ -124,7 +124,7 @@ func (w *Window) planEntry(ev *Eviction, id uint64) {
 		return
 	}
 	e.flags |= toDisk
-	value := w.version(e).Value
+	value := w.version(id, e).Value
 	ev.Pairs = append(ev.Pairs, base.KeyValue{Key: key, Value: value})
 }
 
@@ -178,8 +178,8 @@ func (w *Window) evictEntry(id uint64, sl slice) {
 	}
 	for n := head; w.ring.has(n); n = w.ring.at(n).prev {
 		if w.ring.at(n).prev == id {
-			v := w.version(e)
-			c := carried{stamp: w.batch(e.batch).stamp, pos: e.pos}
+			v := w.version(id, e)
+			c := carried{stamp: w.batch(e.batch).stamp, pos: e.pos, id: id}
 			if v.State == Present {
 				c.value = append([]byte{}, v.Value...)
 			}

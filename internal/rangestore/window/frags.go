@@ -13,6 +13,7 @@ type mark struct {
 	span  base.Span
 	pos   base.Position
 	batch uint64
+	at    uint64 // id of the entry that came next: the mark covers those below it
 	touch bool
 }
 

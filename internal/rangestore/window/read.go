@@ -26,6 +26,7 @@ type Version struct {
 	State State
 	Value []byte        // of a Present key; never nil then
 	Pos   base.Position // of the write that decided; 0 when the disk decides
+	id    uint64        // of the entry
 }
 
 // Latest finds the newest version of key, the speculative tail included.
@@ -43,7 +44,7 @@ func (w *Window) read(key []byte, s base.Stamp) Version {
 		}
 	}
 	v := w.fromEntries(w.head(key), s)
-	if m := w.tombstone(w.frags.cover(key), s); m != nil && m.pos > v.Pos {
+	if m := w.tombstone(w.frags.cover(key), s); m != nil && m.at > v.id {
 		return Version{State: Absent, Pos: m.pos}
 	}
 	return v
@@ -58,11 +59,11 @@ func (w *Window) fromEntries(id uint64, s base.Stamp) Version {
 	for w.ring.has(id) {
 		e := w.ring.at(id)
 		if w.visible(e.batch, s) {
-			return w.version(e)
+			return w.version(id, e)
 		}
 		if !w.ring.has(e.prev) {
 			if c, ok := w.carry[id]; ok && c.stamp <= s {
-				return makeVersion(c.value, c.pos)
+				return makeVersion(c)
 			}
 		}
 		id = e.prev
@@ -70,22 +71,22 @@ func (w *Window) fromEntries(id uint64, s base.Stamp) Version {
 	return Version{}
 }
 
-func makeVersion(value []byte, pos base.Position) Version {
-	if value == nil {
-		return Version{State: Absent, Pos: pos}
+func makeVersion(c carried) Version {
+	if c.value == nil {
+		return Version{State: Absent, Pos: c.pos, id: c.id}
 	}
-	return Version{State: Present, Value: value, Pos: pos}
+	return Version{State: Present, Value: c.value, Pos: c.pos, id: c.id}
 }
 
-func (w *Window) version(e *entry) Version {
+func (w *Window) version(id uint64, e *entry) Version {
 	b := w.batch(e.batch)
 	if e.op == base.OpClear {
-		return Version{State: Absent, Pos: e.pos}
+		return Version{State: Absent, Pos: e.pos, id: id}
 	}
 	if e.flags&stampedValue != 0 && b.stamp == 0 {
-		return Version{State: Unstamped, Pos: e.pos}
+		return Version{State: Unstamped, Pos: e.pos, id: id}
 	}
-	return Version{State: Present, Value: b.buf[e.vOff : e.vOff+e.vLen : e.vOff+e.vLen], Pos: e.pos}
+	return Version{State: Present, Value: b.buf[e.vOff : e.vOff+e.vLen : e.vOff+e.vLen], Pos: e.pos, id: id}
 }
 
 // tombstone is the newest range tombstone of the fragment that s sees.
@@ -186,7 +187,7 @@ func (w *Window) finishPage(p *Page, s base.Stamp) {
 	for i := range p.Items {
 		it := &p.Items[i]
 		if len(p.Gone) > 0 {
-			if m := w.tombstone(w.frags.cover(it.Key), s); m != nil && m.pos > it.Pos {
+			if m := w.tombstone(w.frags.cover(it.Key), s); m != nil && m.at > it.id {
 				it.Version = Version{State: Absent, Pos: m.pos}
 			}
 		}

@@ -71,6 +71,7 @@ type carried struct {
 	stamp base.Stamp
 	value []byte // nil: absent
 	pos   base.Position
+	id    uint64
 }
 
 // New makes an empty window over a disk whose state ends with stamp and position.
@@ -119,7 +120,8 @@ func (w *Window) Add(r batch.Record, pos base.Position) {
 	b.lastPos = pos
 	key := r.Key.In(b.buf)
 	if r.Op == base.OpClearRange || r.Op == base.OpTouch {
-		w.frags.add(&mark{span: base.Span{Start: key, End: r.Value.In(b.buf)}, pos: pos, batch: n, touch: r.Op == base.OpTouch})
+		w.frags.add(&mark{span: base.Span{Start: key, End: r.Value.In(b.buf)}, pos: pos, batch: n,
+			at: w.ring.next, touch: r.Op == base.OpTouch})
 		return
 	}
 	w.put(r, pos, n, key, 0)

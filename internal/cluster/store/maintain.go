@@ -1,0 +1,127 @@
+package store
+
+import (
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/storage/lsm"
+	"github.com/stratadb/strata/internal/storage/raftlog"
+	"github.com/stratadb/strata/internal/storage/rowcache"
+)
+
+const (
+	// logBytesMax is how much of the log a restart may have to replay before the
+	// state is flushed to shorten it.
+	logBytesMax = 64 << 20
+	// diskCheckEvery is how often the free space is looked at.
+	diskCheckEvery = 250 * time.Millisecond
+	// reserveDefault is kept free, or an eighth of a small disk.
+	reserveDefault = 256 << 20
+	// headroomMin is the room in prepared log segments below which writes are
+	// refused when the disk has no room either.
+	headroomMin = 1 << 20
+)
+
+func (s *Store) wakeCompactor() {
+	select {
+	case s.flush <- struct{}{}:
+	default:
+	}
+}
+
+// compactor shortens the log whenever the state has become durable, and makes
+// it durable when the log has grown long.
+func (s *Store) compactor() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.flush:
+		case <-tick.C:
+			if s.log.Metrics().LiveBytes < logBytesMax {
+				continue
+			}
+			if _, err := s.state.FlushAsync(); err != nil {
+				s.o.Log.Warn("flushing the state", "error", err)
+			}
+			continue
+		}
+		if err := s.compact(); err != nil && !errors.Is(err, base.ErrDiskFull) {
+			s.o.Log.Warn("compacting the log", "error", err)
+		}
+	}
+}
+
+// compact drops the log entries whose effects are durable in the state.
+func (s *Store) compact() error {
+	err := s.state.EachRangeState(true, func(id base.RangeID, st lsm.RangeState) error {
+		if st.Applied == 0 {
+			return nil
+		}
+		return s.log.Compact(id, st.Applied)
+	})
+	if err != nil {
+		return err
+	}
+	return s.log.Flush()
+}
+
+// Full reports that the store takes only what frees space.
+func (s *Store) Full() bool { return s.full.Load() }
+
+func (s *Store) watchDisk() {
+	tick := time.NewTicker(diskCheckEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+			s.CheckDisk()
+		}
+	}
+}
+
+// CheckDisk looks at the free space once.
+func (s *Store) CheckDisk() {
+	u, err := s.o.FS.GetDiskUsage(s.o.Dir)
+	if err != nil {
+		return // the file system cannot tell
+	}
+	reserve := s.o.ReserveBytes
+	if reserve == 0 {
+		reserve = min(reserveDefault, int64(u.TotalBytes/8))
+	}
+	full := int64(u.AvailBytes) < reserve
+	if s.full.Swap(full) != full {
+		if full {
+			s.o.Log.Warn("disk is full: only deletions are taken", "dir", s.o.Dir, "available", u.AvailBytes, "reserve", reserve)
+		} else {
+			s.o.Log.Info("disk has room again", "dir", s.o.Dir, "available", u.AvailBytes)
+		}
+	}
+}
+
+// Stats are the store's figures.
+type Stats struct {
+	Ranges map[base.RangeID]replica.Stats
+	Log    raftlog.Metrics
+	State  lsm.Metrics
+	Rows   rowcache.Metrics
+	Full   bool
+}
+
+// Stats takes the figures.
+func (s *Store) Stats() Stats {
+	st := Stats{Ranges: map[base.RangeID]replica.Stats{}, Log: s.log.Metrics(), State: s.state.Metrics(),
+		Rows: s.rows.Metrics(), Full: s.Full()}
+	for id, r := range s.ranges {
+		st.Ranges[id] = r.Stats()
+	}
+	return st
+}

@@ -1,0 +1,344 @@
+// Package store hosts the replicas of one data directory: it opens the raft log
+// and the state below them, replays the lifecycle records, runs the replicas, and
+// keeps the log short.
+//
+//	DIR/LOCK       one process at a time
+//	DIR/STRATA     identity: store, cluster, node, format version
+//	DIR/ORACLE     bound of the issued stamps
+//	DIR/log/       raft log segments (storage/raftlog)
+//	DIR/state/     Pebble (storage/lsm)
+//
+// Starting order: lock, identity, log, state, lifecycle records, replicas. The
+// log is compacted only up to what the state has made durable.
+package store
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/errors"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/clock"
+	"github.com/stratadb/strata/internal/cluster/oracle"
+	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/storage/identity"
+	"github.com/stratadb/strata/internal/storage/lsm"
+	"github.com/stratadb/strata/internal/storage/raftlog"
+	"github.com/stratadb/strata/internal/storage/rowcache"
+)
+
+// Options configures a store. FS, Dir and OnFatal are required.
+type Options struct {
+	FS    vfs.FS
+	Dir   string
+	Clock clock.Clock
+	Log   *slog.Logger
+	// OnFatal is called, once or more, when the process must stop: what is on
+	// disk can no longer be relied on.
+	OnFatal func(error)
+	// CacheBytes is the block cache of the state, RowCacheBytes the row cache.
+	CacheBytes, RowCacheBytes int64
+	// SegmentBytes is the size of a log segment.
+	SegmentBytes int64
+	// ReserveBytes of free disk space are kept for deletions; below it writes
+	// that add data are refused. Zero means the default.
+	ReserveBytes int64
+	// Manual starts no goroutines for the replicas: the caller steps them.
+	// The log then prepares its segments inline.
+	Manual bool
+	Random func() uint64 // for the log's seeds; the system's by default
+	Faults replica.Faults
+	// WindowAge and WindowBytes override limits.WindowAge and WindowBytes.
+	WindowAge   time.Duration
+	WindowBytes int64
+}
+
+// firstRange is the range that a new store creates for the whole keyspace.
+const firstRange base.RangeID = 1
+
+// Store is an open data directory.
+type Store struct {
+	o      Options
+	id     identity.Identity
+	lock   io.Closer
+	log    *raftlog.Log
+	state  *lsm.Store
+	rows   *rowcache.Cache
+	oracle *oracle.Local
+
+	ranges map[base.RangeID]*replica.Replica
+	only   *replica.Replica // of the whole keyspace, while there is one range
+
+	full   atomic.Bool
+	flush  chan struct{}
+	ctx    context.Context
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+}
+
+// Open opens the store in o.Dir, or makes it, and starts its replicas. It waits
+// until they may answer.
+func Open(o Options) (_ *Store, err error) {
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{o: o, ranges: map[base.RangeID]*replica.Replica{}, flush: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.CombineErrors(err, s.release())
+		}
+	}()
+	if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, errors.Wrapf(err, "making the data directory %s", o.Dir)
+	}
+	if s.lock, err = identity.Lock(o.FS, o.Dir); err != nil {
+		return nil, err
+	}
+	if err := s.openFiles(); err != nil {
+		return nil, err
+	}
+	if err := s.lifecycle(); err != nil {
+		return nil, err
+	}
+	if err := s.openRanges(); err != nil {
+		return nil, err
+	}
+	if ahead := s.oracle.Ahead(); ahead > 0 && !o.Manual {
+		time.Sleep(ahead) // stamps issued before a crash must not lie in the future
+	}
+	if !o.Manual {
+		s.start()
+	}
+	return s, nil
+}
+
+func (s *Store) path(name string) string { return s.o.FS.PathJoin(s.o.Dir, name) }
+
+func (s *Store) openFiles() (err error) {
+	fresh := false
+	s.id, err = identity.Load(s.o.FS, s.o.Dir)
+	if errors.Is(err, identity.ErrNotExist) {
+		if err := s.beginCreate(); err != nil {
+			return err
+		}
+		fresh = true
+		s.id, err = identity.New(), nil
+		s.id.Node = 1
+		s.id.Cluster = identity.New().Store
+	}
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		_ = s.o.FS.Remove(s.path(newMarker)) // a crash may have kept it
+	}
+	s.log, err = raftlog.Open(raftlog.Options{
+		FS: s.o.FS, Dir: s.path("log"), StoreID: s.id.Store, SegmentBytes: s.o.SegmentBytes,
+		ErrorIfMissing: !fresh, Inline: s.o.Manual, Random: s.o.Random, OnFatal: s.o.OnFatal,
+	})
+	if err != nil {
+		return err
+	}
+	s.state, err = lsm.Open(lsm.Options{
+		FS: s.o.FS, Dir: s.path("state"), CacheBytes: s.o.CacheBytes, ErrorIfMissing: !fresh, Logger: s.o.Log,
+		OnFlushed: s.wakeCompactor, OnFatal: s.o.OnFatal, OnDiskFull: func(error) { s.full.Store(true) },
+	})
+	if err != nil {
+		return err
+	}
+	if s.oracle, err = oracle.Open(s.o.FS, s.o.Dir, s.o.Clock); err != nil {
+		return err
+	}
+	s.rows = rowcache.New(rowcache.Options{Bytes: s.o.RowCacheBytes, InsertOnUpdate: true})
+	if fresh {
+		return s.create()
+	}
+	return nil
+}
+
+// newMarker exists while a store is being made for the first time. Without it, a
+// directory that has data and no identity is somebody's accident, not ours.
+const newMarker = "NEW"
+
+// beginCreate makes the marker. What an interrupted first start has left is
+// removed; anything else is refused.
+func (s *Store) beginCreate() error {
+	fs, marker := s.o.FS, s.path(newMarker)
+	_, err := fs.Stat(marker)
+	interrupted := err == nil
+	for _, name := range []string{"log", "state", oracle.FileName} {
+		if _, err := fs.Stat(s.path(name)); err != nil {
+			continue
+		}
+		if !interrupted {
+			return errors.Wrapf(base.ErrCorruption, "%s holds data (%s) but its identity file %s is missing: restore it from a backup, "+
+				"or start with another data directory", s.o.Dir, name, identity.FileName)
+		}
+		if err := fs.RemoveAll(s.path(name)); err != nil {
+			return errors.Wrap(err, "clearing an interrupted first start")
+		}
+	}
+	f, err := fs.Create(marker, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return errors.Wrap(err, "making the store")
+	}
+	return errors.Wrap(errors.CombineErrors(f.Close(), s.syncDir()), "making the store")
+}
+
+func (s *Store) syncDir() error {
+	d, err := s.o.FS.OpenDir(s.o.Dir)
+	if err != nil {
+		return err
+	}
+	return errors.CombineErrors(d.Sync(), d.Close())
+}
+
+// create writes the first range of a new store. The identity comes last: with it
+// the store exists.
+func (s *Store) create() error {
+	d := base.RangeDescriptor{ID: firstRange, Epoch: 1, Span: keyspace.All(),
+		Replicas: []base.ReplicaDescriptor{{Node: s.id.Node, Replica: 1}}}
+	if _, err := s.log.AppendLifecycle(d.ID, raftlog.LifecycleCreate, d.Append(nil)); err != nil {
+		return errors.Wrap(err, "creating the first range")
+	}
+	if err := s.log.Flush(); err != nil {
+		return errors.Wrap(err, "creating the first range")
+	}
+	if err := identity.Save(s.o.FS, s.o.Dir, s.id); err != nil {
+		return err
+	}
+	return errors.Wrap(s.o.FS.Remove(s.path(newMarker)), "making the store")
+}
+
+// lifecycle finishes the steps that the log says were begun.
+func (s *Store) lifecycle() error {
+	records := s.log.Lifecycles()
+	for _, rec := range records {
+		if rec.Kind != raftlog.LifecycleCreate {
+			return errors.Wrapf(base.ErrCorruption, "lifecycle record of kind %d for range %d", rec.Kind, rec.Range)
+		}
+		if _, err := base.DecodeRangeDescriptor(rec.Payload); err != nil {
+			return err
+		}
+		if _, found, err := s.state.RangeState(rec.Range); err != nil {
+			return err
+		} else if found {
+			continue
+		}
+		b := s.state.NewBatch()
+		b.SetRangeState(rec.Range, lsm.RangeState{Payload: rec.Payload})
+		if err := s.state.Apply(b); err != nil {
+			return err
+		}
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	if err := s.state.Flush(); err != nil {
+		return err
+	}
+	for _, rec := range records {
+		if err := s.log.ReleaseLifecycle(rec.ID); err != nil {
+			return err
+		}
+	}
+	return s.log.Flush()
+}
+
+func (s *Store) openRanges() error {
+	return s.state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
+		d, err := base.DecodeRangeDescriptor(st.Payload)
+		if err != nil {
+			return err
+		}
+		r, err := replica.New(replica.Options{
+			Range: d, Replica: d.Replicas[0].Replica, Log: s.log,
+			Disk: &disk{state: s.state, rows: s.rows, id: id, payload: st.Payload},
+			State: replica.State{Applied: st.Applied, Position: st.Position, Stamp: st.Stamp,
+				Readable: st.ReadableFrom},
+			Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults,
+			WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes,
+		})
+		if err != nil {
+			return err
+		}
+		s.ranges[id], s.only = r, r
+		return r.Campaign()
+	})
+}
+
+func (s *Store) start() {
+	for _, r := range s.ranges {
+		r.Kick()
+		s.wait.Go(func() { r.Run(s.ctx) })
+		s.wait.Go(func() { r.RunEvictor(s.ctx, s.oracle.Now) })
+	}
+	s.wait.Go(s.compactor)
+	s.wait.Go(s.watchDisk)
+	for _, r := range s.ranges {
+		r.AwaitServing(s.ctx)
+	}
+}
+
+// Range is the replica that holds key.
+func (s *Store) Range([]byte) *replica.Replica { return s.only }
+
+// NextStamp asks the oracle.
+func (s *Store) NextStamp() (base.Stamp, error) { return s.oracle.Next() }
+
+// Identity says which store this is.
+func (s *Store) Identity() identity.Identity { return s.id }
+
+// EstimateSize is a rough count of the bytes in span: on disk.
+func (s *Store) EstimateSize(span base.Span) (int64, error) {
+	n, err := s.state.EstimateSize(span)
+	return n, errors.Wrap(err, "estimate")
+}
+
+// Close stops the replicas, writes what is in their windows to disk, so that the
+// next start has nothing to replay, and closes the directory.
+func (s *Store) Close() error {
+	s.cancel()
+	s.wait.Wait()
+	var err error
+	for _, r := range s.ranges {
+		err = errors.CombineErrors(err, r.EvictAll())
+	}
+	if err == nil {
+		err = s.state.Flush()
+	}
+	if err == nil {
+		err = s.compact()
+	}
+	if err == nil {
+		err = s.oracle.Close()
+		s.oracle = nil
+	}
+	return errors.CombineErrors(err, s.release())
+}
+
+// release closes what is open, in the reverse order of opening.
+func (s *Store) release() (err error) {
+	s.cancel()
+	if s.state != nil {
+		err = errors.CombineErrors(err, s.state.Close())
+	}
+	if s.log != nil {
+		err = errors.CombineErrors(err, s.log.Close())
+	}
+	if s.lock != nil {
+		err = errors.CombineErrors(err, s.lock.Close())
+	}
+	return err
+}
