@@ -14,7 +14,7 @@ func IncrBy(t kv.Txn, db *DB, key []byte, delta int64) (int64, error) {
 	if err := e.lookupAs(t, db, key, TypeString); err != nil {
 		return 0, err
 	}
-	old, err := e.integer()
+	old, err := e.integer(t)
 	if err != nil {
 		return 0, err
 	}
@@ -22,12 +22,12 @@ func IncrBy(t kv.Txn, db *DB, key []byte, delta int64) (int64, error) {
 	if !ok {
 		return 0, ErrOverflow
 	}
-	var digits [20]byte
+	var digits [maxIntegerText]byte
 	text := strconv.AppendInt(digits[:0], sum, 10)
 	h := header{kind: TypeString, enc: encInline, expireAt: e.h.expireAt}
 	record, body := newRecord(t, &h, len(text))
 	copy(body, text)
-	e.store(t, &h, record)
+	e.replace(t, &h, record)
 	e.event(EventString, "incrby")
 	return sum, nil
 }
@@ -41,14 +41,18 @@ func DecrBy(t kv.Txn, db *DB, key []byte, delta int64) (int64, error) {
 }
 
 // integer is the string as a number, 0 if the key is absent.
-func (e *entry) integer() (int64, error) {
+func (e *entry) integer(t kv.Txn) (int64, error) {
 	if !e.found {
 		return 0, nil
 	}
-	if e.h.enc == encPieces {
+	if e.stringLen() > maxIntegerText {
 		return 0, ErrNotInteger
 	}
-	n, ok := redisnum.ParseInt(e.h.body)
+	text, err := e.stringOrNil(t)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := redisnum.ParseInt(text)
 	if !ok {
 		return 0, ErrNotInteger
 	}
@@ -60,8 +64,11 @@ func addInt(a, b int64) (sum int64, ok bool) {
 	return sum, (a < 0) != (b < 0) || (sum < 0) == (a < 0)
 }
 
-// maxFloatText bounds what is read as a number.
-const maxFloatText = 5 << 10
+// What is longer is no number.
+const (
+	maxIntegerText = 20
+	maxFloatText   = 5 << 10
+)
 
 // IncrByFloat is INCRBYFLOAT: the sum as it is stored. by is the argument's text.
 func IncrByFloat(t kv.Txn, db *DB, key, by []byte) ([]byte, error) {
@@ -69,15 +76,9 @@ func IncrByFloat(t kv.Txn, db *DB, key, by []byte) ([]byte, error) {
 	if err := e.lookupAs(t, db, key, TypeString); err != nil {
 		return nil, err
 	}
-	var old redisnum.LongDouble
-	if e.found {
-		ok := e.h.enc != encPieces && len(e.h.body) < maxFloatText
-		if ok {
-			old, ok = redisnum.ParseLongDouble(e.h.body)
-		}
-		if !ok {
-			return nil, ErrNotFloat
-		}
+	old, err := e.longDouble(t)
+	if err != nil {
+		return nil, err
 	}
 	delta, ok := redisnum.ParseLongDouble(by)
 	if !ok {
@@ -88,10 +89,26 @@ func IncrByFloat(t kv.Txn, db *DB, key, by []byte) ([]byte, error) {
 		return nil, ErrNaNOrInfinity
 	}
 	text := redisnum.AppendLongDouble(nil, sum)
-	h := header{kind: TypeString, enc: encInlineText, expireAt: e.h.expireAt}
-	record, body := newRecord(t, &h, len(text))
-	copy(body, text)
-	e.store(t, &h, record)
+	e.setString(t, text, encInlineText, e.h.expireAt)
 	e.event(EventString, "incrbyfloat")
-	return body, nil
+	return text, nil
+}
+
+// longDouble is the string as a number, 0 if the key is absent.
+func (e *entry) longDouble(t kv.Txn) (n redisnum.LongDouble, err error) {
+	if !e.found {
+		return n, nil
+	}
+	if e.stringLen() >= maxFloatText {
+		return n, ErrNotFloat
+	}
+	text, err := e.stringOrNil(t)
+	if err != nil {
+		return n, err
+	}
+	n, ok := redisnum.ParseLongDouble(text)
+	if !ok {
+		return n, ErrNotFloat
+	}
+	return n, nil
 }

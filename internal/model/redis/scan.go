@@ -38,8 +38,9 @@ func (o *ScanOptions) count() int {
 	return min(o.Count, ScanCountMax)
 }
 
+// matches lets "*" match the empty name, too, which the glob alone does not.
 func (o *ScanOptions) matches(name []byte) bool {
-	return o.Match == nil || glob.Match(o.Match, name, false)
+	return o.Match == nil || string(o.Match) == "*" || glob.Match(o.Match, name, false)
 }
 
 // Scan is SCAN, and KEYS when it is called until the cursor is 0: the keys that

@@ -1,0 +1,339 @@
+package redis
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+func unquote(tb testing.TB, s string) string {
+	u, err := strconv.Unquote(s)
+	if err != nil {
+		tb.Fatalf("%s: %v", s, err)
+	}
+	return u
+}
+
+// server is a real redis-server on a loopback port.
+type server struct {
+	tb testing.TB
+	c  net.Conn
+	r  *bufio.Reader
+}
+
+func startServer(tb testing.TB) *server {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		tb.Skip("redis-server is not installed")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	addr := l.Addr().(*net.TCPAddr)
+	l.Close()
+	cmd := exec.Command(path, "--port", strconv.Itoa(addr.Port), "--bind", "127.0.0.1", "--save", "",
+		"--appendonly", "no", "--dir", tb.TempDir())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	log := bufio.NewScanner(out)
+	for log.Scan() && !strings.Contains(log.Text(), "Ready to accept connections") {
+	}
+	c, err := net.DialTimeout("tcp", addr.String(), 5*time.Second)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	tb.Cleanup(func() { c.Close() })
+	return &server{tb: tb, c: c, r: bufio.NewReader(c)}
+}
+
+// do renders a reply as world.do does.
+func (s *server) do(args ...string) string {
+	sorted := false
+	switch args[0] {
+	case "HSCANALL":
+		args = []string{"HGETALL", args[1]}
+	case "SCANTYPE":
+		args = []string{"SCAN", "0", "COUNT", "100000", "TYPE", args[1]}
+	case "HRANDFIELD":
+		v := s.call(args)
+		if l, ok := v.([]any); ok {
+			return fmt.Sprintf("(integer) %d", len(l))
+		}
+		return render(v)
+	}
+	v := s.call(args)
+	if l, ok := v.([]any); ok {
+		switch args[0] {
+		case "SCAN":
+			v, sorted = l[1], true
+		case "HKEYS", "HVALS", "KEYS":
+			sorted = true
+		case "HGETALL":
+			sortPairs(l)
+		}
+	}
+	if l, ok := v.([]any); ok && sorted {
+		sort.Slice(l, func(i, j int) bool { return l[i].(string) < l[j].(string) })
+	}
+	return render(v)
+}
+
+func sortPairs(l []any) {
+	pairs := make([][2]any, len(l)/2)
+	for i := range pairs {
+		pairs[i] = [2]any{l[2*i], l[2*i+1]}
+	}
+	sort.Slice(pairs, func(i, j int) bool { return pairs[i][0].(string) < pairs[j][0].(string) })
+	for i, p := range pairs {
+		l[2*i], l[2*i+1] = p[0], p[1]
+	}
+}
+
+type statusReply string
+
+func (s *server) call(args []string) any {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(args))
+	for _, a := range args {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
+	}
+	if _, err := s.c.Write([]byte(b.String())); err != nil {
+		s.tb.Fatal(err)
+	}
+	return s.read()
+}
+
+func (s *server) read() any {
+	line, err := s.r.ReadString('\n')
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	rest := strings.TrimRight(line[1:], "\r\n")
+	switch line[0] {
+	case '+':
+		return statusReply(rest)
+	case '-':
+		return statusReply("(error) " + rest)
+	case ':':
+		return num(rest)
+	case '$':
+		if rest == "-1" {
+			return nil
+		}
+		b := make([]byte, num(rest)+2)
+		if _, err := io.ReadFull(s.r, b); err != nil {
+			s.tb.Fatal(err)
+		}
+		return string(b[:len(b)-2])
+	case '*':
+		if rest == "-1" {
+			return nil
+		}
+		l := make([]any, num(rest))
+		for i := range l {
+			l[i] = s.read()
+		}
+		return l
+	}
+	s.tb.Fatalf("reply %q", line)
+	return nil
+}
+
+func render(v any) string {
+	switch v := v.(type) {
+	case statusReply:
+		return string(v)
+	case int64:
+		return fmt.Sprintf("(integer) %d", v)
+	case string:
+		return quote([]byte(v))
+	case []any:
+		parts := make([]string, len(v))
+		for i, x := range v {
+			parts[i] = render(x)
+		}
+		return "[" + strings.Join(parts, " ") + "]"
+	}
+	return "(nil)"
+}
+
+// TestServerAgrees holds the scenarios of testdata/redis against a real server.
+func TestServerAgrees(t *testing.T) {
+	s := startServer(t)
+	paths, err := filepath.Glob("testdata/redis/*")
+	if err != nil || len(paths) == 0 {
+		t.Fatal(err, "no scenarios")
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			s.do("FLUSHALL")
+			s.do("SELECT", "0")
+			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+				var out strings.Builder
+				for line := range strings.Lines(d.Input) {
+					out.WriteString(s.do(words(t, line)...) + "\n")
+				}
+				return out.String()
+			})
+		})
+	}
+}
+
+// TestServerAgreesAtRandom runs the same random commands here and there.
+func TestServerAgreesAtRandom(t *testing.T) {
+	s := startServer(t)
+	for name, o := range layouts {
+		t.Run(name, func(t *testing.T) {
+			s.do("FLUSHALL")
+			s.do("SELECT", "0")
+			w := newWorld(t, o)
+			g := generator{rand.New(rand.NewPCG(3, 4))}
+			for i := range 4000 {
+				cmd := g.command()
+				want := s.do(cmd...)
+				if got := w.do(cmd...); got != want {
+					t.Fatalf("step %d: %q\n  here   %s\n  server %s", i, cmd, got, want)
+				}
+				if i%50 == 0 {
+					w.check()
+				}
+			}
+			w.check()
+		})
+	}
+}
+
+// generator makes random commands without expiry in the near future.
+type generator struct{ r *rand.Rand }
+
+func (g generator) pick(of ...string) string { return of[g.r.IntN(len(of))] }
+
+func (g generator) key() string { return g.pick("a", "b", "c", "{t}1", "{t}2", "\x00", "\x00\x01", "") }
+
+func (g generator) field() string {
+	return g.pick("f", "g", "h", "\x00", "", "field", "x1", "x2", "x3")
+}
+
+func (g generator) value() string {
+	return g.pick("", "1", "-7", "3.5", "abc", "9223372036854775806", "-9223372036854775808", "12345678901234567890",
+		"hello world", strings.Repeat("ab", g.r.IntN(40)), "1e2", " 1", "0x10")
+}
+
+func (g generator) number() string {
+	return g.pick("0", "1", "-1", "5", "-3", "10", "9223372036854775807", "-9223372036854775808", "100")
+}
+
+func (g generator) float() string {
+	return g.pick("0.1", "-2.5", "1e3", "nan", "inf", "abc", "5.0e-3", "3", "1e17", "")
+}
+
+func (g generator) small() string { return strconv.Itoa(g.r.IntN(24) - 8) }
+
+func (g generator) command() []string {
+	k, f, v := g.key(), g.field(), g.value()
+	switch g.r.IntN(40) {
+	case 0, 1:
+		return []string{"SET", k, v}
+	case 2:
+		return []string{"SET", k, v, g.pick("NX", "XX", "GET", "KEEPTTL")}
+	case 3:
+		return []string{"SET", k, v, "EXAT", g.pick("1", "0", "-1", "99999999999", "9223372036854775807")}
+	case 4:
+		return []string{"GETSET", k, v}
+	case 5:
+		return []string{"GETDEL", k}
+	case 6:
+		return []string{"GETEX", k, "PERSIST"}[:2+g.r.IntN(2)]
+	case 7:
+		return []string{"GETEX", k, g.pick("EXAT", "PXAT"), g.pick("1", "0", "99999999999", "9223372036854775807")}
+	case 8:
+		return []string{"SETNX", k, v}
+	case 9:
+		return []string{"MSET", k, v, g.key(), g.value()}
+	case 10:
+		return []string{"MSETNX", k, v, g.key(), g.value()}
+	case 11:
+		return []string{"MGET", k, g.key(), g.key()}
+	case 12, 13:
+		return []string{"APPEND", k, v}
+	case 14, 15:
+		return []string{"SETRANGE", k, g.small(), v}
+	case 16:
+		return []string{"GETRANGE", k, g.small(), g.small()}
+	case 17:
+		return []string{g.pick("INCRBY", "DECRBY"), k, g.number()}
+	case 18:
+		return []string{"INCRBYFLOAT", k, g.float()}
+	case 19:
+		return []string{"LCS", k, g.key()}
+	case 20:
+		return []string{"LCS", k, g.key(), "IDX", "MINMATCHLEN", g.pick("0", "2", "-1")}
+	case 21:
+		return []string{g.pick("GET", "STRLEN", "TYPE", "PEXPIRETIME", "PERSIST", "HGETALL", "HKEYS", "HVALS", "HLEN"), k}
+	}
+	return g.more(k, f, v)
+}
+
+func (g generator) more(k, f, v string) []string {
+	switch g.r.IntN(21) {
+	case 0, 1, 2:
+		return []string{"HSET", k, f, v, g.field(), g.value()}
+	case 3:
+		return []string{"HSETNX", k, f, v}
+	case 4:
+		return []string{"HDEL", k, f, g.field()}
+	case 5:
+		return []string{"HMGET", k, f, g.field()}
+	case 6:
+		return []string{"HINCRBY", k, f, g.number()}
+	case 7:
+		return []string{"HINCRBYFLOAT", k, f, g.float()}
+	case 8:
+		return []string{"HRANDFIELD", k, g.small()}
+	case 9:
+		return []string{g.pick("HGET", "HSTRLEN", "HEXISTS"), k, f}
+	case 10:
+		return []string{"HSCANALL", k, "*"}
+	case 11:
+		return []string{"DEL", k, g.key()}
+	case 12:
+		return []string{g.pick("RENAME", "RENAMENX"), k, g.key()}
+	case 13:
+		return []string{"COPY", k, g.key(), "DB", g.pick("0", "1"), "REPLACE"}[:5+g.r.IntN(2)]
+	case 14:
+		return []string{"MOVE", k, g.pick("1", "2")}
+	case 15:
+		return []string{"EXPIREAT", k, g.pick("99999999999", "99999999998", "9223372036854775807"), g.pick("NX", "XX", "GT", "LT")}
+	case 16:
+		return []string{"EXISTS", k, g.key(), k}
+	case 17:
+		return []string{"SCANTYPE", g.pick("string", "hash")}
+	case 18:
+		return []string{"DBSIZE"}
+	case 19:
+		return []string{"SELECT", g.pick("0", "0", "1")}
+	}
+	return []string{"KEYS", g.pick("*", "?", "{t}*", "[ab]")}
+}
