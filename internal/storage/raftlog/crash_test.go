@@ -362,7 +362,7 @@ func TestTornLastFlush(t *testing.T) {
 	after := readAll(t, fs)
 
 	name, lo, hi := differing(t, before, after)
-	const sectors = 12
+	const sectors = 10
 	size := (hi - lo + sectors - 1) / sectors
 	for mask := range 1 << sectors {
 		torn := map[string][]byte{}
@@ -380,7 +380,7 @@ func TestTornLastFlush(t *testing.T) {
 		o.FS, o.Random = writeAll(t, torn), counter()
 		l, err := Open(o)
 		if err != nil {
-			t.Fatalf("mask %012b: %v", mask, err)
+			t.Fatalf("mask %010b: %v", mask, err)
 		}
 		kept := states[d.check(l, states)]
 		// Going on over the remains, and opening again, twice.

@@ -126,7 +126,9 @@ func (l *Log) resume(rec *recovered) error {
 		}
 	}
 	l.mu.Lock()
-	fresh := rec.scan.records == 0
+	// The first record of a new log, or that of a segment whose predecessor is
+	// sealed, is what was torn.
+	fresh := end.off == dataStart
 	full := l.mu.active.room() < recordLen(markLen)
 	l.mu.Unlock()
 	if full {
@@ -136,7 +138,6 @@ func (l *Log) resume(rec *recovered) error {
 	}
 	l.mu.Lock()
 	if fresh {
-		l.mu.oldest = 1
 		l.beginLocked()
 	}
 	l.putMarkRecordLocked()
