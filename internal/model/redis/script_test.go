@@ -40,6 +40,9 @@ func TestScenarios(t *testing.T) {
 				t.Fatal(err, "no scenarios")
 			}
 			for _, path := range paths {
+				if name != "default" && filepath.Base(path) == "encoding" {
+					continue // it says what the default layout answers
+				}
 				w := newWorld(t, o)
 				datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 					w.tb = t
