@@ -1,0 +1,588 @@
+package window
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/errors"
+	"pgregory.net/rapid"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/batch"
+)
+
+// The model keeps every version of every key for ever, and a disk.
+
+type modelVersion struct {
+	pos   base.Position
+	batch int
+	value string
+	gone  bool
+}
+
+type modelWrite struct {
+	key   string
+	pos   base.Position
+	batch int
+}
+
+type modelBatch struct {
+	num       uint64
+	stamp     base.Stamp
+	committed bool
+	lastPos   base.Position
+	b         batch.Builder
+	closed    bool
+	unstamped []unstampedModel
+}
+
+type unstampedModel struct {
+	prefix string // key is prefix + versionstamp
+	place  uint16
+	value  string
+	pos    base.Position
+	clears []modelVersion // range clears that followed before the stamp was known
+}
+
+type model struct {
+	t         *rapid.T
+	w         *Window
+	versions  map[string][]modelVersion
+	written   []modelWrite // touches and clears of absent keys included
+	batches   []*modelBatch
+	disk      map[string]string
+	base      base.Stamp
+	pos       base.Position
+	stamp     base.Stamp
+	index     base.LogIndex
+	baseBatch int // batches below are evicted
+	pending   *Eviction
+}
+
+var keys = []string{"a", "b", "c", "d", "e", "f", "g"}
+
+func newModel(t *rapid.T) *model {
+	return &model{t: t, w: New(100, 0), base: 100, stamp: 100, versions: map[string][]modelVersion{}, disk: map[string]string{}}
+}
+
+func (m *model) open() (*modelBatch, bool) {
+	if n := len(m.batches); n > 0 && !m.batches[n-1].closed {
+		return m.batches[n-1], true
+	}
+	return nil, false
+}
+
+func (m *model) ensureOpen() *modelBatch {
+	if b, ok := m.open(); ok {
+		return b
+	}
+	b := &modelBatch{num: m.w.Open(m.pos)}
+	b.b.Reset(0)
+	m.batches = append(m.batches, b)
+	return b
+}
+
+func (m *model) add(key, value string, gone bool) {
+	m.versions[key] = append(m.versions[key], modelVersion{m.pos, len(m.batches) - 1, value, gone})
+	m.written = append(m.written, modelWrite{key, m.pos, len(m.batches) - 1})
+}
+
+// transaction appends one transaction with a few mutations.
+func (m *model) transaction() {
+	b := m.ensureOpen()
+	m.pos++
+	b.b.Begin()
+	b.lastPos = m.pos
+	for range rapid.IntRange(1, 3).Draw(m.t, "mutations") {
+		key := rapid.SampledFrom(keys).Draw(m.t, "key")
+		switch rapid.SampledFrom([]string{"set", "set", "set", "clear", "range", "touch", "stamped", "stampedkey"}).Draw(m.t, "op") {
+		case "set":
+			value := fmt.Sprint(m.pos)
+			m.record(base.OpSet, key, value)
+			m.add(key, value, false)
+		case "clear":
+			m.record(base.OpClear, key, "")
+			m.add(key, "", true)
+		case "range":
+			end := rapid.SampledFrom(keys).Draw(m.t, "end")
+			if key >= end {
+				continue
+			}
+			m.record(base.OpClearRange, key, end)
+			for k := range m.all() {
+				if key <= k && k < end {
+					m.add(k, "", true)
+				}
+			}
+			for _, o := range m.batches {
+				for j := range o.unstamped {
+					if u := &o.unstamped[j]; key <= u.prefix && u.prefix < end {
+						u.clears = append(u.clears, modelVersion{m.pos, len(m.batches) - 1, "", true})
+					}
+				}
+			}
+		case "touch":
+			m.record(base.OpTouch, key, key+"\x00")
+			m.written = append(m.written, modelWrite{key, m.pos, len(m.batches) - 1})
+		case "stamped":
+			r := b.b.Add(base.OpSet, []byte(key), make([]byte, 10))
+			m.w.SetBuffer(b.b.Buf)
+			m.w.AddStamped(r, m.pos, 0)
+			m.add(key, "?", false)
+		case "stampedkey":
+			prefix := key + "/"
+			r := b.b.Add(base.OpSet, append([]byte(prefix), make([]byte, 10)...), []byte("sk"))
+			m.w.SetBuffer(b.b.Buf)
+			m.w.AddStampedKey(r, m.pos, uint32(len(prefix)))
+			b.unstamped = append(b.unstamped, unstampedModel{prefix, r.Place, "sk", m.pos, nil})
+		}
+	}
+}
+
+// all are the keys ever written or on disk.
+func (m *model) all() map[string]bool {
+	out := map[string]bool{}
+	for k := range m.versions {
+		out[k] = true
+	}
+	for k := range m.disk {
+		out[k] = true
+	}
+	return out
+}
+
+func (m *model) record(op base.MutationOp, key, value string) {
+	b := m.batches[len(m.batches)-1]
+	r := b.b.Add(op, []byte(key), []byte(value))
+	m.w.SetBuffer(b.b.Buf)
+	m.w.Add(r, m.pos)
+}
+
+// step moves the oldest unfinished batch one state onward.
+func (m *model) step() {
+	for i, b := range m.batches {
+		switch {
+		case !b.closed:
+			b.closed = true
+			return
+		case b.stamp == 0:
+			m.stamp += base.Stamp(rapid.IntRange(1, 5).Draw(m.t, "stamp"))
+			b.stamp = m.stamp
+			m.w.SetStamp(b.num, b.stamp)
+			m.fill(i, b)
+			return
+		case !b.committed:
+			m.index++
+			b.committed = true
+			m.w.SetIndex(b.num, m.index)
+			m.w.Commit(b.num)
+			return
+		}
+	}
+}
+
+// fill tells the model what the stamp of batch i has completed.
+func (m *model) fill(i int, b *modelBatch) {
+	for _, list := range m.versions {
+		for j := range list {
+			if list[j].batch == i && list[j].value == "?" {
+				place := uint16(list[j].pos - (b.lastPos - base.Position(b.b.Transactions())) - 1)
+				v := base.MakeVersionstamp(b.stamp, place)
+				list[j].value = string(v[:])
+			}
+		}
+	}
+	for _, u := range b.unstamped {
+		v := base.MakeVersionstamp(b.stamp, u.place)
+		key := u.prefix + string(v[:])
+		m.versions[key] = append(m.versions[key], modelVersion{u.pos, i, u.value, false})
+		m.versions[key] = append(m.versions[key], u.clears...)
+		m.written = append(m.written, modelWrite{key, u.pos, i})
+	}
+	b.unstamped = nil
+}
+
+func (m *model) dropTail() {
+	m.w.DropTail()
+	n := 0
+	for n < len(m.batches) && m.batches[n].committed {
+		n++
+	}
+	m.batches = m.batches[:n]
+	for k, list := range m.versions {
+		m.versions[k] = slices.DeleteFunc(list, func(v modelVersion) bool { return v.batch >= n })
+	}
+	m.written = slices.DeleteFunc(m.written, func(w modelWrite) bool { return w.batch >= n })
+	for _, b := range m.batches {
+		for i := range b.unstamped {
+			u := &b.unstamped[i]
+			u.clears = slices.DeleteFunc(u.clears, func(v modelVersion) bool { return v.batch >= n })
+		}
+	}
+	m.pos = 0
+	if n > 0 {
+		m.pos = m.batches[n-1].lastPos
+	}
+}
+
+func (m *model) beginEvict() {
+	m.w.Seal()
+	if m.pending != nil {
+		return
+	}
+	ev, ok := m.w.BeginEvict()
+	if !ok {
+		return
+	}
+	for _, s := range ev.Clears {
+		maps.DeleteFunc(m.disk, func(k, _ string) bool { return s.Contains([]byte(k)) })
+	}
+	for _, p := range ev.Pairs {
+		if p.Value == nil {
+			delete(m.disk, string(p.Key))
+		} else {
+			m.disk[string(p.Key)] = string(p.Value)
+		}
+	}
+	m.pending = ev
+}
+
+func (m *model) finishEvict() {
+	if m.pending == nil {
+		return
+	}
+	m.w.FinishEvict(m.pending)
+	m.base = m.pending.Stamp
+	m.pending = nil
+}
+
+// want is the model's value of key at snapshot s, or newest.
+func (m *model) want(key string, s base.Stamp) (string, bool) {
+	list := m.versions[key]
+	for i := len(list) - 1; i >= 0; i-- {
+		b := m.batches[list[i].batch]
+		if s == 0 || b.committed && b.stamp <= s {
+			if list[i].gone {
+				return "", false
+			}
+			return list[i].value, !list[i].gone
+		}
+	}
+	return "", false
+}
+
+func (m *model) got(v Version, key string) (string, bool) {
+	switch v.State {
+	case Present:
+		return string(v.Value), true
+	case Unknown:
+		value, ok := m.disk[key]
+		return value, ok
+	}
+	return "", false
+}
+
+func (m *model) check() {
+	if err := m.w.Check(); err != nil {
+		m.t.Fatal(err)
+	}
+	from := m.base
+	if m.pending != nil {
+		from = m.pending.Stamp // what is on disk already
+	}
+	for s := from; s <= m.stamp+1; s++ {
+		for key := range m.all() {
+			want, ok := m.want(key, s)
+			got, found := m.got(m.w.At([]byte(key), s), key)
+			if ok != found || want != got {
+				m.t.Fatalf("%q at %d: got %q %v, want %q %v", key, s, got, found, want, ok)
+			}
+		}
+		m.checkScan(s)
+	}
+	for key := range m.all() {
+		v := m.w.Latest([]byte(key))
+		if v.State == Unstamped {
+			continue
+		}
+		want, ok := m.want(key, 0)
+		if got, found := m.got(v, key); ok != found || want != got {
+			m.t.Fatalf("newest %q: got %q %v, want %q %v", key, got, found, want, ok)
+		}
+	}
+	m.checkScan(0)
+}
+
+func (m *model) checkScan(s base.Stamp) {
+	span := base.Span{Start: []byte("a"), End: []byte("zz")}
+	reverse := rapid.Bool().Draw(m.t, "reverse")
+	var got, want []string
+	for !span.Empty() {
+		var p Page
+		m.w.Scan(&p, span, s, reverse, rapid.IntRange(1, 3).Draw(m.t, "limit"))
+		if p.Unstamped {
+			return
+		}
+		found := map[string]string{}
+		for k, v := range m.disk {
+			if p.Span.Contains([]byte(k)) && !slices.ContainsFunc(p.Gone, func(g base.Span) bool { return g.Contains([]byte(k)) }) {
+				found[k] = v
+			}
+		}
+		for _, it := range p.Items {
+			if !p.Span.Contains(it.Key) {
+				m.t.Fatalf("item %q outside its page", it.Key)
+			}
+			switch it.State {
+			case Present:
+				found[string(it.Key)] = string(it.Value)
+			case Absent:
+				delete(found, string(it.Key))
+			}
+		}
+		page := slices.Sorted(maps.Keys(found))
+		if reverse {
+			slices.Reverse(page)
+			span.End = p.Span.Start
+		} else {
+			span.Start = p.Span.End
+		}
+		for _, k := range page {
+			got = append(got, k+"="+found[k])
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(m.all())) {
+		if v, ok := m.want(k, s); ok {
+			want = append(want, k+"="+v)
+		}
+	}
+	if reverse {
+		slices.Reverse(want)
+	}
+	if !slices.Equal(got, want) {
+		m.t.Fatalf("scan at %d: got %q, want %q", s, got, want)
+	}
+}
+
+// checkValidate compares a validation with the list of all writes.
+func (m *model) checkValidate() {
+	key := rapid.SampledFrom(keys).Draw(m.t, "read")
+	var p ReadPoint
+	if rapid.Bool().Draw(m.t, "by stamp") {
+		p.Stamp = m.base + base.Stamp(rapid.IntRange(0, int(m.stamp-m.base)+1).Draw(m.t, "at"))
+	} else {
+		p.Pos = base.Position(rapid.IntRange(int(m.w.basePos), int(max(m.pos, m.w.basePos))).Draw(m.t, "pos"))
+	}
+	span := base.KeySpan([]byte(key))
+	useSpan := rapid.Bool().Draw(m.t, "span")
+	if useSpan {
+		span.End = []byte(key + "\xfe")
+	}
+	conflict := false
+	for _, w := range m.written {
+		b := m.batches[w.batch]
+		newer := w.pos > p.Pos
+		if p.Stamp != 0 {
+			newer = b.stamp == 0 || b.stamp > p.Stamp
+		}
+		conflict = conflict || newer && span.Contains([]byte(w.key))
+	}
+	for _, b := range m.batches {
+		for _, u := range b.unstamped {
+			conflict = conflict || useSpan && u.prefix == key+"/" && (p.Stamp != 0 || u.pos > p.Pos)
+		}
+	}
+	var err error
+	if useSpan {
+		err = m.w.Validate(p, nil, []base.Span{span})
+	} else {
+		err = m.w.Validate(p, [][]byte{[]byte(key)}, nil)
+	}
+	// A range clear counts for keys that never existed, too; the model lists
+	// only those that did, so it may see fewer conflicts.
+	if conflict && !errors.Is(err, base.ErrConflict) {
+		m.t.Fatalf("reading %q at %+v: %v, want a conflict", key, p, err)
+	}
+	if !conflict && err != nil && !m.clearedSince(span, p) {
+		m.t.Fatalf("reading %q at %+v: %v, want none", key, p, err)
+	}
+}
+
+func (m *model) clearedSince(span base.Span, p ReadPoint) bool {
+	return slices.ContainsFunc(m.w.frags.marks, func(k *mark) bool {
+		return k.span.Overlaps(span) && m.w.newer(k.batch, k.pos, p)
+	})
+}
+
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel(t)
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"txn", "txn", "txn", "step", "step", "step", "evict", "finish", "drop", "validate"}).Draw(t, "do") {
+			case "txn":
+				m.transaction()
+			case "step":
+				m.step()
+			case "evict":
+				m.beginEvict()
+			case "finish":
+				m.finishEvict()
+			case "drop":
+				if rapid.IntRange(0, 3).Draw(t, "really") == 0 {
+					m.dropTail()
+				}
+			case "validate":
+				m.checkValidate()
+			}
+			m.check()
+		}
+		for range 200 {
+			m.step()
+		}
+		m.finishEvict()
+		for range 100 {
+			m.beginEvict()
+			m.finishEvict()
+		}
+		m.check()
+		if n := m.w.Entries(); n != 0 || m.w.Carried() != 0 || m.w.Bytes() != 0 {
+			t.Fatalf("after evicting everything: %d entries, %d carried, %d bytes", n, m.w.Carried(), m.w.Bytes())
+		}
+		for key := range m.all() { // what is left is all on disk
+			want, ok := m.want(key, 0)
+			if got, found := m.disk[key]; ok != found || got != want {
+				t.Fatalf("on disk %q: got %q %v, want %q %v", key, got, found, want, ok)
+			}
+		}
+	})
+}
+
+// TestOverwritesDieInMemory shows that a version with a committed successor in
+// the window never reaches the disk (W4).
+func TestOverwritesDieInMemory(t *testing.T) {
+	w := New(0, 0)
+	stamp, pos := base.Stamp(0), base.Position(0)
+	put := func(op base.MutationOp, key, value string) {
+		pos++
+		stamp++
+		var b batch.Builder
+		b.Reset(0)
+		n := w.Open(pos - 1)
+		b.Begin()
+		r := b.Add(op, []byte(key), []byte(value))
+		w.SetBuffer(b.Buf)
+		w.Add(r, pos)
+		w.SetStamp(n, stamp)
+		w.SetIndex(n, base.LogIndex(pos))
+		w.Commit(n)
+		w.Seal()
+	}
+	for i := range 100 {
+		put(base.OpSet, "counter", fmt.Sprint(i))
+		put(base.OpSet, fmt.Sprintf("job%03d", i), "payload")
+		if i >= 10 {
+			put(base.OpClear, fmt.Sprintf("job%03d", i-10), "")
+		}
+	}
+	sets := 0
+	for {
+		ev, ok := w.BeginEvict()
+		if !ok {
+			break
+		}
+		for _, p := range ev.Pairs {
+			if p.Value != nil {
+				sets++
+			}
+		}
+		w.FinishEvict(ev)
+	}
+	if sets != 11 { // the counter once, and the ten jobs that are left
+		t.Fatalf("%d pairs were written to disk, want 11", sets)
+	}
+}
+
+func TestValidateTooOld(t *testing.T) {
+	w := New(1000, 7)
+	keys := [][]byte{[]byte("k")}
+	if err := w.Validate(ReadPoint{Stamp: 999}, keys, nil); !errors.Is(err, base.ErrTooOld) {
+		t.Fatal(err)
+	}
+	if err := w.Validate(ReadPoint{Pos: 6}, keys, nil); !errors.Is(err, base.ErrTooOld) {
+		t.Fatal(err)
+	}
+	if err := w.Validate(ReadPoint{Stamp: 1000}, keys, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Validate(ReadPoint{Stamp: 1}, nil, nil); err != nil {
+		t.Fatal("a blind write is never too old")
+	}
+}
+
+func filled(n int) *Window {
+	w := New(0, 0)
+	var b batch.Builder
+	b.Reset(n * 64)
+	num := w.Open(0)
+	for i := range n {
+		b.Begin()
+		r := b.Add(base.OpSet, fmt.Appendf(nil, "key:%012d", i), bytes.Repeat([]byte("x"), 16))
+		w.SetBuffer(b.Buf)
+		w.Add(r, base.Position(i+1))
+	}
+	w.SetStamp(num, 1)
+	w.Commit(num)
+	return w
+}
+
+func BenchmarkLatest(b *testing.B) {
+	for _, n := range []int{1000, 100_000, 500_000} {
+		w := filled(n)
+		probe := make([][]byte, 1024)
+		for i := range probe {
+			probe[i] = fmt.Appendf(nil, "key:%012d", i*7919%n)
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for i := range b.N {
+				if w.Latest(probe[i&1023]).State != Present {
+					b.Fatal("missing")
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkAdd(b *testing.B) {
+	b.ReportAllocs()
+	w := New(0, 0)
+	key, value := fmt.Appendf(nil, "key:%012d", 0), bytes.Repeat([]byte("x"), 100)
+	var bb batch.Builder
+	var num uint64
+	for i := range b.N {
+		if i%1000 == 0 {
+			if i > 0 {
+				w.SetStamp(num, base.Stamp(i))
+				w.SetIndex(num, base.LogIndex(i))
+				w.Commit(num)
+				w.Seal()
+				if sealed, _ := w.Sealed(); sealed > 200 {
+					ev, _ := w.BeginEvict()
+					w.FinishEvict(ev)
+				}
+			}
+			num = w.Open(base.Position(i))
+			bb.Reset(150_000)
+		}
+		bb.Begin()
+		for d, j := i*7919%1_000_000, 15; d > 0; d, j = d/10, j-1 {
+			key[j] = byte('0' + d%10)
+		}
+		r := bb.Add(base.OpSet, key, value)
+		w.SetBuffer(bb.Buf)
+		w.Add(r, base.Position(i+1))
+	}
+}
