@@ -95,7 +95,10 @@ func (l *Log) maintain(quit <-chan struct{}) {
 		case failed:
 			return
 		case need || want > 0:
-			if err := l.prepare(want); err != nil && !l.tryCollect(collect) {
+			if err := l.prepareOrCollect(want); err != nil {
+				l.mu.Lock()
+				l.prepareEndedLocked(err)
+				l.mu.Unlock()
 				return
 			}
 		case !l.tryCollect(collect):
@@ -110,6 +113,30 @@ func (l *Log) tryCollect(due bool) bool {
 	}
 	done, err := l.collectOldest()
 	return done && err == nil
+}
+
+// prepareOrCollect is prepare, which on a full disk may have to wait for the
+// space of old segments. It holds maint.
+func (l *Log) prepareOrCollect(need int64) error {
+	for {
+		err := l.prepare(need)
+		if err == nil {
+			return nil
+		}
+		l.mu.Lock()
+		due := l.collectDueLocked()
+		l.mu.Unlock()
+		if !l.tryCollect(due) {
+			return err
+		}
+	}
+}
+
+// prepareEndedLocked tells those who wait for a segment how it went.
+func (l *Log) prepareEndedLocked(err error) {
+	l.mu.prepareErr, l.mu.want = err, 0
+	l.mu.prepareGen++
+	l.mu.prepared.Broadcast()
 }
 
 // prepare makes one more segment ready that holds a record of need bytes. It
@@ -135,18 +162,17 @@ func (l *Log) prepare(need int64) error {
 	}
 	err := l.createSegment(s, spare)
 
+	if err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mu.prepareErr, l.mu.want = err, 0
-	l.mu.prepareGen++
-	if err == nil {
-		l.mu.nextSeq++
-		l.mu.segs = append(l.mu.segs, s)
-		l.mu.ready = append(l.mu.ready, s)
-		l.mu.stats.prepared++
-	}
-	l.mu.prepared.Broadcast()
-	return err
+	l.mu.nextSeq++
+	l.mu.segs = append(l.mu.segs, s)
+	l.mu.ready = append(l.mu.ready, s)
+	l.mu.stats.prepared++
+	l.prepareEndedLocked(nil)
+	return nil
 }
 
 // spareFits reports whether a spare has the standard size; the setting may have changed.

@@ -93,7 +93,7 @@ func (l *Log) growLocked(need int64) error {
 	if l.opts.Inline {
 		l.mu.Unlock()
 		l.maint.Lock()
-		err := l.prepare(need)
+		err := l.prepareOrCollect(need)
 		l.maint.Unlock()
 		l.mu.Lock()
 		return err
@@ -122,4 +122,22 @@ func (l *Log) headroomLocked() int64 {
 		n += freshRoom(s.size)
 	}
 	return max(n, 0)
+}
+
+// MakeRoom tries now to have a segment ready behind the active one: to be called
+// now and then while writes are refused for want of headroom, since the log has
+// no timer of its own. It wraps base.ErrDiskFull while there is no space.
+func (l *Log) MakeRoom() error {
+	l.maint.Lock()
+	defer l.maint.Unlock()
+	l.mu.Lock()
+	enough, err := len(l.mu.ready) > 0, l.mu.err
+	if l.mu.closed {
+		err = base.ErrClosed
+	}
+	l.mu.Unlock()
+	if err != nil || enough {
+		return err
+	}
+	return l.prepareOrCollect(0)
 }
