@@ -1,0 +1,174 @@
+// Package config is the one table of the server's settings. Flags, environment
+// variables (STRATA_*), the configuration file and the documentation come from it.
+// A flag beats the environment, the environment beats the file, the file beats
+// the default.
+package config
+
+import (
+	"fmt"
+	"net"
+	"reflect"
+	"strings"
+
+	"github.com/cockroachdb/errors"
+	"github.com/knadh/koanf/parsers/toml/v2"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+)
+
+// Config is what `strata start` runs with.
+type Config struct {
+	Data      string `koanf:"data" default:"strata-data" help:"data directory; made if it does not exist"`
+	RESPAddr  string `koanf:"resp-addr" default:"127.0.0.1:5484" help:"address for RESP clients: host:port or off" addr:"true"`
+	AdminAddr string `koanf:"admin-addr" default:"127.0.0.1:3320" help:"address for administration over RESP: host:port or off" addr:"true"`
+
+	RequirePass   string `koanf:"requirepass" help:"password of the default user; empty: none"`
+	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`
+	MaxClients    int    `koanf:"maxclients" default:"10000" help:"most RESP clients at a time"`
+
+	CacheBytes    int64 `koanf:"cache-bytes" default:"33554432" help:"block cache of the state on disk, in bytes"`
+	RowCacheBytes int64 `koanf:"row-cache-bytes" default:"67108864" help:"cache of single rows, in bytes; allocated as it fills"`
+	ReserveBytes  int64 `koanf:"disk-reserve-bytes" default:"0" help:"free disk space kept for deletions, in bytes; 0: 256 MiB, or an eighth of a smaller disk"`
+
+	LogLevel  string `koanf:"log-level" default:"info" help:"debug, info, warn or error"`
+	LogFormat string `koanf:"log-format" default:"text" help:"text or json; logs go to standard error"`
+}
+
+// EnvPrefix begins the names of environment variables: STRATA_RESP_ADDR.
+const EnvPrefix = "STRATA_"
+
+// Off is the address of a listener that is not started.
+const Off = "off"
+
+// Setting is a row of the table.
+type Setting struct {
+	Name, Default, Help string
+	Address             bool
+	kind                reflect.Kind
+}
+
+// Env is the setting's environment variable.
+func (s Setting) Env() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
+}
+
+// Settings is the table.
+func Settings() []Setting {
+	t := reflect.TypeFor[Config]()
+	out := make([]Setting, 0, t.NumField())
+	for i := range t.NumField() {
+		f := t.Field(i)
+		out = append(out, Setting{Name: f.Tag.Get("koanf"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"),
+			Address: f.Tag.Get("addr") != "", kind: f.Type.Kind()})
+	}
+	return out
+}
+
+// Flags adds a flag for every setting, and --config for the file.
+func Flags(fs *pflag.FlagSet) {
+	fs.String("config", "", "configuration file (TOML, keys named as the flags) ["+EnvPrefix+"CONFIG]")
+	for _, s := range Settings() {
+		help := fmt.Sprintf("%s [%s]", s.Help, s.Env())
+		switch s.kind {
+		case reflect.Bool:
+			fs.Bool(s.Name, s.Default == "true", help)
+		case reflect.Int, reflect.Int64:
+			var n int64
+			_, _ = fmt.Sscan(s.Default, &n)
+			fs.Int64(s.Name, n, help)
+		default:
+			fs.String(s.Name, s.Default, help)
+		}
+	}
+}
+
+// Load reads file, environment and flags.
+func Load(fs *pflag.FlagSet, environ []string) (Config, error) {
+	k := koanf.New("\x00") // names contain no path
+	path, err := fs.GetString("config")
+	if err != nil {
+		return Config{}, err
+	}
+	if path == "" {
+		path = lookup(environ, EnvPrefix+"CONFIG")
+	}
+	if path != "" {
+		if err := k.Load(file.Provider(path), toml.Parser()); err != nil {
+			return Config{}, errors.Wrapf(err, "configuration file %s", path)
+		}
+		if err := checkNames(k, path); err != nil {
+			return Config{}, err
+		}
+	}
+	known := map[string]string{}
+	for _, s := range Settings() {
+		known[s.Env()] = s.Name
+	}
+	if err := k.Load(env.Provider("\x00", env.Opt{
+		Prefix:        EnvPrefix,
+		EnvironFunc:   func() []string { return environ },
+		TransformFunc: func(name, value string) (string, any) { return known[name], value },
+	}), nil); err != nil {
+		return Config{}, errors.Wrap(err, "environment")
+	}
+	if err := k.Load(posflag.Provider(fs, "\x00", k), nil); err != nil {
+		return Config{}, errors.Wrap(err, "flags")
+	}
+	var c Config
+	if err := k.Unmarshal("", &c); err != nil {
+		return Config{}, errors.Wrap(err, "configuration")
+	}
+	return c, c.check()
+}
+
+func lookup(environ []string, name string) string {
+	for _, e := range environ {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func checkNames(k *koanf.Koanf, path string) error {
+	known := map[string]bool{}
+	for _, s := range Settings() {
+		known[s.Name] = true
+	}
+	for _, name := range k.Keys() {
+		if !known[name] {
+			return errors.Newf("configuration file %s: unknown setting %q", path, name)
+		}
+	}
+	return nil
+}
+
+func (c *Config) check() error {
+	v := reflect.ValueOf(c).Elem()
+	for i, s := range Settings() {
+		if !s.Address {
+			continue
+		}
+		addr := v.Field(i).String()
+		if addr == Off {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return errors.Newf("--%s: %q is neither host:port nor off", s.Name, addr)
+		}
+	}
+	switch {
+	case c.Data == "":
+		return errors.New("--data: the data directory has no name")
+	case c.MaxClients < 1:
+		return errors.New("--maxclients: must be at least 1")
+	case c.CacheBytes < 0 || c.RowCacheBytes < 0 || c.ReserveBytes < 0:
+		return errors.New("--cache-bytes, --row-cache-bytes and --disk-reserve-bytes cannot be negative")
+	case c.LogFormat != "text" && c.LogFormat != "json":
+		return errors.Newf("--log-format: %q is neither text nor json", c.LogFormat)
+	}
+	return nil
+}
