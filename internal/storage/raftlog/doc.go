@@ -37,7 +37,8 @@
 //	I5  A segment's file goes only after a trim record that says so is durable, and
 //	    that comes after the copies of what was live in it. Segments go in order.
 //	I6  What Append refuses has added nothing; what it takes has a place on disk
-//	    that was allocated before. A full disk is seen here and never in Flush.
+//	    that was allocated before. A full disk is seen here and not in Flush,
+//	    unless the file system copies on write; there it is an error by I7.
 //	I7  An error of a write or sync is final (see Log.Err, Options.OnFatal).
 //	I8  The data of an entry that is not durable is in memory.
 //

@@ -1,0 +1,5 @@
+//go:build !race
+
+package raftlog
+
+const flipStride = 1
