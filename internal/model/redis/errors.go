@@ -41,6 +41,8 @@ var (
 	ErrHashNotFloat = &Error{"ERR hash value is not a float"}
 	// ErrStringTooLong: the result would exceed limits.RESPBulkBytes.
 	ErrStringTooLong = &Error{"ERR string exceeds maximum allowed size (proto-max-bulk-len)"}
+	// ErrDelExNotString: DELEX compares a key that is not a string.
+	ErrDelExNotString = &Error{"ERR Key should be of string type if conditions are specified"}
 	// ErrOffset: a negative offset.
 	ErrOffset = &Error{"ERR offset is out of range"}
 	// ErrNoSuchKey: the command needs a key that is absent.

@@ -362,11 +362,22 @@ func (x *hashEdit) firstRow() error {
 	return err
 }
 
-// reapFields deletes up to limit overdue fields.
+// reapFields deletes up to limit overdue fields, and the whole key if all are.
+// What it leaves counts as absent wherever fields are read.
 func (e *entry) reapFields(t kv.Txn, limit int) error {
 	x := hashEdit{entry: *e}
 	if err := x.begin(t); err != nil {
 		return err
+	}
+	x.event(EventHash, "hexpired")
+	all, err := x.allDue()
+	if err != nil {
+		return err
+	}
+	if all {
+		e.remove(t)
+		e.event(EventGeneric, "del")
+		return nil
 	}
 	due, err := x.dueFields(limit)
 	if err != nil {
@@ -377,12 +388,28 @@ func (e *entry) reapFields(t kv.Txn, limit int) error {
 			return err
 		}
 	}
-	x.event(EventHash, "hexpired")
 	if err := x.finish(); err != nil {
 		return err
 	}
 	e.found, e.h = x.found, x.h
 	return nil
+}
+
+// allDue reports whether no field in a row is left: each has a time, and the
+// last one is over.
+func (x *hashEdit) allDue() (bool, error) {
+	if x.w.enc != encRows || x.expiring < x.fields {
+		return false, nil
+	}
+	span := base.Span{Start: x.part(x.t, partFieldTTL, 0), End: x.part(x.t, partFieldTTL+1, 0)}
+	at, i := int64(0), len(x.row)+1
+	err := x.t.Snapshot().Scan(span, kv.ScanOptions{Limit: 1, Reverse: true}, func(key, _ []byte) bool {
+		if len(key) >= i+8 {
+			at = int64(binary.BigEndian.Uint64(key[i:]))
+		}
+		return false
+	})
+	return at != 0 && at <= x.now, err
 }
 
 func (x *hashEdit) dueFields(limit int) (due [][]byte, err error) {

@@ -234,11 +234,11 @@ func HGetEx(t kv.Txn, db *DB, key []byte, fields [][]byte, expiry Expiry, dst []
 }
 
 func fieldExpiry(t kv.Txn, x Expiry, command string) (int64, error) {
-	at, err := x.positive(t.NowMillis(), command)
-	if err == nil && at > fieldExpireMaxMillis {
-		err = InvalidExpire(command)
+	if !x.timed() {
+		return 0, nil
 	}
-	return at, err
+	o := ExpireOptions{Expiry: x, Command: command}
+	return o.fieldTime(t.NowMillis())
 }
 
 // HSetEx is HSETEX: it stores the pairs if the condition (IfAbsent: FNX, IfPresent:

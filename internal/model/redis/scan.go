@@ -128,6 +128,10 @@ type walk struct {
 	jump []byte
 	// idle counts such rows since the last header.
 	idle int
+	// reap is a hash with overdue fields, which may be all that it has: the scan
+	// stops at it to look it up.
+	reap   []byte
+	reapAt cursorAt
 }
 
 const (
@@ -141,7 +145,7 @@ const (
 // slot and place, and deletes the overdue ones.
 func (w *walk) headers(from, end []byte, visit func(c cursorAt, key []byte, h *header) bool) error {
 	for from != nil && bytes.Compare(from, end) < 0 {
-		w.jump, w.idle = nil, 0
+		w.jump, w.idle, w.reap = nil, 0, nil
 		var bad error
 		err := w.t.Snapshot().Scan(base.Span{Start: from, End: end}, kv.ScanOptions{}, func(row, value []byte) bool {
 			var more bool
@@ -155,6 +159,15 @@ func (w *walk) headers(from, end []byte, visit func(c cursorAt, key []byte, h *h
 			return err
 		}
 		from = w.jump
+		if w.reap != nil {
+			var e entry
+			if err := e.lookup(w.t, w.db, w.reap); err != nil {
+				return err
+			}
+			if e.found && !visit(w.reapAt, w.reap, &e.h) {
+				break
+			}
+		}
 	}
 	for _, key := range w.due {
 		var e entry
@@ -191,14 +204,18 @@ func (w *walk) row(row, value []byte, visit func(c cursorAt, key []byte, h *head
 	if err != nil {
 		return false, err
 	}
-	if h.expireAt != 0 && h.expireAt <= w.now {
+	c := cursorAt{slot, decodePlace(rest)}
+	switch {
+	case h.expireAt != 0 && h.expireAt <= w.now:
 		if len(w.due) < walkDueMax {
 			w.due = append(w.due, key)
 		}
-	} else if !visit(cursorAt{slot, decodePlace(rest)}, key, &h) {
+	case h.elementsAt != 0 && h.elementsAt <= w.now:
+		w.reap, w.reapAt = key, c
+	case !visit(c, key, &h):
 		return false, nil
 	}
-	if h.hasRows() {
+	if h.hasRows() || w.reap != nil {
 		w.jump = w.t.Alloc(len(row))
 		copy(w.jump, row)
 		w.jump[len(row)-1]++

@@ -35,9 +35,10 @@ var layouts = map[string]Options{
 func TestScenarios(t *testing.T) {
 	for name, o := range layouts {
 		t.Run(name, func(t *testing.T) {
-			paths, err := filepath.Glob("testdata/[rs]*/*")
-			if err != nil || len(paths) == 0 {
-				t.Fatal(err, "no scenarios")
+			here, _ := filepath.Glob("testdata/strata/*")
+			paths, _ := filepath.Glob("testdata/redis/*")
+			if paths = append(paths, here...); len(paths) == 0 {
+				t.Fatal("no scenarios")
 			}
 			for _, path := range paths {
 				if name != "default" && filepath.Base(path) == "encoding" {

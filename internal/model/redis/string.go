@@ -211,6 +211,9 @@ func DelEx(t kv.Txn, db *DB, key []byte, c Condition, compare []byte) (bool, err
 	if err := e.lookup(t, db, key); err != nil || !e.found {
 		return false, err
 	}
+	if (c == IfEqual || c == IfUnequal) && e.h.kind != TypeString {
+		return false, ErrDelExNotString
+	}
 	met, err := e.meets(t, c, compare)
 	if err != nil || !met {
 		return false, err
