@@ -49,6 +49,14 @@ const (
 	// ConnectionOutputBytes is how much unsent reply a connection may hold
 	// before its commands are no longer executed.
 	ConnectionOutputBytes = 1 << 20
+	// ConnectionStall is how long a client with replies waiting may read nothing.
+	ConnectionStall = 60 * time.Second
+	// QueuedBytes bounds the commands that MULTI queues on a connection.
+	QueuedBytes = 64 << 20
+	// WatchesPerConnection bounds the keys under WATCH.
+	WatchesPerConnection = 10_000
+	// KeysReplyBytes bounds the reply of KEYS.
+	KeysReplyBytes = 256 << 20
 
 	// NamespaceDepth bounds the segments of a namespace path.
 	NamespaceDepth = 10

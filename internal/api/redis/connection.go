@@ -1,0 +1,231 @@
+package redis
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"strconv"
+
+	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/redisnum"
+)
+
+func connectionCommands() []Command {
+	const conn = FlagNoScript | FlagLoading | FlagStale | FlagFast | flagUnpaused
+	rows := []Command{
+		{Name: "ping", Summary: "Returns the server's liveliness response.", Since: "1.0.0", Arity: -1, Flags: FlagFast | flagUnpaused, Handler: pingCommand},
+		{Name: "echo", Summary: "Returns the given string.", Since: "1.0.0", Arity: 2, Flags: FlagLoading | FlagStale | FlagFast, Handler: echoCommand},
+		{Name: "hello", Summary: "Handshakes with the Redis server.", Since: "6.0.0", Arity: -1, Flags: conn | FlagNoAuth, Handler: helloCommand},
+		{Name: "auth", Summary: "Authenticates the connection.", Since: "1.0.0", Arity: -2, Flags: conn | FlagNoAuth, Handler: authCommand},
+		{Name: "quit", Summary: "Closes the connection.", Since: "1.0.0", Arity: -1, Flags: conn | FlagNoAuth | flagImmediate, Handler: quitCommand},
+		{Name: "reset", Summary: "Resets the connection.", Since: "6.2.0", Arity: 1, Flags: conn | FlagNoAuth | flagImmediate, Handler: resetCommand},
+		{Name: "select", Summary: "Changes the selected database.", Since: "1.0.0", Arity: 2, Flags: FlagLoading | FlagStale | FlagFast, Handler: selectCommand},
+		{Name: "readonly", Summary: "Enables read-only queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",
+			Arity: 1, Flags: FlagLoading | FlagStale | FlagFast, Handler: okCommand},
+		{Name: "readwrite", Summary: "Enables read-write queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",
+			Arity: 1, Flags: FlagLoading | FlagStale | FlagFast, Handler: okCommand},
+	}
+	for i := range rows {
+		rows[i].Group, rows[i].Kind = GroupConnection, KindConnection
+	}
+	return rows
+}
+
+func okCommand(c *Call) error {
+	c.W.OK()
+	return nil
+}
+
+func pingCommand(c *Call) error {
+	switch len(c.Args) {
+	case 1:
+		c.W.SimpleString("PONG")
+	case 2:
+		c.W.Bulk(c.Args[1])
+	default:
+		return c.wrongArity()
+	}
+	return nil
+}
+
+func echoCommand(c *Call) error {
+	c.W.Bulk(c.Args[1])
+	return nil
+}
+
+func quitCommand(c *Call) error {
+	c.s.closing = true
+	c.W.OK()
+	return nil
+}
+
+func resetCommand(c *Call) error {
+	s := c.s
+	s.dropTransaction()
+	ns := s.srv.namespaces.Default()
+	s.choose(c.x, choice{proto: 2, ns: ns, handle: s.srv.handle(ns, 0)})
+	s.reply = replyOn
+	s.authenticated = s.srv.settings.password() == ""
+	s.info.Lock()
+	s.info.name, s.info.user, s.info.noEvict, s.info.noTouch = "", defaultUser, false, false
+	s.info.Unlock()
+	c.W.SimpleString("RESET")
+	return nil
+}
+
+func selectCommand(c *Call) error {
+	n, ok := redisnum.ParseInt(c.Args[1])
+	if !ok {
+		return errNotInteger
+	}
+	if n < 0 || n >= model.Databases {
+		return model.ErrDBIndex
+	}
+	next := c.s.choice
+	next.handle = c.s.srv.handle(next.ns, uint8(n))
+	c.s.choose(c.x, next)
+	c.W.OK()
+	return nil
+}
+
+// passwordFits compares in constant time.
+func passwordFits(want string, got []byte) bool {
+	w, g := sha256.Sum256([]byte(want)), sha256.Sum256(got)
+	return subtle.ConstantTimeCompare(w[:], g[:]) == 1
+}
+
+// login is AUTH. Only the user "default" exists; without a password it accepts any.
+func (s *session) login(user, password []byte) error {
+	want := s.srv.settings.password()
+	if string(user) != defaultUser || want != "" && !passwordFits(want, password) {
+		return errWrongPass
+	}
+	s.authenticated = true
+	return nil
+}
+
+func authCommand(c *Call) error {
+	user, password := []byte(defaultUser), c.Args[1]
+	switch len(c.Args) {
+	case 2:
+		if c.s.srv.settings.password() == "" {
+			return replyError("ERR AUTH <password> called without any password configured for the default user. " +
+				"Are you sure your configuration is correct?")
+		}
+	case 3:
+		user, password = c.Args[1], c.Args[2]
+	default:
+		return errSyntax
+	}
+	if err := c.s.login(user, password); err != nil {
+		return err
+	}
+	c.W.OK()
+	return nil
+}
+
+// helloOptions are the arguments of HELLO.
+type helloOptions struct {
+	proto          int
+	user, password []byte
+	name           []byte
+	setName        bool
+}
+
+func parseHello(args [][]byte, proto int) (o helloOptions, err error) {
+	o.proto = proto
+	if len(args) < 2 {
+		return o, nil
+	}
+	n, ok := redisnum.ParseInt(args[1])
+	if !ok {
+		return o, replyError("ERR Protocol version is not an integer or out of range")
+	}
+	if n != 2 && n != 3 {
+		return o, replyError("NOPROTO unsupported protocol version")
+	}
+	o.proto = int(n)
+	for i := 2; i < len(args); i++ {
+		switch more := len(args) - 1 - i; {
+		case is(args[i], "auth") && more >= 2:
+			o.user, o.password = args[i+1], args[i+2]
+			i += 2
+		case is(args[i], "setname") && more >= 1:
+			o.name, o.setName = args[i+1], true
+			i++
+		default:
+			return o, replyError("ERR Syntax error in HELLO option '" + string(truncated(args[i], echoedBytes)) + "'")
+		}
+	}
+	return o, nil
+}
+
+func helloCommand(c *Call) error {
+	s := c.s
+	o, err := parseHello(c.Args, s.proto)
+	if err != nil {
+		return err
+	}
+	if o.setName && !validName(o.name) {
+		return errClientName
+	}
+	if o.user != nil {
+		if err := s.login(o.user, o.password); err != nil {
+			return err
+		}
+	}
+	if !s.authenticated {
+		return replyError("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> " +
+			"AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+	}
+	if o.setName {
+		s.setName(o.name)
+	}
+	next := s.choice
+	next.proto = o.proto
+	s.choose(c.x, next)
+	w := c.W
+	w.Map(7)
+	w.BulkString("server")
+	w.BulkString("strata")
+	w.BulkString("version")
+	w.BulkString(RedisVersion)
+	w.BulkString("proto")
+	w.Int(int64(o.proto))
+	w.BulkString("id")
+	w.Int(s.id)
+	w.BulkString("mode")
+	w.BulkString("cluster")
+	w.BulkString("role")
+	w.BulkString("master")
+	w.BulkString("modules")
+	w.Array(0)
+	return nil
+}
+
+// is reports whether an argument is a word, given in lower case, in any case.
+func is(arg []byte, word string) bool {
+	if len(arg) != len(word) {
+		return false
+	}
+	for i := range arg {
+		c := arg[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != word[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// parseInt reads a 64-bit argument.
+func parseInt(b []byte) (int64, error) {
+	n, ok := redisnum.ParseInt(b)
+	if !ok {
+		return 0, errNotInteger
+	}
+	return n, nil
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }

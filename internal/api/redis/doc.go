@@ -1,0 +1,35 @@
+// Package redis is the door for clients that speak RESP: it turns commands into
+// calls of model functions and their results into replies.
+//
+//	socket ─read─► ReadBuffer ─► Parser ─► Command (one table) ─► kv.Session.Run
+//	                                                                   │ ticket
+//	socket ◄─write─ output queue ◄── replies of one buffer ◄───────────┘
+//	                    ▲
+//	range's apply loop ─┴─► flusher (woken once per batch of commits)
+//
+// One goroutine serves one connection. It executes every command that its buffer
+// holds without waiting for commits, and hands the replies to the connection's
+// output queue together with the tickets that they depend on. If nothing is in
+// flight they go to the socket at once; otherwise it reads on, and a flusher
+// writes them when the range commits. So a commit wakes one flusher and not one
+// goroutine for each connection that waits, which is what costs most otherwise.
+//
+// What holds:
+//
+//	D1  No reply, errors and nulls included, is sent before everything that it
+//	    looked at is committed (R1), and no reply overtakes another one.
+//	D2  When a commit's fate is unknown, the replies that depend on it and all
+//	    later ones are dropped, the client is told UNKNOWN and disconnected.
+//	D3  A connection whose replies are not read stops executing commands at
+//	    limits.ConnectionOutputBytes. It costs nobody else anything.
+//	D4  Commands do not allocate on their way through this package: the executor
+//	    (kv session, reply buffer, Call) is pooled and held only while commands
+//	    are executed. A connection that is idle holds no buffers.
+//	D5  Every command is one row of one table and one handler, whether it comes
+//	    alone, in EXEC or in an interactive transaction.
+//	D6  A handler may run several times (K1); what it wrote to its reply before is
+//	    cut off each time. It must not change the session.
+//
+// A family of commands is a file with a function that returns its rows, listed
+// in newTable.
+package redis

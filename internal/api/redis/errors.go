@@ -1,0 +1,124 @@
+package redis
+
+import (
+	stderrors "errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	model "github.com/stratadb/strata/internal/model/redis"
+)
+
+// replyError is an error of this door with its full text, code included.
+type replyError string
+
+func (e replyError) Error() string { return string(e) }
+
+// The door's own errors, in Redis's words.
+const (
+	errSyntax       replyError = "ERR syntax error"
+	errNotInteger   replyError = "ERR value is not an integer or out of range"
+	errOutOfRange   replyError = "ERR value is out of range"
+	errInternal     replyError = "ERR internal error"
+	errNoAuth       replyError = "NOAUTH Authentication required."
+	errWrongPass    replyError = "WRONGPASS invalid username-password pair or user is disabled."
+	errExecAbort    replyError = "EXECABORT Transaction discarded because of previous errors."
+	errMaxClients   replyError = "ERR max number of clients reached"
+	errTimeoutRange replyError = "ERR timeout is not an integer or out of range"
+	errQueueFull    replyError = "ERR commands queued by MULTI exceed the size limit"
+	errReplyTooBig  replyError = "ERR reply exceeds the size limit"
+)
+
+// unknownOutcome is what a client is told before its connection ends, because
+// the fate of a write that it may have sent is not known.
+const unknownOutcome = "UNKNOWN the outcome of a write is not known: it may or may not have happened"
+
+// translations is the one table from the errors of the layers below to replies.
+// The caller's errors of the model carry their text themselves.
+var translations = []struct {
+	err  error
+	text string
+}{
+	{base.ErrUnknownOutcome, unknownOutcome},
+	{base.ErrConflict, "CONFLICT transaction conflicts with another one; try again"},
+	{base.ErrTooOld, "CONFLICT transaction is too old; try again"},
+	{base.ErrTransactionTooLarge, "ERR transaction exceeds the size limit"},
+	{base.ErrTransactionTimedOut, "ERR transaction exceeded its time limit"},
+	{base.ErrKeyTooLarge, "ERR key exceeds the size limit"},
+	{base.ErrValueTooLarge, "ERR value exceeds the size limit"},
+	{base.ErrUnreadable, "ERR key was written with a versionstamp in this transaction"},
+	{base.ErrDiskFull, "MISCONF no space left on the store's disk: writes that add data are refused"},
+	{base.ErrUnavailable, "CLUSTERDOWN the range that holds the key is not available"},
+	{base.ErrWrongRange, "TRYAGAIN the range that holds the key is moving"},
+	{base.ErrShuttingDown, "ERR server is shutting down"},
+	{base.ErrClosed, "ERR already closed"},
+}
+
+// replyText is the reply for err; known is false for one that is nobody's
+// mistake and belongs in the log.
+func replyText(err error) (text string, known bool) {
+	switch e := err.(type) { // the common cases, without walking a chain
+	case *model.Error:
+		return e.Error(), true
+	case replyError:
+		return string(e), true
+	}
+	var m *model.Error
+	if stderrors.As(err, &m) {
+		return m.Error(), true
+	}
+	var r replyError
+	if stderrors.As(err, &r) {
+		return string(r), true
+	}
+	for _, t := range translations {
+		if errors.Is(err, t.err) {
+			return t.text, true
+		}
+	}
+	return string(errInternal), false
+}
+
+// callers reports whether err is the caller's mistake in one command, so that an
+// EXEC goes on with the next one.
+func callers(err error) bool {
+	var m *model.Error
+	var r replyError
+	return stderrors.As(err, &m) || stderrors.As(err, &r)
+}
+
+// fail makes err the reply of the running command.
+func (x *executor) fail(s *session, err error) {
+	text, known := replyText(err)
+	if !known {
+		s.srv.log.Error("command failed", slog.String("command", x.call.cmd.full), slog.Any("error", err))
+	}
+	x.w.Buf = x.w.Buf[:x.mark]
+	x.w.Error(text)
+	s.srv.stats.countError(text)
+}
+
+func arityError(cmd *Command) error {
+	return replyError(fmt.Sprintf("ERR wrong number of arguments for '%s' command", cmd.full))
+}
+
+const echoedBytes = 128
+
+func truncated(b []byte, n int) []byte { return b[:min(len(b), max(n, 0))] }
+
+// unknownCommand words the error for a name that is not in the table.
+func unknownCommand(t *table, args [][]byte) error {
+	if cmd := t.lookup(args[0]); cmd != nil {
+		return replyError(fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", truncated(args[1], echoedBytes), cmd.upper))
+	}
+	var echoed []byte
+	for _, a := range args[1:] {
+		if len(echoed) >= echoedBytes {
+			break
+		}
+		echoed = fmt.Appendf(echoed, "'%s' ", truncated(a, echoedBytes-len(echoed)))
+	}
+	return replyError(fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", truncated(args[0], echoedBytes), echoed))
+}

@@ -1,0 +1,149 @@
+package redis
+
+import (
+	"time"
+
+	"github.com/stratadb/strata/internal/kv"
+)
+
+// sampleMask selects the commands whose duration is measured: one of 16.
+const sampleMask = 15
+
+// execute runs one command and leaves its reply, if any, in x.w.
+func (s *session) execute(x *executor, args [][]byte) {
+	x.mark = len(x.w.Buf)
+	cmd := s.srv.table.resolve(args)
+	if err := s.admit(cmd, args); err != nil {
+		x.call.cmd = s.srv.table.nobody
+		if cmd != nil {
+			x.call.cmd = cmd
+			cmd.stats.rejected.Add(1)
+		}
+		s.multi.dirty = true // matters only between MULTI and EXEC
+		x.fail(s, err)
+		s.mute(x)
+		return
+	}
+	if s.lastCmd.Load() != cmd {
+		s.lastCmd.Store(cmd)
+	}
+	if s.multi.open && cmd.Flags&flagImmediate == 0 {
+		s.enqueue(x, cmd, args)
+		s.mute(x)
+		return
+	}
+	if s.srv.pause.until.Load() != 0 && cmd.Flags&flagUnpaused == 0 {
+		s.awaitUnpause(x, cmd)
+	}
+	x.sample++
+	if x.sample&sampleMask == 0 {
+		start := time.Now()
+		s.invoke(x, cmd, args)
+		cmd.stats.micros.Add(int64(time.Since(start)/time.Microsecond+1) * (sampleMask + 1))
+	} else {
+		s.invoke(x, cmd, args)
+	}
+	cmd.stats.calls.Add(1)
+	if s.reply != replyOn && s.mute(x) && len(x.w.Buf) == 0 {
+		x.tickets = x.tickets[:0]
+	}
+}
+
+// admit decides whether a command may be executed or queued.
+func (s *session) admit(cmd *Command, args [][]byte) error {
+	if cmd == nil {
+		if name := string(truncated(args[0], 8)); name == "Host:" || name == "POST" || name == "host:" || name == "post" {
+			return s.crossProtocol()
+		}
+		return unknownCommand(s.srv.table, args)
+	}
+	if !cmd.arityFits(len(args)) || cmd.Handler == nil {
+		return arityError(cmd)
+	}
+	if !s.authenticated && cmd.Flags&FlagNoAuth == 0 {
+		return errNoAuth
+	}
+	if s.multi.open && cmd.Flags&FlagNoMulti != 0 {
+		return replyError("ERR Command not allowed inside a transaction")
+	}
+	return nil
+}
+
+// crossProtocol ends a connection over which a browser was made to talk.
+func (s *session) crossProtocol() error {
+	s.closeNote = "possible attack: it looks like somebody sends POST or Host: commands to a Redis port"
+	s.closing = true
+	s.reply = replyOff
+	return errInternal
+}
+
+// invoke runs a command's handler in the way of its kind.
+func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
+	c := &x.call
+	c.cmd, c.Args, c.s, c.DB = cmd, args, s, s.handle
+	var err error
+	switch {
+	case cmd.Kind != KindData:
+		c.Txn = nil
+		err = cmd.Handler(c)
+	case s.tx != nil:
+		c.Txn = s.tx
+		err = cmd.Handler(c)
+	default:
+		t, rerr := x.kvs.Run(x)
+		x.note(t)
+		err = rerr
+	}
+	if err != nil {
+		cmd.stats.failed.Add(1)
+		x.fail(s, err)
+	}
+}
+
+// Transact runs a closure of a KindPaged command, in the transaction that is open
+// if there is one. The replies wait for it.
+func (c *Call) Transact(fn kv.Func) error {
+	if c.Txn != nil {
+		return fn(c.Txn)
+	}
+	if c.s.tx != nil {
+		return fn(c.s.tx)
+	}
+	t, err := c.x.kvs.Run(fn)
+	c.x.note(t)
+	return err
+}
+
+// mute takes the reply back that CLIENT REPLY asked not to be sent, and reports
+// whether it did.
+func (s *session) mute(x *executor) bool {
+	switch s.reply {
+	case replyOff:
+	case replySkip:
+		s.reply = replySkipping
+		return false
+	case replySkipping:
+		s.reply = replyOn
+	default:
+		return false
+	}
+	x.w.Buf = x.w.Buf[:x.mark]
+	return true
+}
+
+// wait suspends the connection while a command waits for something outside of
+// the database. The replies before it go out. It returns false when the
+// connection has ended meanwhile.
+func (s *session) wait(x *executor, d time.Duration, wake <-chan struct{}) bool {
+	s.flush(x)
+	x.mark = 0
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-s.srv.stopping:
+		return false
+	}
+	return !s.out.isClosed()
+}

@@ -1,0 +1,280 @@
+package redis
+
+import (
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
+	model "github.com/stratadb/strata/internal/model/redis"
+)
+
+// multi is the state of MULTI and WATCH.
+type multi struct {
+	open    bool
+	dirty   bool // a command was refused: EXEC aborts
+	queue   []queued
+	bytes   int
+	watches []watched
+}
+
+// queued is a command between MULTI and EXEC.
+type queued struct {
+	cmd  *Command
+	args [][]byte
+}
+
+// watched is a key under WATCH.
+type watched struct {
+	watch    kv.Watch
+	header   string
+	expireAt int64 // when the key ends, milliseconds; 0: never
+}
+
+func transactionCommands() []Command {
+	const flags = FlagNoScript | FlagLoading | FlagStale | FlagFast | flagImmediate | flagUnpaused
+	return []Command{
+		{Name: "multi", Summary: "Starts a transaction.", Since: "1.2.0", Group: GroupTransactions, Arity: 1,
+			Flags: flags, Kind: KindConnection, Handler: multiCommand},
+		{Name: "exec", Summary: "Executes all commands in a transaction.", Since: "1.2.0", Group: GroupTransactions, Arity: 1,
+			Flags: FlagNoScript | FlagLoading | FlagStale | flagImmediate, Kind: KindConnection, Handler: execCommand},
+		{Name: "discard", Summary: "Discards a transaction.", Since: "2.0.0", Group: GroupTransactions, Arity: 1,
+			Flags: flags, Kind: KindConnection, Handler: discardCommand},
+		{Name: "watch", Summary: "Monitors changes to keys to determine the execution of a transaction.", Since: "2.2.0",
+			Group: GroupTransactions, Arity: -2, Flags: flags, Keys: allKeys, Kind: KindConnection, Handler: watchCommand},
+		{Name: "unwatch", Summary: "Forgets about watched keys of a transaction.", Since: "2.2.0", Group: GroupTransactions, Arity: 1,
+			Flags: flags &^ flagImmediate, Kind: KindConnection, Handler: unwatchCommand},
+	}
+}
+
+func multiCommand(c *Call) error {
+	m := &c.s.multi
+	if m.open {
+		return replyError("ERR MULTI calls can not be nested")
+	}
+	m.open, m.dirty = true, false
+	c.s.multiLen.Store(0)
+	c.W.OK()
+	return nil
+}
+
+func discardCommand(c *Call) error {
+	if !c.s.multi.open {
+		return replyError("ERR DISCARD without MULTI")
+	}
+	c.s.discardMulti()
+	c.s.unwatch()
+	c.W.OK()
+	return nil
+}
+
+func (s *session) discardMulti() {
+	s.multi.open, s.multi.dirty, s.multi.bytes = false, false, 0
+	s.multi.queue = nil
+	s.multiLen.Store(-1)
+}
+
+// queuedOverheadBytes is what a queued argument costs beside its bytes.
+const queuedOverheadBytes = 24
+
+// enqueue keeps a command for EXEC. All its arguments are copied into one piece
+// of memory.
+func (s *session) enqueue(x *executor, cmd *Command, args [][]byte) {
+	x.call.cmd = cmd
+	size := 0
+	for _, a := range args {
+		size += len(a)
+	}
+	m := &s.multi
+	if m.bytes+size+queuedOverheadBytes*len(args) > limits.QueuedBytes {
+		m.dirty = true
+		x.fail(s, errQueueFull)
+		return
+	}
+	m.bytes += size + queuedOverheadBytes*len(args)
+	memory := make([]byte, 0, size)
+	kept := make([][]byte, len(args))
+	for i, a := range args {
+		at := len(memory)
+		memory = append(memory, a...)
+		kept[i] = memory[at:len(memory):len(memory)]
+	}
+	m.queue = append(m.queue, queued{cmd, kept})
+	s.multiLen.Store(int32(len(m.queue)))
+	x.w.SimpleString("QUEUED")
+}
+
+// exec is the closure of EXEC.
+type exec struct {
+	x       *executor
+	s       *session
+	queue   []queued
+	watches []watched
+	before  choice
+	expired bool
+}
+
+func execCommand(c *Call) error {
+	s, x := c.s, c.x
+	if !s.multi.open {
+		return replyError("ERR EXEC without MULTI")
+	}
+	queue, dirty := s.multi.queue, s.multi.dirty
+	s.discardMulti()
+	defer s.unwatch()
+	if dirty {
+		return errExecAbort
+	}
+	if s.watchDirty(x) {
+		x.w.NullArray()
+		return nil
+	}
+	e := &exec{x: x, s: s, queue: queue, watches: s.multi.watches, before: s.choice}
+	defer func(cmd *Command) { x.call.cmd = cmd }(c.cmd)
+	err := e.run()
+	if e.expired || errors.Is(err, base.ErrConflict) && s.watchDirty(x) {
+		x.w.Buf = x.w.Buf[:x.mark]
+		x.w.NullArray()
+		return nil
+	}
+	return err
+}
+
+func (e *exec) run() error {
+	if e.s.tx != nil {
+		return e.Do(e.s.tx)
+	}
+	x := e.x
+	for _, w := range e.watches {
+		x.kvs.Guards = append(x.kvs.Guards, w.watch)
+	}
+	defer func() {
+		clear(x.kvs.Guards)
+		x.kvs.Guards = x.kvs.Guards[:0]
+	}()
+	t, err := x.kvs.Run(e)
+	x.note(t)
+	return err
+}
+
+// Do implements kv.Closure: it runs the queue from its start. A command's own
+// mistake is its reply; anything else ends the attempt.
+func (e *exec) Do(t kv.Txn) error {
+	x := e.x
+	mark := x.mark
+	x.w.Buf = x.w.Buf[:mark]
+	e.s.choose(x, e.before) // the attempt before may have got past a SELECT
+	e.expired = false
+	for _, w := range e.watches {
+		if w.expireAt != 0 && w.expireAt <= t.NowMillis() {
+			e.expired = true
+			return nil
+		}
+	}
+	x.w.Array(len(e.queue))
+	defer func() { x.mark = mark }()
+	for i := range e.queue {
+		q := &e.queue[i]
+		x.mark = len(x.w.Buf)
+		c := &x.call
+		c.cmd, c.Args, c.DB, c.Txn = q.cmd, q.args, e.s.handle, t
+		err := q.cmd.Handler(c)
+		if err == nil {
+			continue
+		}
+		if !callers(err) {
+			return err
+		}
+		x.fail(e.s, err)
+	}
+	return nil
+}
+
+func watchCommand(c *Call) error {
+	s := c.s
+	if s.multi.open {
+		return replyError("ERR WATCH inside MULTI is not allowed")
+	}
+	for _, key := range c.Args[1:] {
+		header := string(c.DB.AppendHeaderKey(nil, key))
+		if s.isWatched(header) {
+			continue
+		}
+		if len(s.multi.watches) >= limits.WatchesPerConnection {
+			return replyError("ERR too many watched keys")
+		}
+		w, err := c.watch(key, header)
+		if err != nil {
+			return err
+		}
+		s.multi.watches = append(s.multi.watches, w)
+		s.watching.Store(int32(len(s.multi.watches)))
+	}
+	c.W.OK()
+	return nil
+}
+
+func (s *session) isWatched(header string) bool {
+	for i := range s.multi.watches {
+		if s.multi.watches[i].header == header {
+			return true
+		}
+	}
+	return false
+}
+
+// watchAttempts is how often WATCH looks for an expiry time that belongs to the
+// state that it watches, before it lets EXEC fail for no reason.
+const watchAttempts = 3
+
+// watch begins to watch a key and learns when it ends, since the end of a key
+// is a change although nobody may have written it yet.
+func (c *Call) watch(key []byte, header string) (watched, error) {
+	for attempt := 0; ; attempt++ {
+		w := watched{watch: c.s.srv.db.Watch([]byte(header)), header: header}
+		err := c.Transact(func(t kv.Txn) (err error) {
+			w.expireAt, err = model.ExpireTime(t, c.DB, key, model.UnitMillis)
+			return err
+		})
+		if err != nil {
+			w.watch.Close()
+			return w, err
+		}
+		w.expireAt = max(w.expireAt, 0)
+		if dirty, _ := w.watch.Dirty(); !dirty || attempt == watchAttempts {
+			return w, nil
+		}
+		w.watch.Close()
+	}
+}
+
+func unwatchCommand(c *Call) error {
+	if c.Txn == nil { // in EXEC there is nothing left to forget
+		c.s.unwatch()
+	}
+	c.W.OK()
+	return nil
+}
+
+// unwatch forgets the watched keys.
+func (s *session) unwatch() {
+	for i := range s.multi.watches {
+		s.multi.watches[i].watch.Close()
+	}
+	clear(s.multi.watches)
+	s.multi.watches = s.multi.watches[:0]
+	s.watching.Store(0)
+}
+
+// watchDirty reports whether a watched key was written, and makes the reply wait
+// for that write (R1).
+func (s *session) watchDirty(x *executor) bool {
+	any := false
+	for i := range s.multi.watches {
+		if dirty, t := s.multi.watches[i].watch.Dirty(); dirty {
+			x.note(t)
+			any = true
+		}
+	}
+	return any
+}

@@ -1,0 +1,375 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
+	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/wire/resp"
+)
+
+// Namespace is where a session's keys live.
+type Namespace struct {
+	ID   keyspace.NamespaceID
+	Path string
+}
+
+// Namespaces finds namespaces.
+type Namespaces interface {
+	// Default is the namespace of a new session.
+	Default() Namespace
+}
+
+// globalNamespace is the namespace of a server without a catalog.
+type globalNamespace struct{}
+
+func (globalNamespace) Default() Namespace { return Namespace{ID: 1, Path: "global"} }
+
+// Options configure a server. Zero values mean the defaults.
+type Options struct {
+	// DB is where the data is.
+	DB *kv.DB
+	// Log receives what an operator should know.
+	Log *slog.Logger
+	// Model says how values are laid out.
+	Model model.Options
+	// Namespaces finds a session's namespace; the default knows "global" only.
+	Namespaces Namespaces
+	// Limits bounds what clients may send.
+	Limits resp.Limits
+	// OutputBytes is how much unsent reply a connection may hold; the default is
+	// limits.ConnectionOutputBytes.
+	OutputBytes int
+	// Stall is how long a client with replies waiting may read nothing; the
+	// default is limits.ConnectionStall.
+	Stall time.Duration
+	// Password is requirepass; none means no login.
+	Password string
+	// Unprotected turns protected mode off: without a password, other than
+	// loopback clients are refused unless it is set.
+	Unprotected bool
+	// MaxClients bounds the connections; the default is limits.Connections.
+	MaxClients int
+	// IdleTimeout closes quiet connections; zero means never.
+	IdleTimeout time.Duration
+	// KeepAlive is the interval of TCP keep-alive probes; the default is 300 s.
+	KeepAlive time.Duration
+	// ManualExpiry leaves the deletion of overdue keys to who calls ExpireDue.
+	ManualExpiry bool
+	// Version is strata_version.
+	Version string
+	// Now is the wall clock; the default is time.Now.
+	Now func() time.Time
+}
+
+// RedisVersion is the version of Redis whose commands and replies are offered.
+const RedisVersion = "7.2.4"
+
+// Server serves RESP clients. Make one with NewServer.
+type Server struct {
+	o           Options
+	db          *kv.DB
+	log         *slog.Logger
+	table       *table
+	settings    settings
+	stats       serverStats
+	outputBytes int
+	now         func() time.Time
+	started     time.Time
+	runID       string
+	namespaces  Namespaces
+	handles     [model.Databases]*model.DB // of the default namespace
+	executors   sync.Pool
+	flushers    []*flusher
+	pause       pause
+
+	coarse   atomic.Int64 // unix milliseconds, advanced by housekeeping
+	closing  atomic.Bool
+	stopping chan struct{}  // closed when Shutdown begins
+	stopped  chan struct{}  // closed when the connections are gone
+	owned    sync.WaitGroup // flushers and housekeeping
+	sessions sync.WaitGroup
+	once     sync.Once
+
+	mu struct {
+		sync.Mutex
+		byID      map[int64]*session
+		nextID    int64
+		listeners []net.Listener
+	}
+}
+
+// NewServer makes a server and starts its background work, which ends with
+// Shutdown.
+func NewServer(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Namespaces == nil {
+		o.Namespaces = globalNamespace{}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Stall == 0 {
+		o.Stall = limits.ConnectionStall
+	}
+	if o.OutputBytes == 0 {
+		o.OutputBytes = limits.ConnectionOutputBytes
+	}
+	s := &Server{
+		o: o, db: o.DB, log: o.Log, table: newTable(), now: o.Now, started: o.Now(), outputBytes: o.OutputBytes,
+		runID: newRunID(), namespaces: o.Namespaces, stopping: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	s.mu.byID = map[int64]*session{}
+	s.settings.init(&o)
+	s.coarse.Store(s.now().UnixMilli())
+	for i := range s.handles {
+		s.handles[i] = s.open(o.Namespaces.Default(), uint8(i))
+	}
+	s.executors.New = func() any { return s.newExecutor() }
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
+		f := newFlusher()
+		s.flushers = append(s.flushers, f)
+		s.own(func() { f.run(s.stopped) })
+	}
+	s.own(s.housekeep)
+	if !o.ManualExpiry {
+		s.own(s.expireInBackground)
+	}
+	return s
+}
+
+// open makes a database handle; number is known to be valid.
+func (s *Server) open(ns Namespace, number uint8) *model.DB {
+	db, err := model.Open(ns.ID, number, s.o.Model)
+	if err != nil {
+		panic(err) // SELECT checks the number
+	}
+	return db
+}
+
+// handle is the handle of a database of a namespace.
+func (s *Server) handle(ns Namespace, number uint8) *model.DB {
+	if s.handles[number].Namespace() == ns.ID {
+		return s.handles[number]
+	}
+	return s.open(ns, number)
+}
+
+func (s *Server) own(fn func()) {
+	s.owned.Add(1)
+	go func() {
+		defer s.owned.Done()
+		fn()
+	}()
+}
+
+func (s *Server) newExecutor() *executor {
+	x := &executor{kvs: s.db.NewSession(), rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+	x.call.W, x.call.x = &x.w, x
+	return x
+}
+
+func (s *Server) takeExecutor() *executor { return s.executors.Get().(*executor) }
+
+// callKeptItems is how long the scratch slices of a pooled Call may be.
+const callKeptItems = 1024
+
+func (s *Server) giveExecutor(x *executor) {
+	c := &x.call
+	c.Args, c.Txn, c.DB, c.s, c.cmd = nil, nil, nil, nil, nil
+	c.keys, c.fvs, c.ints = kept(c.keys), kept(c.fvs), kept(c.ints)
+	x.mark = 0
+	s.executors.Put(x)
+}
+
+func kept[T any](s []T) []T {
+	if cap(s) > callKeptItems {
+		return nil
+	}
+	return s[:0]
+}
+
+// Serve accepts connections from l until Shutdown, which makes it return nil.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	if s.closing.Load() {
+		s.mu.Unlock()
+		return l.Close()
+	}
+	s.mu.listeners = append(s.mu.listeners, l)
+	s.mu.Unlock()
+	for {
+		conn, err := l.Accept()
+		if err == nil {
+			s.accept(conn)
+			continue
+		}
+		if s.closing.Load() {
+			return nil
+		}
+		var ne net.Error
+		if !errors.As(err, &ne) || errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		// Too many open files and the like: others go on, and so does accepting.
+		s.log.Error("accept failed", slog.Any("error", err))
+		select {
+		case <-s.stopping:
+			return nil
+		case <-time.After(acceptPause):
+		}
+	}
+}
+
+const acceptPause = 50 * time.Millisecond
+
+// accept starts a session or refuses the connection.
+func (s *Server) accept(conn net.Conn) {
+	s.stats.accepted.Add(1)
+	if t, ok := conn.(*net.TCPConn); ok {
+		if err := t.SetKeepAliveConfig(s.settings.keepAlive()); err != nil {
+			s.log.Debug("keep-alive not set", slog.Any("error", err))
+		}
+	}
+	if s.settings.protects() && !loopback(conn.RemoteAddr()) {
+		s.refuse(conn, "-"+denied+"\r\n")
+		return
+	}
+	sess := s.newSession(conn)
+	s.mu.Lock()
+	if s.closing.Load() || int64(len(s.mu.byID)) >= s.settings.maxClients.Load() {
+		s.mu.Unlock()
+		s.refuse(conn, "-"+string(errMaxClients)+"\r\n")
+		return
+	}
+	s.mu.nextID++
+	sess.id = s.mu.nextID
+	s.mu.byID[sess.id] = sess
+	s.sessions.Add(1)
+	s.mu.Unlock()
+	sess.out.init(conn, s.flushers[int(sess.id)%len(s.flushers)], s.o.Stall, &s.stats.sent)
+	go sess.serve()
+}
+
+// refuse answers without a session. A fresh socket takes a few bytes at once.
+func (s *Server) refuse(conn net.Conn, text string) {
+	s.stats.refused.Add(1)
+	_ = conn.SetWriteDeadline(s.now().Add(time.Second)) // best effort: the client is sent away in any case
+	_, _ = io.WriteString(conn, text)
+	_ = conn.Close()
+}
+
+func (s *Server) newSession(conn net.Conn) *session {
+	sess := &session{srv: s, conn: conn, parser: resp.NewParser(s.o.Limits), created: s.now()}
+	ns := s.namespaces.Default()
+	sess.choice = choice{proto: 2, ns: ns, handle: s.handle(ns, 0)}
+	sess.authenticated = s.settings.password() == ""
+	sess.info.user, sess.info.proto = defaultUser, 2
+	sess.multiLen.Store(-1)
+	sess.active.Store(s.coarse.Load())
+	return sess
+}
+
+func (s *Server) forget(sess *session) {
+	s.mu.Lock()
+	delete(s.mu.byID, sess.id)
+	s.mu.Unlock()
+	s.sessions.Done()
+}
+
+// clients is a snapshot of the sessions.
+func (s *Server) clients() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*session, 0, len(s.mu.byID))
+	for _, c := range s.mu.byID {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Shutdown stops accepting, lets the commands that have begun finish and their
+// replies go out, and ends all connections; those that are left when ctx ends are
+// cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.once.Do(func() {
+		s.mu.Lock()
+		s.closing.Store(true)
+		for _, l := range s.mu.listeners {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				s.log.Warn("closing a listener", slog.Any("error", err))
+			}
+		}
+		s.mu.Unlock()
+		close(s.stopping)
+		for _, c := range s.clients() {
+			c.poke()
+		}
+		go func() { // ends with the last session
+			s.sessions.Wait()
+			close(s.stopped)
+		}()
+	})
+	var err error
+	select {
+	case <-s.stopped:
+	case <-ctx.Done():
+		err = ctx.Err()
+		for _, c := range s.clients() {
+			c.kill()
+		}
+		<-s.stopped
+	}
+	s.owned.Wait()
+	return err
+}
+
+// housekeepEvery is how often the coarse clock advances.
+const housekeepEvery = 100 * time.Millisecond
+
+// idleAfter is how long a connection is quiet before it gives its buffers back.
+const idleAfter = 2 * time.Second
+
+// housekeep advances the coarse clock and pokes connections that have been quiet.
+func (s *Server) housekeep() {
+	tick := time.NewTicker(housekeepEvery)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-s.stopped:
+			return
+		case <-tick.C:
+		}
+		s.coarse.Store(s.now().UnixMilli())
+		s.stats.sampleRate(s.now())
+		if n%10 == 0 {
+			s.pokeIdle()
+		}
+	}
+}
+
+func (s *Server) pokeIdle() {
+	timeout := time.Duration(s.settings.timeout.Load()) * time.Second
+	for _, c := range s.clients() {
+		idle := c.idleFor()
+		if idle < idleAfter || c.executing.Load() {
+			continue
+		}
+		if c.inSize.Load() > 0 || timeout > 0 && idle >= timeout {
+			c.poke()
+		}
+	}
+}

@@ -1,0 +1,329 @@
+package redis
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/kv"
+	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/wire/resp"
+)
+
+// outKeptBytes is the largest reply buffer that a pooled executor keeps.
+const outKeptBytes = 64 << 10
+
+// outChunkBytes is how much reply may gather before it is handed to the socket
+// although more commands are waiting.
+const outChunkBytes = 32 << 10
+
+// replyMode is the state of CLIENT REPLY.
+type replyMode uint8
+
+const (
+	replyOn replyMode = iota
+	replyOff
+	replySkip     // the next command gets no reply
+	replySkipping // this command gets none
+)
+
+// session is one client: its connection, what it chose, and the loop that
+// serves it. Except for what info and the atomics hold, it belongs to the
+// connection's goroutine.
+type session struct {
+	srv    *Server
+	id     int64
+	conn   net.Conn
+	out    output
+	in     resp.ReadBuffer
+	parser resp.Parser
+
+	choice
+	authenticated bool
+	reply         replyMode
+	multi         multi
+	// tx is the interactive transaction that commands run in, if there is one.
+	tx *kv.Tx
+
+	closing   bool   // after the replies so far are sent
+	closeNote string // why, for the log; empty for the usual reasons
+	poked     atomic.Bool
+	killed    atomic.Bool
+	created   time.Time
+	active    atomic.Int64 // coarse time of the last command, unix milliseconds
+	executing atomic.Bool
+	lastCmd   atomic.Pointer[Command]
+	multiLen  atomic.Int32 // commands queued, -1 outside of MULTI
+	watching  atomic.Int32
+	inSize    atomic.Int32
+
+	info struct {
+		sync.Mutex
+		name, libName, libVer, user string
+		db                          uint8
+		proto                       int
+		noEvict, noTouch            bool
+	}
+}
+
+// choice is what a command may change for those behind it in the same EXEC.
+type choice struct {
+	proto  int
+	ns     Namespace
+	handle *model.DB // of ns; its number is that of SELECT
+}
+
+// choose makes c the session's choice.
+func (s *session) choose(x *executor, c choice) {
+	if s.choice == c {
+		return
+	}
+	s.choice = c
+	x.w.Proto = c.proto
+	s.info.Lock()
+	s.info.db, s.info.proto = c.handle.Number(), c.proto
+	s.info.Unlock()
+}
+
+// executor is what the execution of commands needs and an idle connection does not.
+type executor struct {
+	kvs     *kv.Session
+	w       resp.Writer
+	mark    int // where the running command's reply begins
+	call    Call
+	tickets []base.Ticket // one per log: what the replies in w depend on
+	rand    *rand.Rand
+	sample  uint32
+}
+
+// Do implements kv.Closure for a single command.
+func (x *executor) Do(t kv.Txn) error {
+	x.w.Buf = x.w.Buf[:x.mark]
+	x.call.Txn = t
+	return x.call.cmd.Handler(&x.call)
+}
+
+// note makes the replies in w wait for t.
+func (x *executor) note(t base.Ticket) {
+	if t.Pos == 0 {
+		return
+	}
+	for i := range x.tickets {
+		if x.tickets[i].Log == t.Log {
+			x.tickets[i].Pos = max(x.tickets[i].Pos, t.Pos)
+			return
+		}
+	}
+	x.tickets = append(x.tickets, t)
+}
+
+// serve is the connection's goroutine.
+func (s *session) serve() {
+	defer s.end()
+	for !s.closing {
+		n, err := s.read()
+		if err != nil {
+			if s.pokedOnly(err) {
+				continue
+			}
+			break
+		}
+		s.in.Advance(n)
+		s.srv.stats.received.Add(int64(n))
+		s.active.Store(s.srv.coarse.Load())
+		s.executing.Store(true)
+		s.executeBuffered()
+		s.executing.Store(false)
+		s.inSize.Store(int32(s.in.Size()))
+	}
+}
+
+// read waits for bytes and leaves them in the room that Advance acknowledges.
+func (s *session) read() (int, error) {
+	if s.in.Size() == 0 && s.out.raw != nil {
+		return s.readIdle()
+	}
+	return s.conn.Read(s.in.Writable())
+}
+
+var idleReads = sync.Pool{New: func() any { return new([4 << 10]byte) }}
+
+// readIdle waits without holding a buffer: it takes one when bytes are there.
+func (s *session) readIdle() (n int, err error) {
+	var rerr error
+	err = s.out.raw.Read(func(fd uintptr) bool {
+		buf := idleReads.Get().(*[4 << 10]byte)
+		defer idleReads.Put(buf)
+		for {
+			n, rerr = syscall.Read(int(fd), buf[:])
+			if rerr != syscall.EINTR {
+				break
+			}
+		}
+		if rerr == syscall.EAGAIN {
+			return false
+		}
+		if n > 0 {
+			copy(s.in.Writable(), buf[:n])
+		}
+		return true
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case rerr != nil:
+		return 0, rerr
+	case n <= 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// pokedOnly handles a read that ended because somebody wants the connection's
+// attention, and reports whether the connection goes on.
+func (s *session) pokedOnly(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || s.killed.Load() || s.srv.closing.Load() {
+		return false
+	}
+	s.poked.Store(false)
+	if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
+		return false
+	}
+	if s.srv.closing.Load() { // whose poke may have been lost in between
+		return false
+	}
+	if t := s.srv.settings.timeout.Load(); t > 0 && s.idleFor() >= time.Duration(t)*time.Second && s.tx == nil {
+		return false
+	}
+	s.in.Release()
+	s.inSize.Store(int32(s.in.Size()))
+	return true
+}
+
+func (s *session) idleFor() time.Duration {
+	return time.Duration(s.srv.coarse.Load()-s.active.Load()) * time.Millisecond
+}
+
+// poke ends the connection's current read.
+func (s *session) poke() {
+	if s.poked.CompareAndSwap(false, true) {
+		_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // fails only for a connection that has ended
+	}
+}
+
+// kill ends the connection from any goroutine; its replies are dropped.
+func (s *session) kill() {
+	s.killed.Store(true)
+	s.out.close()
+}
+
+// end waits for the replies to go out and gives everything back.
+func (s *session) end() {
+	if !s.killed.Load() {
+		s.out.waitBelow(0)
+	}
+	s.out.close()
+	s.out.writers.Wait()
+	s.dropTransaction()
+	s.in = resp.ReadBuffer{}
+	if s.closeNote != "" {
+		s.srv.log.Warn("connection closed", slog.String("reason", s.closeNote), slog.String("client", s.conn.RemoteAddr().String()))
+	}
+	s.srv.forget(s)
+}
+
+// dropTransaction forgets MULTI, WATCH and an interactive transaction.
+func (s *session) dropTransaction() {
+	s.discardMulti()
+	s.unwatch()
+	if s.tx != nil {
+		s.tx.Rollback()
+		s.tx = nil
+	}
+}
+
+// executeBuffered runs every command that has arrived.
+func (s *session) executeBuffered() {
+	x := s.srv.takeExecutor()
+	x.w.Proto = s.proto
+	defer func() {
+		if p := recover(); p != nil {
+			s.crashed(x, p, debug.Stack())
+			return
+		}
+		s.srv.giveExecutor(x)
+	}()
+	for {
+		s.parser.Unauthenticated = !s.authenticated
+		args, n, err := s.parser.Next(s.in.Pending())
+		if len(args) > 0 {
+			s.execute(x, args)
+		}
+		s.in.Consume(n)
+		if err != nil {
+			s.protocolError(x, err)
+		}
+		if len(args) == 0 || s.closing {
+			break
+		}
+		if len(x.w.Buf) >= outChunkBytes {
+			s.flush(x)
+			if !s.awaitRoom() {
+				return
+			}
+		}
+	}
+	s.flush(x)
+	s.awaitRoom()
+}
+
+// flush hands the replies to the output queue.
+func (s *session) flush(x *executor) {
+	if len(x.w.Buf) > 0 {
+		s.out.submit(x.w.Buf, x.tickets)
+		x.w.Reset(outKeptBytes)
+	}
+	clear(x.tickets)
+	x.tickets = x.tickets[:0]
+}
+
+// awaitRoom waits while too many replies are unsent (D3).
+func (s *session) awaitRoom() bool {
+	if s.out.congested(s.srv.outputBytes) && !s.out.waitBelow(s.srv.outputBytes/2) {
+		s.closing = true
+	}
+	return !s.closing
+}
+
+// crashed answers a command that panicked and ends the connection; the executor
+// is lost, because nobody knows what state it is in.
+func (s *session) crashed(x *executor, p any, stack []byte) {
+	name := ""
+	if cmd := x.call.cmd; cmd != nil {
+		name = cmd.full
+	}
+	s.srv.log.Error("panic in a command", slog.String("command", name), slog.Any("panic", p), slog.String("stack", string(stack)))
+	s.srv.stats.countError(string(errInternal))
+	x.w.Buf = x.w.Buf[:min(x.mark, len(x.w.Buf))]
+	x.w.Error(string(errInternal))
+	s.closing = true
+	s.flush(x)
+}
+
+func (s *session) protocolError(x *executor, err error) {
+	var p *resp.ProtocolError
+	if errors.As(err, &p) {
+		x.w.Error(p.Error())
+		s.srv.stats.countError(p.Error())
+	}
+	s.closing = true
+}

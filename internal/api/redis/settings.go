@@ -1,0 +1,147 @@
+package redis
+
+import (
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/stratadb/strata/internal/limits"
+	model "github.com/stratadb/strata/internal/model/redis"
+)
+
+// denied is Redis's answer to a client that protected mode keeps out.
+const denied = "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for " +
+	"the default user. In this mode connections are only accepted from the loopback interface. If you want to connect " +
+	"from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode " +
+	"sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same " +
+	"host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use " +
+	"CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing " +
+	"the Redis configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If " +
+	"you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a an " +
+	"authentication password for the default user. NOTE: You only need to do one of the above things in order for the " +
+	"server to start accepting connections from the outside."
+
+const (
+	defaultUser      = "default"
+	defaultKeepAlive = 300 * time.Second
+)
+
+// settings are what CONFIG SET may change while the server runs.
+type settings struct {
+	pass       atomic.Pointer[string]
+	protected  atomic.Bool
+	maxClients atomic.Int64
+	timeout    atomic.Int64 // seconds
+	keepSecs   atomic.Int64
+}
+
+func (c *settings) init(o *Options) {
+	c.pass.Store(&o.Password)
+	c.protected.Store(!o.Unprotected)
+	c.maxClients.Store(int64(o.MaxClients))
+	if o.MaxClients <= 0 {
+		c.maxClients.Store(limits.Connections)
+	}
+	c.timeout.Store(int64(o.IdleTimeout / time.Second))
+	keep := o.KeepAlive
+	if keep == 0 {
+		keep = defaultKeepAlive
+	}
+	c.keepSecs.Store(int64(keep / time.Second))
+}
+
+func (c *settings) password() string { return *c.pass.Load() }
+
+func (c *settings) protects() bool { return c.protected.Load() && c.password() == "" }
+
+func (c *settings) keepAlive() net.KeepAliveConfig {
+	d := time.Duration(c.keepSecs.Load()) * time.Second
+	if d == 0 {
+		return net.KeepAliveConfig{}
+	}
+	return net.KeepAliveConfig{Enable: true, Idle: d, Interval: max(d/3, time.Second), Count: 3}
+}
+
+// loopback reports whether an address is on this machine.
+func loopback(a net.Addr) bool {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	}
+	return a.Network() == "pipe"
+}
+
+// setting is a row of CONFIG. One without a set function is read-only.
+type setting struct {
+	name string
+	get  func(s *Server) string
+	set  func(s *Server, v string) (ok bool)
+}
+
+func fixed(name, value string) setting {
+	return setting{name: name, get: func(*Server) string { return value }}
+}
+
+func intSetting(name string, least int64, at func(s *Server) *atomic.Int64) setting {
+	return setting{
+		name: name,
+		get:  func(s *Server) string { return strconv.FormatInt(at(s).Load(), 10) },
+		set: func(s *Server, v string) bool {
+			n, err := strconv.ParseInt(v, 10, 32)
+			if err != nil || n < least {
+				return false
+			}
+			at(s).Store(n)
+			return true
+		},
+	}
+}
+
+func yesNo(on bool) string {
+	if on {
+		return "yes"
+	}
+	return "no"
+}
+
+// settingRows is what CONFIG knows: what has an effect, and what clients ask for
+// and is true.
+func settingRows() []setting {
+	return []setting{
+		intSetting("maxclients", 1, func(s *Server) *atomic.Int64 { return &s.settings.maxClients }),
+		intSetting("timeout", 0, func(s *Server) *atomic.Int64 { return &s.settings.timeout }),
+		intSetting("tcp-keepalive", 0, func(s *Server) *atomic.Int64 { return &s.settings.keepSecs }),
+		{
+			name: "requirepass",
+			get:  func(s *Server) string { return s.settings.password() },
+			set:  func(s *Server, v string) bool { s.settings.pass.Store(&v); return true },
+		},
+		{
+			name: "protected-mode",
+			get:  func(s *Server) string { return yesNo(s.settings.protected.Load()) },
+			set: func(s *Server, v string) bool {
+				v = strings.ToLower(v)
+				s.settings.protected.Store(v == "yes")
+				return v == "yes" || v == "no"
+			},
+		},
+		{name: "proto-max-bulk-len", get: func(s *Server) string {
+			if n := s.o.Limits.BulkBytes; n > 0 {
+				return strconv.Itoa(n)
+			}
+			return strconv.Itoa(limits.RESPBulkBytes)
+		}},
+		fixed("databases", strconv.Itoa(model.Databases)),
+		fixed("maxmemory", "0"),
+		fixed("maxmemory-policy", "noeviction"),
+		fixed("appendonly", "yes"),
+		fixed("appendfsync", "always"),
+		fixed("save", ""),
+		fixed("cluster-enabled", "no"),
+		fixed("notify-keyspace-events", ""),
+	}
+}

@@ -1,0 +1,106 @@
+package redis
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// commandStats counts the calls of one command. The microseconds are
+// extrapolated from a sample.
+type commandStats struct {
+	calls, micros, rejected, failed atomic.Int64
+}
+
+// errorKindsMax bounds the error codes that are counted, as in Redis.
+const errorKindsMax = 128
+
+// serverStats is what INFO counts.
+type serverStats struct {
+	accepted, refused, received, sent atomic.Int64
+	expired                           atomic.Int64
+
+	mu struct {
+		sync.Mutex
+		errors      map[string]int64
+		errorsTotal int64
+		at          time.Time
+		lastIn      int64
+		lastOut     int64
+		inPerSec    float64
+		outPerSec   float64
+	}
+}
+
+// countError counts an error reply by its code.
+func (st *serverStats) countError(text string) {
+	code, _, _ := strings.Cut(text, " ")
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.mu.errorsTotal++
+	if st.mu.errors == nil {
+		st.mu.errors = map[string]int64{}
+	}
+	if _, ok := st.mu.errors[code]; ok || len(st.mu.errors) < errorKindsMax {
+		st.mu.errors[code]++
+	}
+}
+
+// errorCounts is a copy of the counts by code.
+func (st *serverStats) errorCounts() (byCode map[string]int64, total int64) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	byCode = make(map[string]int64, len(st.mu.errors))
+	for k, v := range st.mu.errors {
+		byCode[k] = v
+	}
+	return byCode, st.mu.errorsTotal
+}
+
+// sampleRate keeps the transfer rates of the last interval.
+func (st *serverStats) sampleRate(now time.Time) {
+	in, out := st.received.Load(), st.sent.Load()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if d := now.Sub(st.mu.at).Seconds(); d >= 1 {
+		st.mu.inPerSec = float64(in-st.mu.lastIn) / d
+		st.mu.outPerSec = float64(out-st.mu.lastOut) / d
+		st.mu.at, st.mu.lastIn, st.mu.lastOut = now, in, out
+	}
+}
+
+// reset is CONFIG RESETSTAT.
+func (s *Server) resetStats() {
+	st := &s.stats
+	for _, c := range []*atomic.Int64{&st.accepted, &st.refused, &st.received, &st.sent, &st.expired} {
+		c.Store(0)
+	}
+	st.mu.Lock()
+	st.mu.errors, st.mu.errorsTotal, st.mu.lastIn, st.mu.lastOut = nil, 0, 0, 0
+	st.mu.Unlock()
+	s.table.each(func(cmd *Command) {
+		for _, c := range []*atomic.Int64{&cmd.stats.calls, &cmd.stats.micros, &cmd.stats.rejected, &cmd.stats.failed} {
+			c.Store(0)
+		}
+	})
+}
+
+// each visits every command, containers before their subcommands.
+func (t *table) each(visit func(cmd *Command)) {
+	for _, cmd := range t.sorted {
+		visit(cmd)
+		for i := range cmd.Subcommands {
+			visit(&cmd.Subcommands[i])
+		}
+	}
+}
+
+// newRunID is forty random hexadecimal digits.
+func newRunID() string {
+	var b [20]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

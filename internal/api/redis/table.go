@@ -1,0 +1,24 @@
+package redis
+
+import (
+	"slices"
+	"strings"
+)
+
+// families are the functions that return the rows of the table. A new family is
+// a line here.
+func families() []func() []Command {
+	return []func() []Command{
+		stringCommands, hashCommands, hashTTLCommands, keyCommands, expireCommands, scanCommands, objectCommands,
+		transactionCommands, connectionCommands, clientCommands, commandCommands, serverCommands,
+	}
+}
+
+func newTable() *table {
+	t := &table{byName: map[string]*Command{}, nobody: &Command{Name: "unknown", full: "unknown"}}
+	for _, rows := range families() {
+		t.add(rows())
+	}
+	slices.SortFunc(t.sorted, func(a, b *Command) int { return strings.Compare(a.Name, b.Name) })
+	return t
+}
