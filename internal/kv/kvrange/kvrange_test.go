@@ -11,6 +11,14 @@ import (
 	"github.com/stratadb/strata/internal/kv/kvtest"
 )
 
+func openBench(b *testing.B) *store.Store {
+	s, err := store.Open(store.Options{FS: vfs.Default, Dir: b.TempDir(), OnFatal: func(err error) { b.Errorf("fatal: %+v", err) }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
 func open(t *testing.T, fs vfs.FS, dir string) *store.Store {
 	t.Helper()
 	s, err := store.Open(store.Options{FS: fs, Dir: dir, SegmentBytes: 1 << 20,

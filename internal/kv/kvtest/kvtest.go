@@ -32,7 +32,9 @@ func Run(t *testing.T, open func(t *testing.T) kv.Engine) {
 	}
 }
 
-func key(format string, args ...any) []byte { return append([]byte{0x04}, fmt.Sprintf(format, args...)...) }
+func key(format string, args ...any) []byte {
+	return append([]byte{0x04}, fmt.Sprintf(format, args...)...)
+}
 
 func span(from, to string) base.Span { return base.Span{Start: key("%s", from), End: key("%s", to)} }
 

@@ -99,27 +99,18 @@ func (w *Window) BeginEvict() (*Eviction, bool) {
 func (w *Window) planEntry(ev *Eviction, id uint64) {
 	e := w.ring.at(id)
 	e.flags &^= toDisk | toCarry
-	key := w.keyOf(e)
-	next, newestInSlice := uint64(0), true
-	for n := w.head(key); n != id; n = w.ring.at(n).prev {
-		if n < id {
-			return // replaced inside its own batch
-		}
-		if n <= ev.slice.lastID {
-			newestInSlice = false
-			break
-		}
-		if w.ring.at(n).batch <= w.committed {
-			next = n
-		}
-	}
-	if !newestInSlice {
+	carry := false
+	switch {
+	case e.flags&replaced != 0 || e.next != 0 && e.next <= ev.slice.lastID:
 		return
+	case e.next != 0:
+		carry = w.ring.at(e.next).batch <= w.committed
 	}
+	key := w.keyOf(e)
 	if m := w.clearedInSlice(key, ev.slice.lastBatch); m != nil && m.at > id {
 		return
 	}
-	if next != 0 {
+	if carry {
 		e.flags |= toCarry
 		return
 	}
@@ -146,7 +137,7 @@ func (w *Window) clearedInSlice(key []byte, last uint64) *mark {
 func (w *Window) FinishEvict(ev *Eviction) {
 	sl := ev.slice
 	for id := w.ring.tail; id <= sl.lastID; id++ {
-		w.evictEntry(id, sl)
+		w.evictEntry(id)
 	}
 	w.bytes -= sl.bytes
 	w.sealedBytes -= sl.bytes
@@ -158,34 +149,28 @@ func (w *Window) FinishEvict(ev *Eviction) {
 	w.baseStamp, w.basePos = ev.Stamp, ev.Position
 }
 
-func (w *Window) evictEntry(id uint64, sl slice) {
+func (w *Window) evictEntry(id uint64) {
 	e := w.ring.at(id)
 	if len(w.carry) > 0 {
 		delete(w.carry, id) // nobody can read below this entry any more
 	}
-	key := w.keyOf(e)
-	sh := w.idx.shard(e.hash)
-	at, head := sh.find(e.hash, w.sameKey(key))
-	if head == id {
+	switch {
+	case e.flags&replaced != 0:
+	case e.next == 0:
+		key := w.keyOf(e)
+		sh := w.idx.shard(e.hash)
+		at, _ := sh.find(e.hash, w.sameKey(key))
 		sh.remove(at)
 		if id < w.ordered {
 			w.order.Delete(orderKey{key: key})
 		}
-		return
-	}
-	if e.flags&toCarry == 0 {
-		return
-	}
-	for n := head; w.ring.has(n); n = w.ring.at(n).prev {
-		if w.ring.at(n).prev == id {
-			v := w.version(id, e)
-			c := carried{stamp: w.batch(e.batch).stamp, pos: e.pos, id: id}
-			if v.State == Present {
-				c.value = append([]byte{}, v.Value...)
-			}
-			w.carry[n] = c
-			return
+	case e.flags&toCarry != 0:
+		v := w.version(id, e)
+		c := carried{stamp: w.batch(e.batch).stamp, pos: e.pos, id: id}
+		if v.State == Present {
+			c.value = append([]byte{}, v.Value...)
 		}
+		w.carry[e.next] = c
 	}
 }
 

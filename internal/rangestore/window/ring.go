@@ -7,6 +7,7 @@ import "github.com/stratadb/strata/internal/base"
 type entry struct {
 	hash  uint64
 	prev  uint64 // id of the key's previous version, of an older batch; 0: none
+	next  uint64 // id of the key's next version; 0: this is the newest
 	batch uint64
 	pos   base.Position
 	kOff  uint32
@@ -25,6 +26,9 @@ const (
 	stampedValue entryFlags = 1 << iota
 	// ghost: the key contains the batch's stamp; the entry is in no index yet.
 	ghost
+	// replaced: a later write of the same batch took the entry's place; it is in
+	// no version list.
+	replaced
 	// toDisk: the eviction in progress writes the entry to disk.
 	toDisk
 	// toCarry: the eviction in progress carries the entry behind its successor.

@@ -167,10 +167,20 @@ func (w *Window) put(r batch.Record, pos base.Position, n uint64, key []byte, f 
 		return
 	}
 	sh.slots[at].id = id
-	if h := w.ring.at(head); h.batch == n {
-		e.prev = h.prev // the batch commits as a whole: nobody can see h again
-	} else {
-		e.prev = head
+	h := w.ring.at(head)
+	if h.batch != n {
+		e.prev, h.next = head, id
+		return
+	}
+	h.flags |= replaced // the batch commits as a whole: nobody can see h again
+	w.link(h.prev, id)
+}
+
+// link makes id the successor of prev, where prev is still in the ring.
+func (w *Window) link(prev, id uint64) {
+	w.ring.at(id).prev = prev
+	if w.ring.has(prev) {
+		w.ring.at(prev).next = id
 	}
 }
 
@@ -223,31 +233,30 @@ func (w *Window) reveal(id uint64) {
 	e.hash = xxhash.Sum64(key)
 	sh := w.idx.shard(e.hash)
 	at, head := sh.find(e.hash, w.sameKey(key))
+	next := uint64(0)
+	for n := head; n > id; n = w.ring.at(n).prev {
+		next = n
+	}
+	older := head
+	if next != 0 {
+		older = w.ring.at(next).prev
+		w.link(id, next)
+	}
+	for w.ring.has(older) && w.ring.at(older).batch == e.batch {
+		w.ring.at(older).flags |= replaced
+		older = w.ring.at(older).prev
+	}
+	w.link(older, id)
+	e.next = next
 	switch {
 	case head == 0:
 		sh.insert(e.hash, id)
-	case head < id:
+	case next == 0:
 		sh.slots[at].id = id
-		e.prev = w.olderThan(head, e.batch)
-	default:
-		next := w.ring.at(head)
-		for next.prev > id {
-			next = w.ring.at(next.prev)
-		}
-		e.prev = w.olderThan(next.prev, e.batch)
-		next.prev = id
 	}
 	if id < w.ordered {
 		w.order.ReplaceOrInsert(orderKey{key: bytes.Clone(key)})
 	}
-}
-
-// olderThan follows the versions from id to the first of a batch before n.
-func (w *Window) olderThan(id, n uint64) uint64 {
-	for w.ring.has(id) && w.ring.at(id).batch >= n {
-		id = w.ring.at(id).prev
-	}
-	return id
 }
 
 // SetIndex tells the log index of batch n.
@@ -291,17 +300,15 @@ func (w *Window) DropTail() {
 
 func (w *Window) undo(id uint64) {
 	e := w.ring.at(id)
-	if e.flags&ghost != 0 {
+	if e.flags&(ghost|replaced) != 0 {
 		return
 	}
 	key := w.keyOf(e)
 	sh := w.idx.shard(e.hash)
-	at, head := sh.find(e.hash, w.sameKey(key))
-	if head != id {
-		return // replaced inside its own batch
-	}
+	at, _ := sh.find(e.hash, w.sameKey(key))
 	if w.ring.has(e.prev) {
 		sh.slots[at].id = e.prev
+		w.ring.at(e.prev).next = 0
 		return
 	}
 	sh.remove(at)
@@ -337,10 +344,10 @@ func (w *Window) checkChain(sl slot) error {
 	key := w.keyOf(w.ring.at(sl.id))
 	for id := sl.id; w.ring.has(id); {
 		e := w.ring.at(id)
-		if e.hash != sl.hash || !bytes.Equal(w.keyOf(e), key) {
+		if e.hash != sl.hash || e.flags&(replaced|ghost) != 0 || !bytes.Equal(w.keyOf(e), key) {
 			return errors.AssertionFailedf("entry %d is in the versions of another key", id)
 		}
-		if w.ring.has(e.prev) && (e.prev >= id || w.ring.at(e.prev).batch >= e.batch) {
+		if w.ring.has(e.prev) && (w.ring.at(e.prev).batch >= e.batch || w.ring.at(e.prev).next != id) {
 			return errors.AssertionFailedf("entry %d follows %d", id, e.prev)
 		}
 		id = e.prev
