@@ -1,0 +1,566 @@
+package redis
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/hashslot"
+	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvmem"
+	"github.com/stratadb/strata/internal/limits"
+)
+
+func (w *world) must(f func(t kv.Txn) error) {
+	w.tb.Helper()
+	if err := w.run(f); err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+func (w *world) rows() (n int) {
+	w.must(func(t kv.Txn) error {
+		n = 0
+		return t.Snapshot().Scan(w.at.Span(), kv.ScanOptions{}, func(_, _ []byte) bool { n++; return true })
+	})
+	return n
+}
+
+// TestRows counts what commands write: the shape that makes them cheap.
+func TestRows(t *testing.T) {
+	w := newWorld(t, Options{})
+	for _, c := range []struct {
+		command string
+		writes  int // mutations
+		rows    int // afterwards
+	}{
+		{"SET k v", 2, 2}, // header, counters
+		{"SET k w", 1, 2},
+		{"INCR n", 2, 4},
+		{"INCR n", 1, 4},
+		{"GET k", 0, 4},
+		{"SET k v EX 10", 3, 5}, // header, TTL row, counters
+		{"SET k v EX 10", 1, 5}, // the same millisecond
+		{"SET k v EX 11", 3, 5}, // header, two TTL rows
+		{"SET k v", 3, 4},
+		{"HSET h f v g w", 2, 6},
+		{"HSET h f x", 1, 6},
+		{"HINCRBY h n 1", 1, 6},
+		{"HDEL h f g n", 3, 4}, // header, counters, their end
+		{"DEL k n", 6, 0},
+		{"SET big x*70000", 7, 7}, // five pieces
+		{"SETRANGE big 69999 yy", 2, 7},
+		{"APPEND big z", 2, 7},
+		{"SET big v", 2, 2}, // one range
+		{"SET k x*60000", 2, 4},
+		{"APPEND k x", 7, 8}, // four pieces, the last one and the header twice
+		{"DEL k", 3, 2},
+	} {
+		w.do(words(t, c.command)...)
+		if w.last.writes != c.writes {
+			t.Errorf("%s: %d writes, want %d", c.command, w.last.writes, c.writes)
+		}
+		if n := w.rows(); n != c.rows {
+			t.Errorf("%s: %d rows, want %d", c.command, n, c.rows)
+		}
+		w.check()
+	}
+}
+
+// TestLongString builds the longest string and reads its ends: it is sparse.
+func TestLongString(t *testing.T) {
+	w := newWorld(t, Options{})
+	if got := w.do("SETRANGE", "s", "536870911", "x"); got != "(integer) 536870912" {
+		t.Fatal(got)
+	}
+	if n := w.rows(); n != 3 {
+		t.Errorf("%d rows", n)
+	}
+	if got := w.do("GETRANGE", "s", "-3", "-1"); got != `"\x00\x00x"` {
+		t.Error(got)
+	}
+	if got := w.do("APPEND", "s", "y"); got != "(error) ERR string exceeds maximum allowed size (proto-max-bulk-len)" {
+		t.Error(got)
+	}
+	if got := w.do("GETRANGE", "s", "16383", "16385"); got != `"\x00\x00\x00"` {
+		t.Error(got)
+	}
+	w.check()
+}
+
+// TestStringAgainstBytes writes at random offsets.
+func TestStringAgainstBytes(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	w := newWorld(t, Options{StringInlineBytes: 32, StringGrowBytes: 16, PieceBytes: 7})
+	var want []byte
+	for range 500 {
+		offset, data := r.IntN(200), []byte(strings.Repeat("abc", r.IntN(12)))
+		if need := offset + len(data); len(data) > 0 && need > len(want) {
+			want = append(want, make([]byte, need-len(want))...)
+		}
+		if len(data) > 0 {
+			copy(want[offset:], data)
+		}
+		w.do("SETRANGE", "s", fmt.Sprint(offset), string(data))
+		from, to := r.IntN(220), r.IntN(220)
+		part := []byte{}
+		if from <= to && from < len(want) {
+			part = want[from:min(to+1, len(want))]
+		}
+		if got := w.do("GETRANGE", "s", fmt.Sprint(from), fmt.Sprint(to)); got != quote(part) {
+			t.Fatalf("%d..%d: %s, want %q", from, to, got, part)
+		}
+		if got := w.do("GET", "s"); len(want) > 0 && got != quote(want) {
+			t.Fatalf("%s, want %q", got, want)
+		}
+	}
+	w.check()
+}
+
+// TestScanReturnsWhatStays scans while other keys come and go, in one slot and
+// in many, a new transaction for each step.
+func TestScanReturnsWhatStays(t *testing.T) {
+	for _, tag := range []string{"", "{t}"} {
+		w := newWorld(t, Options{HashInlineFields: 1})
+		r := rand.New(rand.NewPCG(7, 8))
+		stay := map[string]int{}
+		for i := range 300 {
+			k := fmt.Sprintf("%sstay%d", tag, i)
+			stay[k] = 0
+			if i%3 == 0 {
+				w.do("HSET", k, "a", "1", "b", "2") // rows behind the header
+			} else {
+				w.do("SET", k, "v")
+			}
+		}
+		steps := 0
+		for cursor, first := uint64(0), true; cursor != 0 || first; first = false {
+			var keys [][]byte
+			w.must(func(t kv.Txn) (err error) {
+				var next uint64
+				next, keys, err = Scan(t, w.at, cursor, ScanOptions{Count: 7}, nil)
+				cursor = next
+				return err
+			})
+			if steps++; len(keys) > 10 {
+				t.Errorf("%d keys in one step", len(keys))
+			}
+			for _, k := range keys {
+				stay[string(k)]++
+			}
+			other := fmt.Sprintf("%sgo%d", tag, r.IntN(50))
+			w.do("SET", other, "v")
+			w.do("DEL", fmt.Sprintf("%sgo%d", tag, r.IntN(50)))
+		}
+		for k, n := range stay {
+			if strings.Contains(k, "stay") && n != 1 {
+				t.Errorf("%s came %d times", k, n)
+			}
+		}
+		if steps < 40 {
+			t.Errorf("%d steps", steps)
+		}
+	}
+}
+
+func TestHScanPages(t *testing.T) {
+	w := newWorld(t, Options{HashInlineFields: 1})
+	for i := range 200 {
+		w.do("HSET", "h", fmt.Sprint("f", i), "v")
+	}
+	seen := map[string]bool{}
+	for cursor, first := uint64(0), true; cursor != 0 || first; first = false {
+		w.must(func(t kv.Txn) error {
+			next, fs, err := HScan(t, w.at, []byte("h"), cursor, ScanOptions{}, nil)
+			if len(fs) > 12 {
+				w.tb.Errorf("%d fields in one step", len(fs))
+			}
+			for _, f := range fs {
+				seen[string(f.Field)] = true
+			}
+			cursor = next
+			return err
+		})
+		w.do("HSET", "h", fmt.Sprint("new", cursor), "v")
+	}
+	for i := range 200 {
+		if !seen[fmt.Sprint("f", i)] {
+			t.Errorf("f%d is missing", i)
+		}
+	}
+}
+
+// TestScanCursors gives SCAN cursors that no step returned.
+func TestScanCursors(t *testing.T) {
+	w := newWorld(t, Options{HashInlineFields: 1})
+	w.do("MSET", "a", "1", "b", "2")
+	w.do("HSET", "h", "f", "v", "g", "w")
+	for _, c := range []uint64{1, 1 << 39, 1<<53 - 1, 1 << 53, 1<<64 - 1} {
+		w.must(func(t kv.Txn) error {
+			if _, _, err := Scan(t, w.at, c, ScanOptions{}, nil); err != nil {
+				return err
+			}
+			_, _, err := HScan(t, w.at, []byte("h"), c, ScanOptions{}, nil)
+			return err
+		})
+	}
+}
+
+func TestRandomChoices(t *testing.T) {
+	w := newWorld(t, Options{HashInlineFields: 8})
+	if w.do("RANDOMKEY") != "(nil)" {
+		t.Error("a key of an empty database")
+	}
+	w.do("MSET", "a", "1", "b", "2", "c", "3")
+	seen := map[string]int{}
+	for range 300 {
+		seen[w.do("RANDOMKEY")]++
+	}
+	if len(seen) != 3 || seen[`"a"`] < 50 {
+		t.Errorf("%v", seen)
+	}
+	args := []string{"HSET", "h"}
+	for i := range 2 * exactSampleFields {
+		args = append(args, fmt.Sprint(i), "v")
+	}
+	w.do(args...)
+	for _, count := range []int64{1, 50, 500, 5000, -50, -5000} {
+		w.must(func(t kv.Txn) error {
+			fs, err := HRandField(t, w.at, []byte("h"), count, w.rnd, nil)
+			distinct := map[string]bool{}
+			for _, f := range fs {
+				distinct[string(f.Field)] = true
+			}
+			switch want := min(max(count, -count), int64(2*exactSampleFields)); {
+			case count > 0 && int64(len(distinct)) != want:
+				w.tb.Errorf("%d: %d distinct fields", count, len(distinct))
+			case count < 0 && int64(len(fs)) != -count:
+				w.tb.Errorf("%d: %d fields", count, len(fs))
+			}
+			return err
+		})
+	}
+}
+
+func TestExpireDueFindsAll(t *testing.T) {
+	w := newWorld(t, Options{HashInlineFields: 2, ReapFields: 3})
+	for i := range 100 {
+		w.do("SET", fmt.Sprint("k", i), "v", "PX", "100")
+		w.do("SET", fmt.Sprint("{t}k", i), "v", "PX", "100")
+		w.do("SET", fmt.Sprint("stays", i), "v")
+	}
+	for i := range 20 {
+		w.do("HSET", "h", fmt.Sprint(i), "v")
+	}
+	for i := range 19 {
+		w.do("HPEXPIRE", "h", "50", "FIELDS", "1", fmt.Sprint(i))
+	}
+	w.now += 200
+	w.sweep(7)
+	if got := w.do("DBSIZE"); got != "(integer) 101" {
+		t.Error(got)
+	}
+	if got := w.do("HLEN", "h"); got != "(integer) 1" {
+		t.Error(got)
+	}
+	w.check()
+	w.must(func(t kv.Txn) error {
+		s, err := DBStats(t, w.at)
+		if s.Keys != 101 || s.Expiring != 0 {
+			w.tb.Errorf("%+v", s)
+		}
+		return err
+	})
+}
+
+func TestStatsAverage(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.do("SET", "a", "v", "PX", "1000")
+	w.do("SET", "b", "v", "PX", "3000")
+	w.must(func(t kv.Txn) error {
+		s, err := DBStats(t, w.at)
+		if s != (Stats{Keys: 2, Expiring: 2, AverageTTLMillis: 2000}) {
+			w.tb.Errorf("%+v", s)
+		}
+		return err
+	})
+}
+
+func TestSlots(t *testing.T) {
+	w := newWorld(t, Options{HashInlineFields: 1})
+	w.do("MSET", "{t}1", "v", "{t}2", "v", "other", "v")
+	w.do("HSET", "{t}h", "f", "v", "g", "w")
+	w.must(func(t kv.Txn) error {
+		slot := hashslot.Slot([]byte("t"))
+		n, err := CountKeysInSlot(t, w.at, slot)
+		if err != nil || n != 3 {
+			w.tb.Error(n, err)
+		}
+		keys, err := KeysInSlot(t, w.at, slot, 10, nil)
+		slices.SortFunc(keys, bytes.Compare)
+		if fmt.Sprintf("%s", keys) != "[{t}1 {t}2 {t}h]" {
+			w.tb.Errorf("%s", keys)
+		}
+		return err
+	})
+}
+
+// TestLimits holds the edges of what rows can name.
+func TestLimits(t *testing.T) {
+	w := newWorld(t, Options{})
+	long := strings.Repeat("k", limits.KeyBytes)
+	for _, cmd := range [][]string{{"SET", long, "v"}, {"MSET", "a", "v", long, "v"}, {"HSET", "h", "a", "b", long, "v"}} {
+		if got := w.do(cmd...); got != "(error) "+ErrKeyTooLong.Error() {
+			t.Error(got)
+		}
+	}
+	if got := w.do("HSET", "h", "a", "b", "f", strings.Repeat("v", limits.PairBytes)); got != "(error) "+ErrFieldValueTooLong.Error() {
+		t.Error(got)
+	}
+	most := strings.Repeat("k", limits.KeyBytes-rowReserve-headerKeyBytes(w.at, nil))
+	w.do("SET", most, "v", "EX", "10")
+	w.do("HSET", "h", "f", strings.Repeat("v", maxFieldValueBytes))
+	w.do("HEXPIRE", "h", "10", "FIELDS", "1", "f")
+	if got := w.do("DBSIZE"); got != "(integer) 2" {
+		t.Error(got)
+	}
+	if got := w.do("DEL", long, most); got != "(integer) 1" {
+		t.Error(got)
+	}
+	w.check()
+	if _, err := Open(1, Databases, Options{}); !errors.Is(err, ErrDBIndex) {
+		t.Error(err)
+	}
+}
+
+// TestCheckFindsDamage breaks stored rows one by one.
+func TestCheckFindsDamage(t *testing.T) {
+	build := func() *world {
+		w := newWorld(t, Options{HashInlineFields: 1, StringInlineBytes: 4, PieceBytes: 4})
+		w.do("SET", "s", "v", "EX", "100")
+		w.do("SET", "p", "0123456789")
+		w.do("HSET", "h", "f", "v", "g", "w")
+		w.do("HEXPIRE", "h", "50", "FIELDS", "1", "f")
+		return w
+	}
+	var all [][]byte
+	w := build()
+	w.must(func(t kv.Txn) error {
+		return t.Scan(w.at.Span(), kv.ScanOptions{}, func(k, _ []byte) bool {
+			all = append(all, bytes.Clone(k))
+			return true
+		})
+	})
+	for _, row := range all {
+		if bytes.Contains(row, []byte("\x00\x01\x01\x00")) && strings.Contains(keyspace.Pretty(row), `"p"`) {
+			continue // a missing piece is zeros
+		}
+		w := build()
+		w.must(func(t kv.Txn) error { t.Clear(row); return nil })
+		w.must(func(t kv.Txn) error {
+			r, err := CheckDB(t, w.at)
+			if len(r.Problems) == 0 {
+				w.tb.Errorf("the check misses %s", keyspace.Pretty(row))
+			}
+			return err
+		})
+	}
+}
+
+func TestEvents(t *testing.T) {
+	w := newWorld(t, Options{})
+	for _, c := range []struct{ command, events string }{
+		{"SET k v EX 10", "n 0 new k|$ 0 set k|g 0 expire k"},
+		{"SET k v", "$ 0 set k"},
+		{"GET none", "m 0 keymiss none"},
+		{"RENAME k l", "n 0 new l|g 0 rename_from k|g 0 rename_to l"},
+		{"PEXPIRE l 1", "g 0 expire l"},
+		{"WAIT 1", ""},
+		{"GET l", "x 0 expired l|m 0 keymiss l"},
+		{"HSET h f v", "n 0 new h|h 0 hset h"},
+		{"HPEXPIRE h 1 FIELDS 1 f", "h 0 hexpire h"},
+		{"WAIT 1", ""},
+		{"HLEN h", "h 0 hexpired h|g 0 del h|m 0 keymiss h"},
+	} {
+		w.do(words(t, c.command)...)
+		if got := strings.Join(w.events, "|"); got != c.events {
+			t.Errorf("%s: %s, want %s", c.command, got, c.events)
+		}
+	}
+}
+
+// FuzzHeader feeds stored rows that say anything.
+func FuzzHeader(f *testing.F) {
+	w := newWorld(f, Options{HashInlineFields: 2, StringInlineBytes: 8})
+	w.do("SET", "k", "v", "EX", "10")
+	w.do("SET", "k2", "a long string")
+	w.do("HSET", "h", "f", "v", "g", "w")
+	w.do("HEXPIRE", "h", "10", "FIELDS", "1", "f")
+	w.do("HSET", "h2", "f", "v", "g", "w", "i", "x")
+	w.must(func(t kv.Txn) error {
+		return t.Scan(w.at.Span(), kv.ScanOptions{}, func(_, v []byte) bool { f.Add(v); return true })
+	})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := decodeHeader(b)
+		if err != nil {
+			if !errors.Is(err, base.ErrCorruption) {
+				t.Fatal(err)
+			}
+			return
+		}
+		out := make([]byte, h.size()+len(h.body))
+		copy(out[h.put(out):], h.body)
+		if !bytes.Equal(out, b) {
+			t.Fatalf("%x became %x", b, out)
+		}
+		if h.kind == TypeHash && h.enc != encRows {
+			it := iterFields(&h)
+			for it.next() {
+			}
+			if it.err != nil && !errors.Is(it.err, base.ErrCorruption) {
+				t.Fatal(it.err)
+			}
+		}
+		if _, err := decodeFieldRow(b); err != nil && !errors.Is(err, base.ErrCorruption) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// stillTxn answers every Get with one value and forgets what is written.
+type stillTxn struct {
+	kv.Txn
+	value []byte
+	mem   [4096]byte
+	used  int
+}
+
+func (s *stillTxn) Get([]byte) ([]byte, error)            { return s.value, nil }
+func (s *stillTxn) Set(_, _ []byte)                       {}
+func (s *stillTxn) Clear([]byte)                          {}
+func (s *stillTxn) Atomic(_ base.MutationOp, _, _ []byte) {}
+func (s *stillTxn) NowMillis() int64                      { return epoch }
+func (s *stillTxn) Alloc(n int) []byte                    { s.used += n; return s.mem[s.used-n : s.used : s.used] }
+func (s *stillTxn) AddReadConflict(base.Span)             {}
+
+// TestHotPathDoesNotAllocate runs the commands that have to be quick.
+func TestHotPathDoesNotAllocate(t *testing.T) {
+	db, err := Open(1, 0, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := []byte{headerVersion<<4 | byte(TypeString), byte(encInline), 0, '4', '2'}
+	hash := []byte{headerVersion<<4 | byte(TypeHash), byte(encFields), 0, 0, 1, 1, 'f', 1, '7'}
+	key, field, value, pairs := []byte("key"), []byte("f"), []byte("value"), bs("f", "v", "g", "w")
+	for name, c := range map[string]struct {
+		stored []byte
+		run    func(t kv.Txn) error
+	}{
+		"GET":      {text, func(t kv.Txn) error { _, err := Get(t, db, key); return err }},
+		"GET none": {nil, func(t kv.Txn) error { _, err := Get(t, db, key); return err }},
+		"SET":      {text, func(t kv.Txn) error { _, err := Set(t, db, key, value, SetOptions{}); return err }},
+		"SET new":  {nil, func(t kv.Txn) error { _, err := Set(t, db, key, value, SetOptions{}); return err }},
+		"SET EX": {text, func(t kv.Txn) error {
+			_, err := Set(t, db, key, value, SetOptions{Expiry: Expiry{ExpirySeconds, 9}})
+			return err
+		}},
+		"INCR":   {text, func(t kv.Txn) error { _, err := IncrBy(t, db, key, 1); return err }},
+		"APPEND": {text, func(t kv.Txn) error { _, err := Append(t, db, key, value); return err }},
+		"EXPIRE": {text, func(t kv.Txn) error {
+			_, err := Expire(t, db, key, ExpireOptions{Expiry: Expiry{ExpirySeconds, 9}})
+			return err
+		}},
+		"TTL":      {text, func(t kv.Txn) error { _, err := TTL(t, db, key, UnitSeconds); return err }},
+		"HGET":     {hash, func(t kv.Txn) error { _, err := HGet(t, db, key, field); return err }},
+		"HSET":     {hash, func(t kv.Txn) error { _, err := HSet(t, db, key, pairs); return err }},
+		"HSET new": {nil, func(t kv.Txn) error { _, err := HSet(t, db, key, pairs); return err }},
+		"HDEL":     {hash, func(t kv.Txn) error { _, err := HDel(t, db, key, pairs); return err }},
+		"HINCRBY":  {hash, func(t kv.Txn) error { _, err := HIncrBy(t, db, key, field, 1); return err }},
+		"HEXISTS":  {hash, func(t kv.Txn) error { _, err := HExists(t, db, key, field); return err }},
+		"DEL":      {text, func(t kv.Txn) error { _, err := Del(t, db, pairs[:1]); return err }},
+		"EXISTS":   {text, func(t kv.Txn) error { _, err := Exists(t, db, pairs[:1]); return err }},
+	} {
+		s := &stillTxn{value: c.stored}
+		n := testing.AllocsPerRun(10, func() {
+			s.used = 0
+			if err := c.run(s); err != nil {
+				t.Error(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func benchmark(b *testing.B, prepare []string, f func(t kv.Txn, db *DB) error) {
+	now := base.Stamp(epoch * 1000)
+	db := kv.New(kvmem.New(func() base.Stamp { return now }), nil)
+	s := db.NewSession()
+	h, err := Open(1, 0, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := kv.Func(func(t kv.Txn) error { return f(t, h) })
+	if _, err := s.Run(kv.Func(func(t kv.Txn) error {
+		if prepare[0] == "SET" {
+			return MSet(t, h, bs(prepare[1:]...))
+		}
+		_, err := HSet(t, h, []byte(prepare[1]), bs(prepare[2:]...))
+		return err
+	})); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Run(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	key := []byte("key:000000012345")
+	benchmark(b, []string{"SET", string(key), "value"}, func(t kv.Txn, db *DB) error {
+		_, err := Get(t, db, key)
+		return err
+	})
+}
+
+func BenchmarkSet(b *testing.B) {
+	key, value := []byte("key:000000012345"), []byte("value")
+	benchmark(b, []string{"SET", string(key), "value"}, func(t kv.Txn, db *DB) error {
+		_, err := Set(t, db, key, value, SetOptions{})
+		return err
+	})
+}
+
+func BenchmarkIncr(b *testing.B) {
+	key := []byte("counter")
+	benchmark(b, []string{"SET", string(key), "1"}, func(t kv.Txn, db *DB) error {
+		_, err := IncrBy(t, db, key, 1)
+		return err
+	})
+}
+
+func BenchmarkHSet(b *testing.B) {
+	key, pairs := []byte("h"), bs("f2", "value")
+	benchmark(b, []string{"HSET", "h", "f1", "v", "f2", "w", "f3", "x"}, func(t kv.Txn, db *DB) error {
+		_, err := HSet(t, db, key, pairs)
+		return err
+	})
+}
+
+func BenchmarkHGet(b *testing.B) {
+	key, field := []byte("h"), []byte("f2")
+	benchmark(b, []string{"HSET", "h", "f1", "v", "f2", "w", "f3", "x"}, func(t kv.Txn, db *DB) error {
+		_, err := HGet(t, db, key, field)
+		return err
+	})
+}
