@@ -43,9 +43,10 @@ const FileName = "ORACLE"
 
 // Local is the oracle of a single node.
 type Local struct {
-	clock clock.Clock
-	file  vfs.File
-	mu    struct {
+	clock  clock.Clock
+	inline bool
+	file   vfs.File
+	mu     struct {
 		sync.Mutex
 		last   base.Stamp
 		bound  base.Stamp // durable
@@ -58,8 +59,19 @@ type Local struct {
 	}
 }
 
-// Open reads the bound kept in dir, or makes the file.
-func Open(fs vfs.FS, dir string, c clock.Clock) (*Local, error) {
+// Options configures an oracle. All but Inline is required.
+type Options struct {
+	FS    vfs.FS
+	Dir   string
+	Clock clock.Clock
+	// Inline extends the bound inside Next instead of ahead of time in a
+	// goroutine, so that a run depends on nothing but the calls.
+	Inline bool
+}
+
+// Open reads the bound kept in the directory, or makes the file.
+func Open(opt Options) (*Local, error) {
+	fs, dir := opt.FS, opt.Dir
 	path := fs.PathJoin(dir, FileName)
 	_, err := fs.Stat(path)
 	fresh := oserror.IsNotExist(err)
@@ -70,7 +82,7 @@ func Open(fs vfs.FS, dir string, c clock.Clock) (*Local, error) {
 	if err != nil {
 		return nil, errors.Wrap(err, "oracle")
 	}
-	o := &Local{clock: c, file: f}
+	o := &Local{clock: opt.Clock, inline: opt.Inline, file: f}
 	if fresh {
 		err = o.create(fs, dir)
 	} else {
@@ -154,7 +166,7 @@ func (o *Local) Next() (base.Stamp, error) {
 		s := max(o.mu.last+1, base.Stamp(max(o.clock.UnixMicros(), 0)))
 		if s < o.mu.bound {
 			o.mu.last = s
-			if s+reach/2 > o.mu.bound && !o.mu.saving {
+			if s+reach/2 > o.mu.bound && !o.mu.saving && !o.inline {
 				o.mu.saving = true
 				o.save.wait.Go(func() { _ = o.extend(s) }) // Next reports what goes wrong, should it need the bound
 			}

@@ -29,7 +29,7 @@ func TestStampsIncreaseOverCrashAndClockJump(t *testing.T) {
 	clk := &fakeClock{micros: 1_000_000_000}
 	var last base.Stamp
 	for round := range 20 {
-		o, err := Open(fs, "d", clk)
+		o, err := Open(Options{FS: fs, Dir: "d", Clock: clk})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,21 +58,21 @@ func TestStampsIncreaseOverCrashAndClockJump(t *testing.T) {
 func TestCleanStopNeedsNoWaitAndCrashWaitsAtMostReach(t *testing.T) {
 	fs := vfs.NewMem()
 	clk := &fakeClock{micros: 1_000_000_000}
-	o, err := Open(fs, "", clk)
+	o, err := Open(Options{FS: fs, Dir: "", Clock: clk})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := o.Next(); err != nil {
 		t.Fatal(err)
 	}
-	crashed, err := Open(fs, "", clk)
+	crashed, err := Open(Options{FS: fs, Dir: "", Clock: clk})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := crashed.Ahead(); d <= 0 || d > Reach {
 		t.Fatalf("after a crash the oracle is %v ahead", d)
 	}
-	o, err = Open(fs, "", &fakeClock{micros: clk.micros + 3_000_000})
+	o, err = Open(Options{FS: fs, Dir: "", Clock: &fakeClock{micros: clk.micros + 3_000_000}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestCleanStopNeedsNoWaitAndCrashWaitsAtMostReach(t *testing.T) {
 		t.Fatal(err)
 	}
 	clk.micros += 3_000_010
-	if o, err = Open(fs, "", clk); err != nil {
+	if o, err = Open(Options{FS: fs, Dir: "", Clock: clk}); err != nil {
 		t.Fatal(err)
 	}
 	if d := o.Ahead(); d != 0 {
@@ -94,7 +94,7 @@ func TestCleanStopNeedsNoWaitAndCrashWaitsAtMostReach(t *testing.T) {
 func TestTornSlotIsSurvivedAndDamageIsRefused(t *testing.T) {
 	fs := vfs.NewMem()
 	clk := &fakeClock{micros: 1_000_000_000}
-	o, err := Open(fs, "", clk)
+	o, err := Open(Options{FS: fs, Dir: "", Clock: clk})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestTornSlotIsSurvivedAndDamageIsRefused(t *testing.T) {
 		}
 	}
 	spoil(o.save.slot) // the older slot, which the next write would replace
-	again, err := Open(fs, "", clk)
+	again, err := Open(Options{FS: fs, Dir: "", Clock: clk})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestTornSlotIsSurvivedAndDamageIsRefused(t *testing.T) {
 	}
 	spoil(0)
 	spoil(1)
-	if _, err := Open(fs, "", clk); err == nil {
+	if _, err := Open(Options{FS: fs, Dir: "", Clock: clk}); err == nil {
 		t.Fatal("a file with both slots damaged was accepted")
 	}
 }

@@ -97,7 +97,7 @@ func (s *Store) CheckDisk() {
 	if reserve == 0 {
 		reserve = min(reserveDefault, int64(u.TotalBytes/8))
 	}
-	full := int64(u.AvailBytes) < reserve
+	full := int64(u.AvailBytes) < reserve || s.log.Headroom() < headroomMin && s.log.MakeRoom() != nil
 	if s.full.Swap(full) != full {
 		if full {
 			s.o.Log.Warn("disk is full: only deletions are taken", "dir", s.o.Dir, "available", u.AvailBytes, "reserve", reserve)

@@ -157,7 +157,7 @@ func (s *Store) openFiles() (err error) {
 	if err != nil {
 		return err
 	}
-	if s.oracle, err = oracle.Open(s.o.FS, s.o.Dir, s.o.Clock); err != nil {
+	if s.oracle, err = oracle.Open(oracle.Options{FS: s.o.FS, Dir: s.o.Dir, Clock: s.o.Clock, Inline: s.o.Manual}); err != nil {
 		return err
 	}
 	s.rows = rowcache.New(rowcache.Options{Bytes: s.o.RowCacheBytes, InsertOnUpdate: true})
@@ -268,7 +268,7 @@ func (s *Store) openRanges() error {
 			State: replica.State{Applied: st.Applied, Position: st.Position, Stamp: st.Stamp,
 				Readable: st.ReadableFrom},
 			Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults,
-			WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes,
+			WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
 		})
 		if err != nil {
 			return err
@@ -289,6 +289,36 @@ func (s *Store) start() {
 	for _, r := range s.ranges {
 		r.AwaitServing(s.ctx)
 	}
+}
+
+// Step drives the replicas of a manual store until there is nothing to do.
+func (s *Store) Step() error {
+	for _, r := range s.ranges {
+		for {
+			worked, err := r.Step(s.ctx)
+			if err != nil {
+				return err
+			}
+			if !worked {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// Maintain does once what a store does in the background: it evicts what has
+// left the windows, makes the state durable and shortens the log.
+func (s *Store) Maintain() error {
+	for _, r := range s.ranges {
+		if err := r.Evict(s.oracle.Now()); err != nil {
+			return err
+		}
+	}
+	if err := s.state.Flush(); err != nil {
+		return err
+	}
+	return s.compact()
 }
 
 // Range is the replica that holds key.

@@ -1,6 +1,10 @@
 package replica
 
 import (
+	"context"
+
+	"github.com/cockroachdb/errors"
+
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/window"
 )
@@ -123,7 +127,13 @@ func (a *Attempt) note(pos base.Position) {
 func (a *Attempt) wait(pos base.Position) error {
 	a.split = true
 	a.unlock()
-	return base.Ticket{Log: a.ten, Pos: pos}.Wait()
+	t := base.Ticket{Log: a.ten, Pos: pos}
+	for a.r.o.Manual && !t.Done() {
+		if worked, err := a.r.Step(context.Background()); err != nil || !worked {
+			return errors.CombineErrors(err, base.ErrUnknownOutcome)
+		}
+	}
+	return t.Wait()
 }
 
 // Get returns the value of key, nil when it is absent. The value lives until

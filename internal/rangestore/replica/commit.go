@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"encoding/binary"
 
 	"github.com/stratadb/strata/internal/base"
@@ -113,8 +114,9 @@ func (a *Attempt) admit(muts []base.Mutation) error {
 	for len(muts) > 0 && (a.r.mu.seq.Full() || a.r.mu.seq.Speculative() > limits.SpeculationBytes ||
 		a.r.mu.win.Bytes() > a.r.o.WindowBytes) {
 		a.split = true
-		a.r.signal()
-		a.r.room.Wait() // releases the lock meanwhile
+		if err := a.waitForRoom(); err != nil {
+			return err
+		}
 		if err := a.enter(); err != nil {
 			return err
 		}
@@ -123,6 +125,21 @@ func (a *Attempt) admit(muts []base.Mutation) error {
 		return base.ErrWrongRange
 	}
 	return nil
+}
+
+// waitForRoom waits until the loop or the evictor has made room. It gives up the
+// lock meanwhile.
+func (a *Attempt) waitForRoom() error {
+	if !a.r.o.Manual {
+		a.r.signal()
+		a.r.room.Wait()
+		return nil
+	}
+	a.unlock()
+	if _, err := a.r.Step(context.Background()); err != nil {
+		return err
+	}
+	return a.r.Evict(^base.Stamp(0))
 }
 
 // smallWriteBytes is what a transaction that removes something may write while

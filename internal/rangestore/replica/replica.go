@@ -30,6 +30,9 @@ type Options struct {
 	Full func() bool
 	// Faults plants bugs; tests only. Optional.
 	Faults Faults
+	// Manual means that no loop runs: whoever waits for a commit steps the
+	// replica itself. All calls come from one goroutine then.
+	Manual bool
 	// WindowAge and WindowBytes default to the values in limits.
 	WindowAge   time.Duration
 	WindowBytes int64
