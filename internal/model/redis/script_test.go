@@ -28,6 +28,7 @@ var layouts = map[string]Options{
 	"default": {},
 	"small":   {StringInlineBytes: 4, StringGrowBytes: 2, PieceBytes: 3, HashInlineFields: 1, HashInlineBytes: 16},
 	"middle":  {StringInlineBytes: 8, StringGrowBytes: 8, PieceBytes: 4, HashInlineFields: 3, HashInlineBytes: 64},
+	"lazy":    {HashInlineFields: 1, ReapFields: 1},
 }
 
 // TestScenarios runs the scenarios in every layout. Those in testdata/redis hold

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+
+	"github.com/stratadb/strata/internal/kv"
 )
 
 func unquote(tb testing.TB, s string) string {
@@ -224,6 +227,54 @@ func TestServerAgreesAtRandom(t *testing.T) {
 			w.check()
 		})
 	}
+}
+
+// TestServerAgreesInTransactions runs many commands in one transaction, which
+// reads its own writes.
+func TestServerAgreesInTransactions(t *testing.T) {
+	s := startServer(t)
+	for name, o := range layouts {
+		t.Run(name, func(t *testing.T) {
+			s.do("FLUSHALL")
+			s.do("SELECT", "0")
+			w := newWorld(t, o)
+			g := generator{rand.New(rand.NewPCG(9, uint64(scale())))}
+			for range 100 * scale() {
+				cmds := make([][]string, 1+g.r.IntN(40))
+				for i := range cmds {
+					cmds[i] = g.command()
+				}
+				got := w.transaction(cmds)
+				for i, cmd := range cmds {
+					if want := s.do(cmd...); got[i] != want {
+						t.Fatalf("%q\n%q\n  here   %s\n  server %s", cmds[:i], cmd, got[i], want)
+					}
+				}
+				w.check()
+			}
+		})
+	}
+}
+
+// transaction runs commands as EXEC would: an error of one does not end it.
+func (w *world) transaction(cmds [][]string) (replies []string) {
+	at := w.at
+	w.must(func(t kv.Txn) error {
+		w.at, replies = at, nil
+		for _, cmd := range cmds {
+			reply, err := w.command(t, cmd[0], cmd[1:])
+			var mistake *Error
+			if errors.As(err, &mistake) {
+				reply, err = "(error) "+mistake.Error(), nil
+			}
+			if err != nil {
+				return err
+			}
+			replies = append(replies, reply)
+		}
+		return nil
+	})
+	return replies
 }
 
 // generator makes random commands without expiry in the near future.
