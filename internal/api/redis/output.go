@@ -344,3 +344,12 @@ func (o *output) isClosed() bool {
 	defer o.mu.Unlock()
 	return o.mu.closed
 }
+
+// descriptor is the socket's number, -1 if there is none.
+func (o *output) descriptor() int {
+	n := -1
+	if o.raw != nil {
+		_ = o.raw.Control(func(fd uintptr) { n = int(fd) }) // fails only for a closed connection
+	}
+	return n
+}

@@ -195,10 +195,12 @@ func (s *Server) giveExecutor(x *executor) {
 	s.executors.Put(x)
 }
 
+// kept forgets the items and, if they were not too many, keeps their room.
 func kept[T any](s []T) []T {
 	if cap(s) > callKeptItems {
 		return nil
 	}
+	clear(s)
 	return s[:0]
 }
 
@@ -288,6 +290,18 @@ func (s *Server) forget(sess *session) {
 	delete(s.mu.byID, sess.id)
 	s.mu.Unlock()
 	s.sessions.Done()
+}
+
+// port is that of the first listener, 0 if it has none.
+func (s *Server) port() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mu.listeners) > 0 {
+		if a, ok := s.mu.listeners[0].Addr().(*net.TCPAddr); ok {
+			return a.Port
+		}
+	}
+	return 0
 }
 
 // clients is a snapshot of the sessions.

@@ -239,16 +239,7 @@ func getexCommand(c *Call) error {
 }
 
 func mgetCommand(c *Call) error {
-	values, err := model.MGet(c.Txn, c.DB, c.Args[1:], c.keys[:0])
-	if err != nil {
-		return err
-	}
-	c.keys = values
-	c.W.Array(len(values))
-	for _, v := range values {
-		c.bulkOrNull(v)
-	}
-	return nil
+	return c.values(model.MGet(c.Txn, c.DB, c.Args[1:], c.keys[:0]))
 }
 
 func msetCommand(c *Call) error {

@@ -1,0 +1,114 @@
+package redis
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stratadb/strata/internal/redisnum"
+)
+
+func sortedByID(all []*session) []*session {
+	slices.SortFunc(all, func(a, b *session) int { return int(a.id - b.id) })
+	return all
+}
+
+// killFilter says which clients CLIENT KILL means.
+type killFilter struct {
+	id          int64
+	addr, laddr string
+	user        string
+	none        bool // a type that no client has
+	maxAge      time.Duration
+	skipMe      bool
+}
+
+func parseKill(args [][]byte) (f killFilter, err error) {
+	f.skipMe = true
+	if len(args)%2 != 0 {
+		return f, errSyntax
+	}
+	for i := 0; i < len(args); i += 2 {
+		value := args[i+1]
+		switch option := args[i]; {
+		case is(option, "id"), is(option, "maxage"):
+			n, ok := redisnum.ParseInt(value)
+			switch {
+			case is(option, "id") && (!ok || n < 1):
+				return f, replyError("ERR client-id should be greater than 0")
+			case is(option, "id"):
+				f.id = n
+			case !ok || n < 1:
+				return f, replyError("ERR maxage should be greater than 0")
+			default:
+				f.maxAge = time.Duration(min(n, 1<<32)) * time.Second
+			}
+		case is(option, "type"):
+			normal, err := clientType(value)
+			if err != nil {
+				return f, err
+			}
+			f.none = f.none || !normal
+		case is(option, "addr"):
+			f.addr = string(value)
+		case is(option, "laddr"):
+			f.laddr = string(value)
+		case is(option, "user"):
+			if f.user = string(value); f.user != defaultUser {
+				return f, replyError("ERR No such user '" + string(truncated(value, echoedBytes)) + "'")
+			}
+		case is(option, "skipme"):
+			f.skipMe = is(value, "yes")
+			if !f.skipMe && !is(value, "no") {
+				return f, errSyntax
+			}
+		default:
+			return f, errSyntax
+		}
+	}
+	return f, nil
+}
+
+func (f *killFilter) means(s, me *session) bool {
+	switch {
+	case f.none,
+		f.skipMe && s == me,
+		f.id != 0 && s.id != f.id,
+		f.addr != "" && s.conn.RemoteAddr().String() != f.addr,
+		f.laddr != "" && s.conn.LocalAddr().String() != f.laddr,
+		f.maxAge != 0 && s.srv.now().Sub(s.created) < f.maxAge:
+		return false
+	}
+	return true
+}
+
+func clientKill(c *Call) error {
+	old := len(c.Args) == 3
+	f := killFilter{addr: string(c.Args[2])}
+	if !old {
+		var err error
+		if f, err = parseKill(c.Args[2:]); err != nil {
+			return err
+		}
+	}
+	killed := int64(0)
+	for _, s := range c.s.srv.clients() {
+		if !f.means(s, c.s) {
+			continue
+		}
+		killed++
+		if s == c.s {
+			s.closing = true // after the reply
+			continue
+		}
+		s.kill()
+	}
+	switch {
+	case !old:
+		c.W.Int(killed)
+	case killed == 0:
+		return replyError("ERR No such client")
+	default:
+		c.W.OK()
+	}
+	return nil
+}

@@ -1,0 +1,304 @@
+package redis
+
+import (
+	"strings"
+
+	"github.com/stratadb/strata/internal/glob"
+)
+
+// helpFor is the HELP subcommand of a container.
+func helpFor(container, since string, group Group, lines ...string) Command {
+	upper := strings.ToUpper(container)
+	text := append([]string{upper + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"}, lines...)
+	text = append(text, "HELP", "    Print this help.")
+	return Command{
+		Name: "help", Summary: "Returns helpful text about the different subcommands.", Since: since, Group: group, Arity: 2,
+		Flags: FlagLoading | FlagStale, Kind: KindConnection,
+		Handler: func(c *Call) error {
+			c.W.Array(len(text))
+			for _, line := range text {
+				c.W.SimpleString(line)
+			}
+			return nil
+		},
+	}
+}
+
+func commandCommands() []Command {
+	const flags = FlagLoading | FlagStale
+	sub := func(name, summary, since string, arity int, h func(c *Call) error) Command {
+		return Command{Name: name, Summary: summary, Since: since, Group: GroupServer, Arity: arity, Flags: flags,
+			Categories: []string{"connection"}, Kind: KindConnection, Handler: h}
+	}
+	return []Command{{
+		Name: "command", Summary: "Returns detailed information about all commands.", Since: "2.8.13", Group: GroupServer, Arity: -1,
+		Flags: flags, Categories: []string{"connection"}, Kind: KindConnection, Handler: commandCommand,
+		Subcommands: []Command{
+			sub("count", "Returns a count of commands.", "2.8.13", 2, commandCount),
+			sub("info", "Returns information about one, multiple or all commands.", "2.8.13", -2, commandInfo),
+			sub("docs", "Returns documentary information about one, multiple or all commands.", "7.0.0", -2, commandDocs),
+			sub("list", "Returns a list of command names.", "7.0.0", -2, commandList),
+			sub("getkeys", "Extracts the key names from an arbitrary command.", "2.8.13", -3, commandGetkeys),
+			sub("getkeysandflags", "Extracts the key names and access flags for an arbitrary command.", "7.0.0", -3, commandGetkeysAndFlags),
+			helpFor("command", "5.0.0", GroupServer,
+				"(no subcommand)", "    Return details about all Redis commands.",
+				"COUNT", "    Return the total number of commands in this Redis server.",
+				"LIST", "    Return a list of all commands in this Redis server.",
+				"INFO [<command-name> ...]", "    Return details about multiple Redis commands.", "    If no command names are given, documentation details for all", "    commands are returned.",
+				"DOCS [<command-name> ...]", "    Return documentation details about multiple Redis commands.", "    If no command names are given, documentation details for all", "    commands are returned.",
+				"GETKEYS <full-command>", "    Return the keys from a full Redis command.",
+				"GETKEYSANDFLAGS <full-command>", "    Return the keys and the access flags from a full Redis command."),
+		},
+	}}
+}
+
+func commandCommand(c *Call) error {
+	t := c.s.srv.table
+	c.W.Array(len(t.sorted))
+	for _, cmd := range t.sorted {
+		c.describe(cmd)
+	}
+	return nil
+}
+
+func commandCount(c *Call) error {
+	c.W.Int(int64(len(c.s.srv.table.sorted)))
+	return nil
+}
+
+// byFullName finds "get" and "client|setname".
+func (t *table) byFullName(name []byte) *Command {
+	container, sub, nested := strings.Cut(string(name), "|")
+	cmd := t.lookup([]byte(container))
+	if cmd == nil || !nested {
+		return cmd
+	}
+	return lookupIn(cmd.sub, []byte(sub))
+}
+
+func commandInfo(c *Call) error {
+	if len(c.Args) == 2 {
+		return commandCommand(c)
+	}
+	c.W.Array(len(c.Args) - 2)
+	for _, name := range c.Args[2:] {
+		if cmd := c.s.srv.table.byFullName(name); cmd != nil {
+			c.describe(cmd)
+			continue
+		}
+		c.W.NullArray()
+	}
+	return nil
+}
+
+// describe writes the ten fields that COMMAND tells about a command.
+func (c *Call) describe(cmd *Command) {
+	w := c.W
+	w.Array(10)
+	w.BulkString(cmd.full)
+	w.Int(int64(cmd.Arity))
+	flags := cmd.Flags.names()
+	w.Set(len(flags))
+	for _, f := range flags {
+		w.SimpleString(f)
+	}
+	w.Int(int64(cmd.Keys.First))
+	w.Int(int64(cmd.Keys.Last))
+	w.Int(int64(cmd.Keys.Step))
+	categories := cmd.categories()
+	w.Set(len(categories))
+	for _, name := range categories {
+		w.SimpleString("@" + name)
+	}
+	w.Array(0) // tips
+	c.keySpecs(cmd)
+	w.Array(len(cmd.Subcommands))
+	for i := range cmd.Subcommands {
+		c.describe(&cmd.Subcommands[i])
+	}
+}
+
+// accessFlags are the flags of a command's keys.
+func (cmd *Command) accessFlags() []string {
+	switch {
+	case cmd.Flags&FlagWrite == 0:
+		return []string{"RO", "ACCESS"}
+	case cmd.Name == "del" || cmd.Name == "unlink":
+		return []string{"RM", "DELETE"}
+	case cmd.Name == "set" || cmd.Name == "mset":
+		return []string{"OW", "UPDATE"}
+	}
+	return []string{"RW", "UPDATE"}
+}
+
+func (c *Call) keySpecs(cmd *Command) {
+	w := c.W
+	if cmd.Keys.First == 0 {
+		w.Set(0)
+		return
+	}
+	last := cmd.Keys.Last
+	if last > 0 {
+		last -= cmd.Keys.First
+	}
+	w.Set(1)
+	w.Map(3)
+	w.BulkString("flags")
+	flags := cmd.accessFlags()
+	w.Set(len(flags))
+	for _, f := range flags {
+		w.SimpleString(f)
+	}
+	w.BulkString("begin_search")
+	w.Map(2)
+	w.BulkString("type")
+	w.BulkString("index")
+	w.BulkString("spec")
+	w.Map(1)
+	w.BulkString("index")
+	w.Int(int64(cmd.Keys.First))
+	w.BulkString("find_keys")
+	w.Map(2)
+	w.BulkString("type")
+	w.BulkString("range")
+	w.BulkString("spec")
+	w.Map(3)
+	w.BulkString("lastkey")
+	w.Int(int64(last))
+	w.BulkString("keystep")
+	w.Int(int64(cmd.Keys.Step))
+	w.BulkString("limit")
+	w.Int(0)
+}
+
+func commandDocs(c *Call) error {
+	t := c.s.srv.table
+	cmds := t.sorted
+	if len(c.Args) > 2 {
+		cmds = nil
+		for _, name := range c.Args[2:] {
+			if cmd := t.byFullName(name); cmd != nil {
+				cmds = append(cmds, cmd)
+			}
+		}
+	}
+	c.W.Map(len(cmds))
+	for _, cmd := range cmds {
+		c.document(cmd)
+	}
+	return nil
+}
+
+// document writes a command's name and the map of what is told about it.
+func (c *Call) document(cmd *Command) {
+	w := c.W
+	w.BulkString(cmd.full)
+	n := 3
+	if len(cmd.Subcommands) > 0 {
+		n++
+	}
+	w.Map(n)
+	for _, pair := range [][2]string{{"summary", cmd.Summary}, {"since", cmd.Since}, {"group", string(cmd.Group)}} {
+		w.BulkString(pair[0])
+		w.BulkString(pair[1])
+	}
+	if len(cmd.Subcommands) > 0 {
+		w.BulkString("subcommands")
+		w.Map(len(cmd.Subcommands))
+		for i := range cmd.Subcommands {
+			c.document(&cmd.Subcommands[i])
+		}
+	}
+}
+
+func commandList(c *Call) error {
+	keep := func(*Command) bool { return true }
+	switch {
+	case len(c.Args) == 2:
+	case len(c.Args) == 5 && is(c.Args[2], "filterby"):
+		want := string(c.Args[4])
+		switch kind := c.Args[3]; {
+		case is(kind, "module"):
+			keep = func(*Command) bool { return false }
+		case is(kind, "aclcat"):
+			keep = func(cmd *Command) bool { return cmd.inCategory(strings.ToLower(want)) }
+		case is(kind, "pattern"):
+			keep = func(cmd *Command) bool { return glob.Match([]byte(want), []byte(cmd.full), true) }
+		default:
+			return errSyntax
+		}
+	default:
+		return errSyntax
+	}
+	mark := c.W.DeferArray()
+	n := 0
+	c.s.srv.table.each(func(cmd *Command) {
+		if keep(cmd) {
+			c.W.BulkString(cmd.full)
+			n++
+		}
+	})
+	c.W.Close(mark, n)
+	return nil
+}
+
+func (cmd *Command) inCategory(name string) bool {
+	for _, c := range cmd.categories() {
+		if c == name {
+			return true
+		}
+	}
+	return false
+}
+
+// keysOf finds the keys of the command that is spelled out from c.Args[2] on.
+func (c *Call) keysOf() (*Command, [][]byte, error) {
+	args := c.Args[2:]
+	cmd := c.s.srv.table.resolve(args)
+	switch {
+	case cmd == nil:
+		return nil, nil, replyError("ERR Invalid command specified")
+	case !cmd.arityFits(len(args)):
+		return nil, nil, replyError("ERR Invalid number of arguments specified for command")
+	case cmd.Keys.First == 0 && cmd.Keys.Find == nil:
+		return nil, nil, replyError("ERR The command has no key arguments")
+	}
+	var keys [][]byte
+	for _, i := range cmd.Keys.positions(args) {
+		keys = append(keys, args[i])
+	}
+	if len(keys) == 0 {
+		return nil, nil, replyError("ERR The command has no key arguments")
+	}
+	return cmd, keys, nil
+}
+
+func commandGetkeys(c *Call) error {
+	_, keys, err := c.keysOf()
+	if err != nil {
+		return err
+	}
+	c.W.Array(len(keys))
+	for _, k := range keys {
+		c.W.Bulk(k)
+	}
+	return nil
+}
+
+func commandGetkeysAndFlags(c *Call) error {
+	cmd, keys, err := c.keysOf()
+	if err != nil {
+		return err
+	}
+	flags := cmd.accessFlags()
+	c.W.Array(len(keys))
+	for _, k := range keys {
+		c.W.Array(2)
+		c.W.Bulk(k)
+		c.W.Set(len(flags))
+		for _, f := range flags {
+			c.W.SimpleString(f)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package redis
+
+import (
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
+	model "github.com/stratadb/strata/internal/model/redis"
+)
+
+func keyCommands() []Command {
+	const write = FlagWrite | FlagFast
+	rows := []Command{
+		{Name: "del", Summary: "Deletes one or more keys.", Since: "1.0.0", Arity: -2, Flags: FlagWrite, Keys: allKeys, Handler: delCommand},
+		{Name: "unlink", Summary: "Asynchronously deletes one or more keys.", Since: "4.0.0", Arity: -2, Flags: write, Keys: allKeys, Handler: delCommand},
+		{Name: "exists", Summary: "Determines whether one or more keys exist.", Since: "1.0.0", Arity: -2, Flags: FlagReadonly | FlagFast, Keys: allKeys, Handler: existsCommand},
+		{Name: "touch", Summary: "Returns the number of existing keys out of those specified after updating the time they were last accessed.",
+			Since: "3.2.1", Arity: -2, Flags: FlagReadonly | FlagFast, Keys: allKeys, Handler: existsCommand},
+		{Name: "type", Summary: "Determines the type of value stored at a key.", Since: "1.0.0", Arity: 2, Flags: FlagReadonly | FlagFast, Keys: oneKey, Handler: typeCommand},
+		{Name: "rename", Summary: "Renames a key and overwrites the destination.", Since: "1.0.0", Arity: 3, Flags: FlagWrite, Keys: twoKeys, Handler: renameCommand},
+		{Name: "renamenx", Summary: "Renames a key only when the target key name doesn't exist.", Since: "1.0.0", Arity: 3, Flags: write, Keys: twoKeys, Handler: renamenxCommand},
+		{Name: "copy", Summary: "Copies the value of a key to a new key.", Since: "6.2.0", Arity: -3, Flags: FlagWrite | FlagDenyOOM, Keys: twoKeys, Handler: copyCommand},
+		{Name: "move", Summary: "Moves a key to another database.", Since: "1.0.0", Arity: 3, Flags: write, Keys: oneKey, Handler: moveCommand},
+		{Name: "randomkey", Summary: "Returns a random key name from the database.", Since: "1.0.0", Arity: 1, Flags: FlagReadonly, Handler: randomkeyCommand},
+		{Name: "keys", Summary: "Returns all key names that match a pattern.", Since: "1.0.0", Arity: 2, Flags: FlagReadonly | flagDangerous, Kind: KindPaged, Handler: keysCommand},
+		{Name: "dbsize", Summary: "Returns the number of keys in the database.", Since: "1.0.0", Arity: 1, Flags: FlagReadonly | FlagFast, Handler: dbsizeCommand},
+		{Name: "flushdb", Summary: "Remove all keys from the current database.", Since: "1.0.0", Arity: -1, Flags: FlagWrite | flagDangerous, Handler: flushdbCommand},
+		{Name: "flushall", Summary: "Removes all keys from all databases.", Since: "1.0.0", Arity: -1, Flags: FlagWrite | flagDangerous, Handler: flushallCommand},
+	}
+	for i := range rows {
+		rows[i].Group = GroupGeneric
+		switch rows[i].Name {
+		case "dbsize", "flushdb", "flushall":
+			rows[i].Group, rows[i].Categories = GroupServer, []string{"keyspace"}
+		}
+	}
+	return rows
+}
+
+func delCommand(c *Call) error    { return c.integer(model.Del(c.Txn, c.DB, c.Args[1:])) }
+func existsCommand(c *Call) error { return c.integer(model.Exists(c.Txn, c.DB, c.Args[1:])) }
+
+func typeCommand(c *Call) error {
+	k, err := model.TypeOf(c.Txn, c.DB, c.Args[1])
+	if err == nil {
+		c.W.SimpleString(k.String())
+	}
+	return err
+}
+
+func renameCommand(c *Call) error { return c.ok(model.Rename(c.Txn, c.DB, c.Args[1], c.Args[2])) }
+
+func renamenxCommand(c *Call) error {
+	return c.truth(model.RenameNX(c.Txn, c.DB, c.Args[1], c.Args[2]))
+}
+
+// database is another database of the session's namespace.
+func (c *Call) database(arg []byte) (*model.DB, error) {
+	n, err := parseInt(arg)
+	if err != nil {
+		return nil, err
+	}
+	if n < 0 || n >= model.Databases {
+		return nil, model.ErrDBIndex
+	}
+	return c.s.srv.handle(c.s.ns, uint8(n)), nil
+}
+
+func copyCommand(c *Call) error {
+	dst, replace := c.DB, false
+	for i := 3; i < len(c.Args); i++ {
+		switch {
+		case is(c.Args[i], "replace"):
+			replace = true
+		case is(c.Args[i], "db") && i+1 < len(c.Args):
+			i++
+			var err error
+			if dst, err = c.database(c.Args[i]); err != nil {
+				return err
+			}
+		default:
+			return errSyntax
+		}
+	}
+	return c.truth(model.Copy(c.Txn, c.DB, c.Args[1], dst, c.Args[2], replace))
+}
+
+func moveCommand(c *Call) error {
+	dst, err := c.database(c.Args[2])
+	if err != nil {
+		return err
+	}
+	return c.truth(model.Move(c.Txn, c.DB, c.Args[1], dst))
+}
+
+func randomkeyCommand(c *Call) error { return c.value(model.RandomKey(c.Txn, c.DB, c.x.rand)) }
+
+func dbsizeCommand(c *Call) error { return c.integer(model.DBSize(c.Txn, c.DB)) }
+
+// flushOption accepts ASYNC and SYNC, which make no difference: a flush is the
+// clearing of a range.
+func flushOption(c *Call) error {
+	if len(c.Args) > 2 || len(c.Args) == 2 && !is(c.Args[1], "async") && !is(c.Args[1], "sync") {
+		return errSyntax
+	}
+	return nil
+}
+
+func flushdbCommand(c *Call) error {
+	if err := flushOption(c); err != nil {
+		return err
+	}
+	model.FlushDB(c.Txn, c.DB)
+	c.W.OK()
+	return nil
+}
+
+func flushallCommand(c *Call) error {
+	if err := flushOption(c); err != nil {
+		return err
+	}
+	model.FlushAll(c.Txn, c.s.ns.ID)
+	c.W.OK()
+	return nil
+}
+
+// keysPage is how many keys one transaction of KEYS looks at.
+const keysPage = 1000
+
+func keysCommand(c *Call) error {
+	o := model.ScanOptions{Match: c.Args[1], Count: keysPage}
+	mark := c.W.DeferArray()
+	from, n, cursor := len(c.W.Buf), 0, uint64(0)
+	for {
+		var next uint64
+		var keys [][]byte
+		err := c.Transact(kv.Func(func(t kv.Txn) (err error) {
+			next, keys, err = model.Scan(t, c.DB, cursor, o, c.keys[:0])
+			return err
+		}))
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			c.W.Bulk(k)
+		}
+		n += len(keys)
+		c.keys = keys
+		if len(c.W.Buf)-from > limits.KeysReplyBytes {
+			return errReplyTooBig
+		}
+		if next == 0 {
+			break
+		}
+		cursor = next
+	}
+	c.W.Close(mark, n)
+	return nil
+}

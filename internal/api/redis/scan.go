@@ -1,0 +1,94 @@
+package redis
+
+import (
+	"bytes"
+	"strconv"
+
+	model "github.com/stratadb/strata/internal/model/redis"
+)
+
+func scanCommands() []Command {
+	return []Command{
+		{Name: "scan", Summary: "Iterates over the key names in the database.", Since: "2.8.0", Group: GroupGeneric, Arity: -2,
+			Flags: FlagReadonly, Handler: scanCommand},
+	}
+}
+
+// noType is a type that no key has: what SCAN's TYPE means with an unknown name.
+const noType model.Type = 0xFF
+
+// scanOptions are the options of SCAN and its kin.
+type scanOptions struct {
+	model.ScanOptions
+	withType, noValues bool
+}
+
+// parseScan reads the cursor at args[at] and the options behind it.
+func parseScan(args [][]byte, at int) (cursor uint64, o scanOptions, err error) {
+	cursor, perr := strconv.ParseUint(string(args[at]), 10, 64)
+	if perr != nil {
+		return 0, o, model.ErrCursor
+	}
+	for i := at + 1; i < len(args); i++ {
+		more := i+1 < len(args)
+		switch a := args[i]; {
+		case is(a, "count") && more:
+			i++
+			n, err := parseInt(args[i])
+			if err != nil {
+				return 0, o, err
+			}
+			if n < 1 {
+				return 0, o, errSyntax
+			}
+			o.Count = int(min(n, model.ScanCountMax))
+		case is(a, "match") && more:
+			i++
+			o.Match = args[i]
+			if len(o.Match) == 1 && o.Match[0] == '*' {
+				o.Match = nil
+			}
+		case is(a, "type") && more:
+			i++
+			o.withType = true
+			kind, ok := model.TypeByName(string(bytes.ToLower(truncated(args[i], nameMaxBytes))))
+			if !ok || kind == model.TypeNone {
+				kind = noType
+			}
+			o.Type = kind
+		case is(a, "novalues"):
+			o.noValues = true
+		default:
+			return 0, o, errSyntax
+		}
+	}
+	return cursor, o, nil
+}
+
+// cursor writes a cursor, which is a string of digits.
+func (c *Call) cursor(n uint64) {
+	var digits [20]byte
+	c.W.Bulk(strconv.AppendUint(digits[:0], n, 10))
+}
+
+func scanCommand(c *Call) error {
+	cursor, o, err := parseScan(c.Args, 1)
+	if err != nil {
+		return err
+	}
+	if o.noValues {
+		return replyError("ERR NOVALUES option can only be used in HSCAN")
+	}
+	next, keys, err := model.Scan(c.Txn, c.DB, cursor, o.ScanOptions, c.keys[:0])
+	if err != nil {
+		return err
+	}
+	c.keys = keys
+	c.W.Array(2)
+	c.cursor(next)
+	c.W.Array(len(keys))
+	for _, k := range keys {
+		c.W.Bulk(k)
+	}
+	return nil
+}
