@@ -31,6 +31,10 @@ func (p *pause) begin(until int64, writesOnly bool) {
 func (p *pause) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.endLocked()
+}
+
+func (p *pause) endLocked() {
 	p.until.Store(0)
 	if p.mu.over != nil {
 		close(p.mu.over)
@@ -43,7 +47,10 @@ func (p *pause) holds(now int64, writes bool) (time.Duration, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	left := p.until.Load() - now
-	if p.mu.over == nil || left <= 0 || p.mu.writesOnly && !writes {
+	if left <= 0 {
+		p.endLocked()
+	}
+	if p.mu.over == nil || p.mu.writesOnly && !writes {
 		return 0, nil
 	}
 	return time.Duration(left) * time.Millisecond, p.mu.over
