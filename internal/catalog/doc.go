@@ -1,0 +1,66 @@
+// Package catalog keeps what the whole database shares: namespaces, the shards
+// that an operator routes, and the members of the cluster. Everything is rows of
+// the sys area and functions over a kv.Txn.
+//
+// # Namespaces
+//
+// A namespace is a dotted path, "a.b.c", that leads to a short id under which
+// the data lives. The tree is kept as directories keep it, one row per edge:
+//
+//	sys/namespace-path/<parent id> <name>  →  state 1, id (ordered number)
+//	sys/next-namespace/0x00                →  the next free id
+//	sys/next-namespace/0x01                →  the epoch: written by every change
+//	                                          that takes a path away
+//
+// So CREATE, USE, EXISTS, REMOVE read one row per segment and write at most as
+// many; LIST is one scan over the rows of a parent, in order of their names;
+// MOVE rewrites one row, whatever lies below it. A namespace's path is not stored
+// with it: its data moves by not moving.
+//
+// The default namespace, "global" in the root, has id 1 and no row. It cannot be
+// removed, moved or purged, therefore it needs no checks.
+//
+// Ids come from a counter, in blocks that a process reserves ahead, so that
+// creations do not conflict with one another; what a process has not used when it
+// ends is skipped. An id is never used again.
+//
+// What holds:
+//
+//	N1  A transaction that uses a namespace conflicts with a REMOVE, MOVE or PURGE
+//	    of it and of the namespaces above it. An interactive transaction reads the
+//	    rows of its path (Resolve), so only a change of these rows disturbs it. A
+//	    short command does not read them again: it commits under a guard, a watch
+//	    on the epoch row (Term). Once that is dirty it resolves its path anew.
+//	N2  A path that was resolved under a term is valid as long as the term's watch
+//	    is clean: every change that takes a path away writes the epoch, and the
+//	    watch was there before the path was read. A CREATE takes nothing away and
+//	    writes no epoch. Nothing is cached but the ids that sessions hold, and no
+//	    "no such namespace" is ever kept.
+//	N3  What is being removed keeps its name and hides everything below it, until
+//	    PURGE has deleted the data of the whole subtree. No transaction that
+//	    resolved the path before the REMOVE can commit after it (N1), so PURGE
+//	    leaves nothing behind.
+//	N4  PURGE is many transactions, each bounded; it can be repeated at any point.
+//
+// Why one epoch and not a watch per segment: a node has one watch instead of
+// ten for each namespace in use, and the price is paid when namespaces
+// are taken away: then each session with a namespace of its own resolves it again
+// at its next command, a few reads from memory.
+//
+// # Shards
+//
+// A shard of kind REDIS is a contiguous span of the hash slots; kind BUCKET is
+// state for the documents. Status and routes are rows; Shards keeps a snapshot of
+// them (Table) for the hot path: one atomic load tells that nothing is restricted.
+//
+//	S1  No write to a shard is acknowledged after a change that forbids it was: a
+//	    write commits under a guard on the version row, which every change of a
+//	    status writes. When the guard is dirty, the table is read again.
+//	S2  Whoever changes a status refreshes the process's table before it answers,
+//	    so that no read that begins later is let through. Other processes refresh
+//	    when their watch fires.
+//
+// # Members
+//
+// One row per member. That a node is alive is not kept here.
+package catalog
