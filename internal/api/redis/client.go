@@ -216,6 +216,8 @@ func clientPause(c *Call) error {
 	case len(c.Args) == 3 || len(c.Args) == 4 && is(c.Args[3], "all"):
 	case len(c.Args) == 4 && is(c.Args[3], "write"):
 		writesOnly = true
+	case len(c.Args) == 4:
+		return replyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
 	default:
 		return errSyntax
 	}

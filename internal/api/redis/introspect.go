@@ -86,7 +86,7 @@ func commandInfo(c *Call) error {
 			c.describe(cmd)
 			continue
 		}
-		c.W.NullArray()
+		c.W.Null()
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (c *Call) describe(cmd *Command) {
 	for _, name := range categories {
 		w.SimpleString("@" + name)
 	}
-	w.Array(0) // tips
+	w.Set(0) // tips
 	c.keySpecs(cmd)
 	w.Array(len(cmd.Subcommands))
 	for i := range cmd.Subcommands {
@@ -120,15 +120,29 @@ func (c *Call) describe(cmd *Command) {
 
 // accessFlags are the flags of a command's keys.
 func (cmd *Command) accessFlags() []string {
-	switch {
-	case cmd.Flags&FlagWrite == 0:
-		return []string{"RO", "ACCESS"}
-	case cmd.Name == "del" || cmd.Name == "unlink":
-		return []string{"RM", "DELETE"}
-	case cmd.Name == "set" || cmd.Name == "mset":
-		return []string{"OW", "UPDATE"}
+	if cmd.Flags&FlagWrite == 0 {
+		if cmd.Group == GroupTransactions || cmd.Name == "exists" || cmd.Name == "touch" || cmd.Name == "strlen" || cmd.Name == "hlen" {
+			return []string{"RO"}
+		}
+		return []string{"RO", "access"}
 	}
-	return []string{"RW", "UPDATE"}
+	switch cmd.Name {
+	case "del", "unlink", "delex":
+		return []string{"RM", "delete"}
+	case "hdel":
+		return []string{"RW", "delete"}
+	case "getdel", "hgetdel", "move", "rename", "renamenx":
+		return []string{"RW", "access", "delete"}
+	case "mset", "setex", "psetex":
+		return []string{"OW", "update"}
+	case "setnx", "msetnx":
+		return []string{"OW", "insert"}
+	case "append", "hsetnx":
+		return []string{"RW", "insert"}
+	case "set", "getset", "getex", "incr", "decr", "incrby", "decrby", "incrbyfloat", "hincrby", "hincrbyfloat", "hgetex":
+		return []string{"RW", "access", "update"}
+	}
+	return []string{"RW", "update"}
 }
 
 func (c *Call) keySpecs(cmd *Command) {

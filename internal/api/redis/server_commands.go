@@ -111,13 +111,14 @@ func configSet(c *Call) error {
 	before := make([]string, len(chosen))
 	for i, row := range chosen {
 		before[i] = row.get(c.s.srv)
-		if row.set(c.s.srv, string(c.Args[3+2*i])) {
+		refused := row.set(c.s.srv, string(c.Args[3+2*i]))
+		if refused == "" {
 			continue
 		}
-		for j := range i + 1 {
+		for j := range i {
 			chosen[j].set(c.s.srv, before[j])
 		}
-		return failed(row.name, "argument couldn't be parsed or is out of range")
+		return failed(row.name, refused)
 	}
 	c.W.OK()
 	return nil

@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"fmt"
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -79,7 +81,8 @@ func loopback(a net.Addr) bool {
 type setting struct {
 	name string
 	get  func(s *Server) string
-	set  func(s *Server, v string) (ok bool)
+	// set answers why it did not accept the value; empty if it did.
+	set func(s *Server, v string) (refused string)
 }
 
 func fixed(name, value string) setting {
@@ -90,13 +93,16 @@ func intSetting(name string, least int64, at func(s *Server) *atomic.Int64) sett
 	return setting{
 		name: name,
 		get:  func(s *Server) string { return strconv.FormatInt(at(s).Load(), 10) },
-		set: func(s *Server, v string) bool {
-			n, err := strconv.ParseInt(v, 10, 32)
-			if err != nil || n < least {
-				return false
+		set: func(s *Server, v string) string {
+			n, err := strconv.ParseInt(v, 10, 64)
+			switch {
+			case err != nil:
+				return "argument couldn't be parsed into an integer"
+			case n < least || n > math.MaxInt32:
+				return fmt.Sprintf("argument must be between %d and %d inclusive", least, math.MaxInt32)
 			}
 			at(s).Store(n)
-			return true
+			return ""
 		},
 	}
 }
@@ -118,15 +124,18 @@ func settingRows() []setting {
 		{
 			name: "requirepass",
 			get:  func(s *Server) string { return s.settings.password() },
-			set:  func(s *Server, v string) bool { s.settings.pass.Store(&v); return true },
+			set:  func(s *Server, v string) string { s.settings.pass.Store(&v); return "" },
 		},
 		{
 			name: "protected-mode",
 			get:  func(s *Server) string { return yesNo(s.settings.protected.Load()) },
-			set: func(s *Server, v string) bool {
+			set: func(s *Server, v string) string {
 				v = strings.ToLower(v)
+				if v != "yes" && v != "no" {
+					return "argument must be 'yes' or 'no'"
+				}
 				s.settings.protected.Store(v == "yes")
-				return v == "yes" || v == "no"
+				return ""
 			},
 		},
 		{name: "proto-max-bulk-len", get: func(s *Server) string {

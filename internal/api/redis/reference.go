@@ -1,0 +1,36 @@
+package redis
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Reference is the support table of the documentation, in Markdown: every
+// command by group, with the version of Redis that introduced it.
+func Reference() []byte {
+	t := newTable()
+	byGroup := map[Group][]*Command{}
+	t.each(func(cmd *Command) {
+		if cmd.Subcommands == nil || cmd.Handler != nil {
+			byGroup[cmd.Group] = append(byGroup[cmd.Group], cmd)
+		}
+	})
+	groups := make([]Group, 0, len(byGroup))
+	for g := range byGroup {
+		groups = append(groups, g)
+	}
+	slices.Sort(groups)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# Redis commands\n\nGenerated from the table of commands. Replies are those of Redis %s.\n", RedisVersion)
+	for _, g := range groups {
+		fmt.Fprintf(&b, "\n## %s%s\n\n| command | since | categories | summary |\n| --- | --- | --- | --- |\n",
+			strings.ToUpper(string(g[:1])), g[1:])
+		for _, cmd := range byGroup[g] {
+			name := strings.ReplaceAll(cmd.upper, "|", " ")
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, cmd.Since, strings.Join(cmd.categories(), " "), cmd.Summary)
+		}
+	}
+	return b.Bytes()
+}
