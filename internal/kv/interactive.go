@@ -117,9 +117,16 @@ func (tx *Tx) ReadVersion() (base.Stamp, error) {
 // Commit ends the transaction and waits until its writes are committed. After
 // ErrConflict or ErrTooOld nothing was written.
 func (tx *Tx) Commit() (CommitInfo, error) {
+	info, err := finish(tx.Sequence())
+	return info, errors.Wrap(err, "commit")
+}
+
+// Sequence ends the transaction as Commit does, but does not wait: nothing of
+// the outcome may be revealed before the receipt's ticket is done.
+func (tx *Tx) Sequence() (Receipt, error) {
 	if err := tx.usable(); err != nil {
 		tx.Rollback()
-		return CommitInfo{}, err
+		return Receipt{}, err
 	}
 	lazy := tx.att.(*lazyAttempt)
 	tx.done = true
@@ -127,23 +134,22 @@ func (tx *Tx) Commit() (CommitInfo, error) {
 		if lazy.begun {
 			lazy.Abort()
 		}
-		return CommitInfo{}, tx.err
+		return Receipt{}, tx.err
 	}
 	if !lazy.begun {
 		if len(tx.w.muts) == 0 {
-			return CommitInfo{}, nil
+			return Receipt{}, nil
 		}
 		at, err := tx.db.engine.ReadVersion(context.Background())
 		if err != nil {
-			return CommitInfo{}, err
+			return Receipt{}, err
 		}
 		lazy.Begin(AttemptOptions{At: at})
 	}
 	req := tx.request()
 	req.Stamped = true
 	req.ID = RequestID{Session: tx.db.session, Number: tx.db.number.Add(1)}
-	info, err := finish(lazy.Commit(req))
-	return info, errors.Wrap(err, "commit")
+	return lazy.Commit(req)
 }
 
 // Rollback ends the transaction without writing. It may be called again, and

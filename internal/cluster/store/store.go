@@ -152,7 +152,8 @@ func (s *Store) openFiles() (err error) {
 	}
 	s.state, err = lsm.Open(lsm.Options{
 		FS: s.o.FS, Dir: s.path("state"), CacheBytes: s.o.CacheBytes, ErrorIfMissing: !fresh, Logger: s.o.Log,
-		OnFlushed: s.wakeCompactor, OnFatal: s.o.OnFatal, OnDiskFull: func(error) { s.full.Store(true) },
+		NoCompactions: s.o.Manual,
+		OnFlushed:     s.wakeCompactor, OnFatal: s.o.OnFatal, OnDiskFull: func(error) { s.full.Store(true) },
 	})
 	if err != nil {
 		return err
@@ -193,11 +194,15 @@ func (s *Store) beginCreate() error {
 	if err != nil {
 		return errors.Wrap(err, "making the store")
 	}
-	return errors.Wrap(errors.CombineErrors(f.Close(), s.syncDir()), "making the store")
+	err = errors.CombineErrors(f.Close(), s.syncDir(s.o.Dir))
+	if err == nil {
+		err = s.syncDir(fs.PathDir(s.o.Dir)) // the data directory's own entry
+	}
+	return errors.Wrap(err, "making the store")
 }
 
-func (s *Store) syncDir() error {
-	d, err := s.o.FS.OpenDir(s.o.Dir)
+func (s *Store) syncDir(dir string) error {
+	d, err := s.o.FS.OpenDir(dir)
 	if err != nil {
 		return err
 	}
@@ -358,9 +363,14 @@ func (s *Store) Close() error {
 	return errors.CombineErrors(err, s.release())
 }
 
+// Abandon ends the store as a crash would: nothing more is written than what is
+// on its way. It is for simulations.
+func (s *Store) Abandon() { _ = s.release() }
+
 // release closes what is open, in the reverse order of opening.
 func (s *Store) release() (err error) {
 	s.cancel()
+	s.wait.Wait()
 	if s.state != nil {
 		err = errors.CombineErrors(err, s.state.Close())
 	}

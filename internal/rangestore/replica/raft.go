@@ -15,6 +15,9 @@ import (
 type raftStorage struct {
 	group raftlog.Group
 	desc  *base.RangeDescriptor
+	// applied is what the disk holds. It is committed, whatever the hard state
+	// says: the commit index is written without being synced.
+	applied base.LogIndex
 }
 
 var _ raft.Storage = raftStorage{}
@@ -22,7 +25,7 @@ var _ raft.Storage = raftStorage{}
 func (s raftStorage) InitialState() (*pb.HardState, *pb.ConfState, error) {
 	hs := &pb.HardState{}
 	if h, ok := s.group.HardState(); ok {
-		hs.Term, hs.Vote, hs.Commit = new(uint64(h.Term)), new(uint64(h.Vote)), new(uint64(h.Commit))
+		hs.Term, hs.Vote, hs.Commit = new(uint64(h.Term)), new(uint64(h.Vote)), new(uint64(max(h.Commit, s.applied)))
 	}
 	cs := &pb.ConfState{}
 	for _, r := range s.desc.Replicas {

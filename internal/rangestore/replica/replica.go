@@ -124,7 +124,7 @@ func New(o Options) (*Replica, error) {
 		ID:                        uint64(o.Replica),
 		ElectionTick:              10,
 		HeartbeatTick:             1,
-		Storage:                   raftStorage{group: group, desc: &r.o.Range},
+		Storage:                   raftStorage{group: group, desc: &r.o.Range, applied: o.State.Applied},
 		Applied:                   uint64(o.State.Applied),
 		AsyncStorageWrites:        true,
 		MaxSizePerMsg:             1 << 20,

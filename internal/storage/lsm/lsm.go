@@ -40,6 +40,9 @@ type Options struct {
 	ErrorIfMissing bool
 	// ReadOnly is for checks: nothing is written and nothing runs in the background.
 	ReadOnly bool
+	// NoCompactions keeps Pebble from compacting by itself, so that its I/O
+	// follows from the calls alone; for simulations.
+	NoCompactions bool
 	// Logger defaults to none.
 	Logger *slog.Logger
 	// OnFlushed is called after memtables have become durable, from a
@@ -100,6 +103,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FormatMajorVersion:          formatVersion,
 		ErrorIfNotExists:            s.opts.ErrorIfMissing,
 		ReadOnly:                    s.opts.ReadOnly,
+		DisableAutomaticCompactions: s.opts.NoCompactions,
 		MemTableSize:                uint64(s.opts.MemtableBytes),
 		MemTableStopWritesThreshold: memtablesMax,
 		MaxOpenFiles:                openFilesMax,

@@ -1,0 +1,184 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/errors"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+var errCrashed = errors.New("the simulated machine is down")
+
+// disk is a file system on which a crash can be armed at a later I/O.
+type disk struct {
+	vfs.FS
+	mem *vfs.MemFS
+	// countdown is the number of I/Os until the crash; negative: none armed.
+	countdown int
+	lose      int // percent of the un-synced data that is lost then
+	rnd       *rand.Rand
+	after     *vfs.MemFS // what a restart finds; nil while the machine is up
+	full      bool
+	// synced is the content of each file at its last sync, under its present
+	// name: a directory entry that was not synced may lead to synced data.
+	synced map[string][]byte
+}
+
+func newDisk(mem *vfs.MemFS, rnd *rand.Rand) *disk {
+	return &disk{FS: mem, mem: mem, countdown: -1, rnd: rnd, synced: map[string][]byte{}}
+}
+
+func (d *disk) arm(countdown, lose int) { d.countdown, d.lose = countdown, lose }
+
+// crash takes the image that a restart finds.
+func (d *disk) crash(lose int) {
+	image, err := crashImage(d.mem, d.synced, lose, d.rnd)
+	if err != nil {
+		panic(errors.NewAssertionErrorWithWrappedErrf(err, "making the image of a crash"))
+	}
+	d.after = image
+	d.countdown = -1
+}
+
+// io is called before every operation that changes the disk. After the crash
+// the log fails, so nothing is acknowledged any more. The state goes on, unseen:
+// Pebble would retry for ever.
+func (d *disk) io(name string) error {
+	if d.after == nil && d.countdown == 0 {
+		d.crash(d.lose)
+	}
+	if d.after != nil {
+		if strings.Contains(name, stateDir) {
+			return nil
+		}
+		return errCrashed
+	}
+	if d.countdown > 0 {
+		d.countdown--
+	}
+	return nil
+}
+
+func (d *disk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	u := vfs.DiskUsage{AvailBytes: 10 << 30, TotalBytes: 20 << 30, UsedBytes: 10 << 30}
+	if d.full {
+		u.AvailBytes = 1 << 10
+	}
+	return u, nil
+}
+
+func (d *disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := d.io(name); err != nil {
+		return nil, err
+	}
+	delete(d.synced, name)
+	f, err := d.FS.Create(name, c)
+	return d.wrap(name, f), err
+}
+
+func (d *disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := d.FS.OpenReadWrite(name, c, opts...)
+	return d.wrap(name, f), err
+}
+
+func (d *disk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := d.io(newname); err != nil {
+		return nil, err
+	}
+	d.moved(oldname, newname)
+	f, err := d.FS.ReuseForWrite(oldname, newname, c)
+	return d.wrap(newname, f), err
+}
+
+func (d *disk) Rename(oldname, newname string) error {
+	if err := d.io(newname); err != nil {
+		return err
+	}
+	d.moved(oldname, newname)
+	return d.FS.Rename(oldname, newname)
+}
+
+func (d *disk) moved(oldname, newname string) {
+	if b, ok := d.synced[oldname]; ok {
+		d.synced[newname] = b
+		delete(d.synced, oldname)
+	}
+}
+
+func (d *disk) OpenDir(name string) (vfs.File, error) {
+	f, err := d.FS.OpenDir(name)
+	return d.wrap(name, f), err
+}
+
+func (d *disk) wrap(name string, f vfs.File) vfs.File {
+	if f == nil {
+		return nil
+	}
+	return &file{File: f, d: d, name: name}
+}
+
+type file struct {
+	vfs.File
+	d    *disk
+	name string
+}
+
+func (f *file) Write(p []byte) (int, error) {
+	if err := f.d.io(f.name); err != nil {
+		return 0, err
+	}
+	return f.File.Write(p)
+}
+
+func (f *file) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.d.io(f.name); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(p, off)
+}
+
+// The sync itself is an I/O boundary on both sides: a crash before it loses what
+// it would have saved; one after it must not.
+
+func (f *file) Sync() error { return f.sync(f.File.Sync) }
+
+func (f *file) SyncData() error { return f.sync(f.File.SyncData) }
+
+func (f *file) SyncTo(n int64) (bool, error) {
+	full := false
+	err := f.sync(func() (err error) { full, err = f.File.SyncTo(n); return err })
+	return full, err
+}
+
+func (f *file) sync(do func() error) error {
+	if err := f.d.io(f.name); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	if st, err := f.d.mem.Stat(f.name); err == nil && !st.IsDir() && f.d.after == nil {
+		if f.d.synced[f.name], err = readFile(f.d.mem, f.name); err != nil {
+			return err
+		}
+	}
+	return f.d.io(f.name)
+}
+
+// segments are the log's files in the image of a crash.
+func segments(fs *vfs.MemFS) ([]string, error) {
+	names, err := fs.List(dataDir + "/log")
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	out := names[:0]
+	for _, n := range names {
+		if !strings.HasSuffix(n, "LOCK") {
+			out = append(out, dataDir+"/log/"+n)
+		}
+	}
+	return out, nil
+}
