@@ -50,7 +50,7 @@ func (e *Expirer) Step() (visited int, more bool, err error) {
 // a round looks at every slot that is in use.
 const (
 	expireEveryMin = 100 * time.Millisecond
-	expireEveryMax = 5 * time.Second
+	expireEveryMax = 10 * time.Second
 )
 
 // expireInBackground deletes overdue keys of the default namespace's databases.
