@@ -221,7 +221,7 @@ func (s *sim) flip(image *vfs.MemFS) error {
 		return err
 	}
 	off, bit := s.rnd.Int64N(st.Size()), byte(1)<<s.rnd.IntN(8)
-	trial, err := crashImage(image, nil, 0, s.rnd)
+	trial, err := crashImage(image, nil, 0, 0)
 	if err != nil {
 		return err
 	}

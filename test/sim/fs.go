@@ -34,7 +34,7 @@ func (d *disk) arm(countdown, lose int) { d.countdown, d.lose = countdown, lose 
 
 // crash takes the image that a restart finds.
 func (d *disk) crash(lose int) {
-	image, err := crashImage(d.mem, d.synced, lose, d.rnd)
+	image, err := crashImage(d.mem, d.synced, lose, d.rnd.Uint64())
 	if err != nil {
 		panic(errors.NewAssertionErrorWithWrappedErrf(err, "making the image of a crash"))
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"hash/fnv"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -14,10 +15,9 @@ const sectorBytes = 512
 // crashImage is what a crash leaves of a file system: everything that was synced
 // and, of what was not, each sector with a probability of 100-lose percent. The
 // un-synced entries of one directory stay or go together: file systems journal
-// them in order, and crashes come at every point of that order. It walks in a fixed order, so the image
-// follows from the random source. data is the synced content of files whose
+// them in order, and crashes come at every point of that order. The image follows from the seed. data is the synced content of files whose
 // directory entry may not be.
-func crashImage(mem *vfs.MemFS, data map[string][]byte, lose int, rnd *rand.Rand) (*vfs.MemFS, error) {
+func crashImage(mem *vfs.MemFS, data map[string][]byte, lose int, seed uint64) (*vfs.MemFS, error) {
 	synced := mem.CrashClone(vfs.CrashCloneCfg{})
 	if lose == 100 {
 		return synced, nil
@@ -27,7 +27,7 @@ func crashImage(mem *vfs.MemFS, data map[string][]byte, lose int, rnd *rand.Rand
 	if lose == 0 {
 		return written, nil
 	}
-	m := mixer{data: data, synced: synced, written: written, keep: func() bool { return rnd.IntN(100) >= lose }}
+	m := mixer{data: data, synced: synced, written: written, lose: lose, seed: seed}
 	if err := m.dir(""); err != nil {
 		return nil, err
 	}
@@ -38,7 +38,17 @@ func crashImage(mem *vfs.MemFS, data map[string][]byte, lose int, rnd *rand.Rand
 type mixer struct {
 	data            map[string][]byte // synced contents by present name
 	synced, written *vfs.MemFS
-	keep            func() bool
+	lose            int
+	seed            uint64
+}
+
+// dice decides what of path stays. Each path has its own, so that a file more or
+// less (Pebble removes obsolete ones in the background) changes no other's fate.
+func (m *mixer) dice(path string) (keep func() bool) {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(path))
+	rnd := rand.New(rand.NewPCG(m.seed, h.Sum64()))
+	return func() bool { return rnd.IntN(100) >= m.lose }
 }
 
 func (m *mixer) dir(path string) error {
@@ -50,7 +60,7 @@ func (m *mixer) dir(path string) error {
 	if err != nil {
 		return err
 	}
-	keep := m.keep()
+	keep := m.dice(path)()
 	for _, name := range slices.Sorted(slices.Values(before)) {
 		if !slices.Contains(names, name) && keep { // an un-synced removal
 			if err := m.synced.RemoveAll(m.synced.PathJoin(path, name)); err != nil {
@@ -95,10 +105,10 @@ func (m *mixer) file(path string, exists bool) error {
 			return err
 		}
 	}
-	mixed := slices.Clone(have)
+	mixed, keep := slices.Clone(have), m.dice(path)
 	for off := 0; off < len(want); off += sectorBytes {
 		end := min(off+sectorBytes, len(want))
-		if end <= len(have) && slices.Equal(have[off:end], want[off:end]) || !m.keep() {
+		if end <= len(have) && slices.Equal(have[off:end], want[off:end]) || !keep() {
 			continue
 		}
 		if end > len(mixed) {

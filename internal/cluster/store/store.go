@@ -8,7 +8,7 @@
 //	DIR/log/       raft log segments (storage/raftlog)
 //	DIR/state/     Pebble (storage/lsm)
 //
-// Starting order: lock, identity, log, state, lifecycle records, replicas. The
+// Starting order: lock, identity, state, log, lifecycle records, replicas. The
 // log is compacted only up to what the state has made durable.
 package store
 
@@ -143,17 +143,18 @@ func (s *Store) openFiles() (err error) {
 	if !fresh {
 		_ = s.o.FS.Remove(s.path(newMarker)) // a crash may have kept it
 	}
-	s.log, err = raftlog.Open(raftlog.Options{
-		FS: s.o.FS, Dir: s.path("log"), StoreID: s.id.Store, SegmentBytes: s.o.SegmentBytes,
-		ErrorIfMissing: !fresh, Inline: s.o.Manual, Random: s.o.Random, OnFatal: s.o.OnFatal,
-	})
-	if err != nil {
-		return err
-	}
 	s.state, err = lsm.Open(lsm.Options{
 		FS: s.o.FS, Dir: s.path("state"), CacheBytes: s.o.CacheBytes, ErrorIfMissing: !fresh, Logger: s.o.Log,
 		NoCompactions: s.o.Manual,
 		OnFlushed:     s.wakeCompactor, OnFatal: s.o.OnFatal, OnDiskFull: func(error) { s.full.Store(true) },
+	})
+	if err != nil {
+		return err
+	}
+	s.log, err = raftlog.Open(raftlog.Options{
+		FS: s.o.FS, Dir: s.path("log"), StoreID: s.id.Store, SegmentBytes: s.o.SegmentBytes,
+		ErrorIfMissing: !fresh, Inline: s.o.Manual, Random: s.o.Random, OnFatal: s.o.OnFatal,
+		Inspect: s.inspectLog,
 	})
 	if err != nil {
 		return err
@@ -166,6 +167,18 @@ func (s *Store) openFiles() (err error) {
 		return s.create()
 	}
 	return nil
+}
+
+// inspectLog refuses, before anything is changed, a log that ends before what the
+// state was built from: its last flush is damaged.
+func (s *Store) inspectLog(last map[base.RangeID]base.LogIndex) error {
+	return s.state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
+		if need := max(st.Applied, st.ReadableFrom); last[id] < need {
+			return errors.Wrapf(base.ErrCorruption, "the raft log in %s ends at index %d of range %d, but the state was built from index %d: "+
+				"its end is damaged; restore the data directory from a backup", s.path("log"), last[id], id, need)
+		}
+		return nil
+	})
 }
 
 // newMarker exists while a store is being made for the first time. Without it, a

@@ -43,6 +43,9 @@ type Options struct {
 	// inside Append and Flush instead of in a goroutine, so that a run depends
 	// on nothing but the calls.
 	Inline bool
+	// Inspect is shown the last index of every range that a restart has found,
+	// before anything is changed on disk; its error refuses the log. Optional.
+	Inspect func(last map[base.RangeID]base.LogIndex) error
 	// Random yields segment seeds and nonces; by default from the system.
 	Random func() uint64
 	// OnFatal is called once, without locks, when writing or syncing has

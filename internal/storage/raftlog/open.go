@@ -44,6 +44,9 @@ func Open(o Options) (_ *Log, err error) {
 			return nil, err
 		}
 	}
+	if err := inspect(o.Inspect, rec); err != nil {
+		return nil, err
+	}
 	// From here on the disk is changed.
 	l.init()
 	if l.dir, err = makeDir(o.FS, o.Dir); err != nil {
@@ -66,6 +69,17 @@ func Open(o Options) (_ *Log, err error) {
 	}
 	l.worker.start(l)
 	return l, nil
+}
+
+func inspect(see func(map[base.RangeID]base.LogIndex) error, rec *recovered) error {
+	if see == nil || rec == nil {
+		return nil
+	}
+	last := map[base.RangeID]base.LogIndex{}
+	for id, g := range rec.groups {
+		last[id] = g.last()
+	}
+	return see(last)
 }
 
 func (l *Log) init() {
