@@ -1,0 +1,154 @@
+// Package node assembles a node: the store, the database over it, and the doors
+// that its configuration opens. It owns them all and stops them in the reverse
+// order.
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/errors"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stratadb/strata/internal/api/redis"
+	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/config"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvrange"
+)
+
+// door is something that serves a listener.
+type door interface {
+	Serve(l net.Listener) error
+	Shutdown(ctx context.Context) error
+}
+
+// opened is a door with its listener.
+type opened struct {
+	name     string
+	door     door
+	listener net.Listener
+}
+
+// Node is a running node.
+type Node struct {
+	log   *slog.Logger
+	store *store.Store
+	doors []opened
+	done  chan error
+	once  sync.Once
+	wait  sync.WaitGroup
+}
+
+// Start opens the store and the doors. The node runs until Close.
+func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err error) {
+	// A thread that syncs the log keeps its processor until the runtime takes it
+	// away; one more processor keeps the commands running meanwhile.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
+	n := &Node{log: log, done: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.CombineErrors(err, n.Close(ctx))
+		}
+	}()
+	if err := n.listen(c); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(c.Data)
+	if err != nil {
+		return nil, errors.Wrap(err, "data directory")
+	}
+	started := time.Now()
+	n.store, err = store.Open(store.Options{
+		FS: vfs.Default, Dir: dir, Log: log, OnFatal: n.fatal,
+		CacheBytes: c.CacheBytes, RowCacheBytes: c.RowCacheBytes, ReserveBytes: c.ReserveBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	log.Info("store is open", "dir", dir, "store", n.store.Identity().Store.String(), "took", time.Since(started))
+	if err := n.serve(c, kv.New(kvrange.New(n.store), time.Now)); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// fatal is called, from anywhere, when the process must stop.
+func (n *Node) fatal(err error) {
+	n.once.Do(func() { n.done <- err })
+}
+
+// listen opens the listeners first: an address in use must not cost a start-up.
+func (n *Node) listen(c config.Config) error {
+	for _, l := range []struct{ name, addr string }{{"resp", c.RESPAddr}, {"admin", c.AdminAddr}} {
+		if l.addr == config.Off {
+			continue
+		}
+		listener, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			return errors.Wrapf(err, "--%s-addr", l.name)
+		}
+		n.doors = append(n.doors, opened{name: l.name, listener: listener})
+	}
+	return nil
+}
+
+func (n *Node) serve(c config.Config, db *kv.DB) error {
+	for i := range n.doors {
+		d := &n.doors[i]
+		switch d.name {
+		case "resp":
+			d.door = redis.NewServer(redis.Options{
+				DB: db, Log: n.log, Password: c.RequirePass, Unprotected: !c.ProtectedMode,
+				MaxClients: c.MaxClients, Version: Version(),
+			})
+		default:
+			continue
+		}
+		n.wait.Go(func() {
+			if err := d.door.Serve(d.listener); err != nil {
+				n.fatal(errors.Wrapf(err, "serving %s", d.name))
+			}
+		})
+	}
+	return nil
+}
+
+// Ready is the line that tells what listens where.
+func (n *Node) Ready() string {
+	var b strings.Builder
+	b.WriteString("ready")
+	for _, d := range n.doors {
+		fmt.Fprintf(&b, " %s=%s", d.name, d.listener.Addr())
+	}
+	fmt.Fprintf(&b, " pid=%d", os.Getpid())
+	return b.String()
+}
+
+// Done yields the error that makes it impossible to go on.
+func (n *Node) Done() <-chan error { return n.done }
+
+// Close drains the doors until ctx ends, and closes the store.
+func (n *Node) Close(ctx context.Context) error {
+	var err error
+	for _, d := range n.doors {
+		if d.door != nil {
+			err = errors.CombineErrors(err, d.door.Shutdown(ctx))
+		} else {
+			err = errors.CombineErrors(err, d.listener.Close())
+		}
+	}
+	n.wait.Wait()
+	if n.store != nil {
+		err = errors.CombineErrors(err, n.store.Close())
+	}
+	return err
+}
