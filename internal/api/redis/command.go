@@ -82,6 +82,10 @@ const (
 	GroupConnection   Group = "connection"
 	GroupServer       Group = "server"
 	GroupCluster      Group = "cluster"
+	GroupZMap         Group = "zmap"
+	GroupNamespace    Group = "namespace"
+	GroupSession      Group = "session"
+	GroupAdmin        Group = "admin"
 )
 
 // groupCategory is the ACL category that all commands of a group have.
@@ -142,6 +146,8 @@ type Command struct {
 	Kind       Kind
 	// Subcommands makes the command a container.
 	Subcommands []Command
+	// Unknown, if set, words the error for a subcommand that does not exist.
+	Unknown func(name []byte) error
 	// Handler writes the reply to Call.W. The error that it returns becomes the
 	// reply instead of what it wrote.
 	Handler func(c *Call) error

@@ -60,7 +60,7 @@ func quitCommand(c *Call) error {
 
 func resetCommand(c *Call) error {
 	s := c.s
-	s.dropTransaction()
+	s.resetState(c.x)
 	ns := s.srv.namespaces.Default()
 	s.choose(c.x, choice{proto: 2, ns: ns, handle: s.srv.handle(ns, 0)})
 	s.reply = replyOn

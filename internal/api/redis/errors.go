@@ -8,7 +8,9 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/model/zmap"
 )
 
 // replyError is an error of this door with its full text, code included.
@@ -64,6 +66,10 @@ func replyText(err error) (text string, known bool) {
 		return e.Error(), true
 	case replyError:
 		return string(e), true
+	case *zmap.Error:
+		return e.Error(), true
+	case *catalog.Error:
+		return e.Error(), true
 	}
 	var m *model.Error
 	if stderrors.As(err, &m) {
@@ -110,7 +116,9 @@ func truncated(b []byte, n int) []byte { return b[:min(len(b), max(n, 0))] }
 
 // unknownCommand words the error for a name that is not in the table.
 func unknownCommand(t *table, args [][]byte) error {
-	if cmd := t.lookup(args[0]); cmd != nil {
+	if cmd := t.lookup(args[0]); cmd != nil && cmd.Unknown != nil {
+		return cmd.Unknown(truncated(args[1], echoedBytes))
+	} else if cmd != nil {
 		return replyError(fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", truncated(args[1], echoedBytes), cmd.upper))
 	}
 	var echoed []byte

@@ -80,21 +80,24 @@ func (s *session) crossProtocol() error {
 // invoke runs a command's handler in the way of its kind.
 func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
 	c := &x.call
-	c.cmd, c.Args, c.s, c.DB = cmd, args, s, s.handle
-	var err error
+	c.cmd, c.Args, c.s, c.Txn = cmd, args, s, nil
+	interactive := s.tx != nil
+	err := s.enter(x, cmd, args)
+	c.DB = s.handle
 	switch {
+	case err != nil:
 	case cmd.Kind != KindData:
-		c.Txn = nil
 		err = cmd.Handler(c)
-	case s.tx != nil:
+	case interactive:
 		c.Txn = s.tx
 		err = cmd.Handler(c)
 	default:
-		t, rerr := x.kvs.Run(x)
-		x.note(t)
-		err = rerr
+		err = s.run(x, cmd.Flags&FlagWrite != 0, x)
 	}
 	if err != nil {
+		if interactive {
+			err = transactionError(err)
+		}
 		cmd.stats.failed.Add(1)
 		x.fail(s, err)
 	}
@@ -109,9 +112,7 @@ func (c *Call) Transact(fn kv.Func) error {
 	if c.s.tx != nil {
 		return fn(c.s.tx)
 	}
-	t, err := c.x.kvs.Run(fn)
-	c.x.note(t)
-	return err
+	return c.s.run(c.x, c.cmd.Flags&FlagWrite != 0, fn)
 }
 
 // mute takes the reply back that CLIENT REPLY asked not to be sent, and reports

@@ -49,6 +49,9 @@ func transactionCommands() []Command {
 
 func multiCommand(c *Call) error {
 	m := &c.s.multi
+	if c.s.tx != nil {
+		return errMultiInTransaction
+	}
 	if m.open {
 		return replyError("ERR MULTI calls can not be nested")
 	}
@@ -131,6 +134,9 @@ func execCommand(c *Call) error {
 	}
 	e := &exec{x: x, s: s, queue: queue, watches: s.multi.watches, before: s.choice}
 	defer func(cmd *Command) { x.call.cmd = cmd }(c.cmd)
+	if err := e.renewed(s); err != nil {
+		return err
+	}
 	err := e.run()
 	if e.expired || errors.Is(err, base.ErrConflict) && s.watchDirty(x) {
 		x.w.Buf = x.w.Buf[:x.mark]
@@ -152,9 +158,21 @@ func (e *exec) run() error {
 		clear(x.kvs.Guards)
 		x.kvs.Guards = x.kvs.Guards[:0]
 	}()
-	t, err := x.kvs.Run(e)
-	x.note(t)
-	return err
+	return e.s.run(x, true, e)
+}
+
+// renewed implements renewer.
+func (e *exec) renewed(s *session) error {
+	if err := s.resolveNamespace(e.x); err != nil {
+		return err
+	}
+	e.before = s.choice
+	for i := range e.queue {
+		if err := s.checkShards(e.x, e.queue[i].cmd, e.queue[i].args); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Do implements kv.Closure: it runs the queue from its start. A command's own
@@ -195,6 +213,10 @@ func watchCommand(c *Call) error {
 	if s.multi.open {
 		return replyError("ERR WATCH inside MULTI is not allowed")
 	}
+	if err := s.resolveNamespace(c.x); err != nil {
+		return err
+	}
+	c.DB = s.handle
 	for _, key := range c.Args[1:] {
 		header := string(c.DB.AppendHeaderKey(nil, key))
 		if s.isWatched(header) {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
@@ -23,6 +24,8 @@ import (
 type Namespace struct {
 	ID   keyspace.NamespaceID
 	Path string
+	// term is when the path was resolved; nil means that it must be.
+	term *catalog.Term
 }
 
 // Namespaces finds namespaces.
@@ -46,6 +49,12 @@ type Options struct {
 	Model model.Options
 	// Namespaces finds a session's namespace; the default knows "global" only.
 	Namespaces Namespaces
+	// Catalog finds the others; the default is made over DB.
+	Catalog *catalog.Catalog
+	// Shards are the statuses of the hash slots that are enforced; nil means none.
+	Shards *catalog.Shards
+	// Families are the commands; the default are those for clients.
+	Families []func() []Command
 	// Limits bounds what clients may send.
 	Limits resp.Limits
 	// OutputBytes is how much unsent reply a connection may hold; the default is
@@ -89,6 +98,9 @@ type Server struct {
 	started     time.Time
 	runID       string
 	namespaces  Namespaces
+	catalog     *catalog.Catalog
+	shards      *catalog.Shards
+	tick        tickCache
 	handles     [model.Databases]*model.DB // of the default namespace
 	executors   sync.Pool
 	flushers    []*flusher
@@ -119,6 +131,9 @@ func NewServer(o Options) *Server {
 	if o.Namespaces == nil {
 		o.Namespaces = globalNamespace{}
 	}
+	if o.Families == nil {
+		o.Families = families()
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -129,8 +144,12 @@ func NewServer(o Options) *Server {
 		o.OutputBytes = limits.ConnectionOutputBytes
 	}
 	s := &Server{
-		o: o, db: o.DB, log: o.Log, table: newTable(), now: o.Now, started: o.Now(), outputBytes: o.OutputBytes,
+		o: o, db: o.DB, log: o.Log, table: tableOf(o.Families), now: o.Now, started: o.Now(), outputBytes: o.OutputBytes,
 		runID: newRunID(), namespaces: o.Namespaces, stopping: make(chan struct{}), stopped: make(chan struct{}),
+		catalog: o.Catalog, shards: o.Shards,
+	}
+	if s.catalog == nil {
+		s.catalog = catalog.New(o.DB)
 	}
 	s.mu.byID = map[int64]*session{}
 	s.settings.init(&o)
@@ -145,6 +164,9 @@ func NewServer(o Options) *Server {
 		s.own(func() { f.run(s.stopped) })
 	}
 	s.own(s.housekeep)
+	if s.shards != nil {
+		s.own(s.watchShards)
+	}
 	if !o.ManualExpiry {
 		s.own(s.expireInBackground)
 	}
@@ -348,6 +370,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-s.stopped
 	}
 	s.owned.Wait()
+	if s.o.Catalog == nil {
+		s.catalog.Close()
+	}
 	return err
 }
 

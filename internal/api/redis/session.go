@@ -52,7 +52,11 @@ type session struct {
 	reply         replyMode
 	multi         multi
 	// tx is the interactive transaction that commands run in, if there is one.
-	tx *kv.Tx
+	tx      *kv.Tx
+	txState txState
+	attrs   attributes
+	// snapshotReads is SNAPSHOTREAD.
+	snapshotReads bool
 
 	closing   bool   // after the replies so far are sent
 	closeNote string // why, for the log; empty for the usual reasons

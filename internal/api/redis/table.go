@@ -11,12 +11,15 @@ func families() []func() []Command {
 	return []func() []Command{
 		stringCommands, hashCommands, hashTTLCommands, keyCommands, expireCommands, scanCommands, objectCommands,
 		transactionCommands, connectionCommands, clientCommands, commandCommands, serverCommands,
+		interactiveCommands, zmapCommands, zmapTypedCommands, namespaceCommands, sessionCommands,
 	}
 }
 
-func newTable() *table {
+func newTable() *table { return tableOf(families()) }
+
+func tableOf(families []func() []Command) *table {
 	t := &table{byName: map[string]*Command{}, nobody: &Command{Name: "unknown", full: "unknown"}}
-	for _, rows := range families() {
+	for _, rows := range families {
 		t.add(rows())
 	}
 	slices.SortFunc(t.sorted, func(a, b *Command) int { return strings.Compare(a.Name, b.Name) })

@@ -1,0 +1,126 @@
+package redis
+
+import (
+	"strings"
+
+	"github.com/stratadb/strata/internal/redisnum"
+)
+
+// attributes are what a session chose with SESSION.ATTRIBUTE. The zero value
+// holds the defaults.
+type attributes struct {
+	replyJSON bool
+	inputJSON bool
+	hexIDs    bool
+	limit     int64 // 0: limitDefault
+}
+
+// limitDefault is how many entries a query returns.
+const limitDefault = 100
+
+// errParameters is the error of the commands that count their own arguments.
+const errParameters replyError = "ERR invalid number of parameters"
+
+func sessionCommands() []Command {
+	const flags = FlagNoScript | FlagFast
+	return []Command{
+		{Name: "session.attribute", Summary: "Lists and sets the session's attributes.", Since: "0.1.0", Group: GroupSession,
+			Arity: -2, Flags: flags | FlagNoMulti, Kind: KindConnection, Handler: sessionAttributeCommand},
+		{Name: "session.close", Summary: "Gives the session its initial state back and keeps the connection.", Since: "0.1.0",
+			Group: GroupSession, Arity: 1, Flags: flags | flagImmediate, Kind: KindConnection, Handler: sessionCloseCommand},
+	}
+}
+
+func sessionAttributeCommand(c *Call) error {
+	switch {
+	case is(c.Args[1], "list"):
+		return c.listAttributes()
+	case is(c.Args[1], "set"):
+		if len(c.Args) != 4 {
+			return errParameters
+		}
+		if err := c.s.attrs.set(c.Args[2], c.Args[3]); err != nil {
+			return err
+		}
+		c.W.OK()
+		return nil
+	}
+	return replyError("ERR Invalid subcommand status: " + string(truncated(c.Args[1], echoedBytes)))
+}
+
+// word chooses between two.
+func word(second bool, one, two string) string {
+	if second {
+		return two
+	}
+	return one
+}
+
+func (c *Call) listAttributes() error {
+	a := &c.s.attrs
+	w := c.W
+	w.Map(4)
+	w.BulkString("reply_type")
+	w.BulkString(word(a.replyJSON, "bson", "json"))
+	w.BulkString("input_type")
+	w.BulkString(word(a.inputJSON, "bson", "json"))
+	w.BulkString("limit")
+	w.Int(a.queryLimit())
+	w.BulkString("object_id_format")
+	w.BulkString(word(a.hexIDs, "bytes", "hex"))
+	return nil
+}
+
+func (a *attributes) queryLimit() int64 {
+	if a.limit == 0 {
+		return limitDefault
+	}
+	return a.limit
+}
+
+func (a *attributes) set(name, value []byte) error {
+	choose := func(to *bool, one, two, mistake string) error {
+		switch {
+		case is(value, one):
+			*to = false
+		case is(value, two):
+			*to = true
+		default:
+			return replyError("ERR " + mistake + ": " + string(truncated(value, echoedBytes)))
+		}
+		return nil
+	}
+	switch strings.ToLower(string(truncated(name, echoedBytes))) {
+	case "reply_type":
+		return choose(&a.replyJSON, "bson", "json", "Invalid reply type")
+	case "input_type":
+		return choose(&a.inputJSON, "bson", "json", "Invalid input type")
+	case "object_id_format":
+		return choose(&a.hexIDs, "bytes", "hex", "Invalid versionstamp format")
+	case "limit":
+		n, ok := redisnum.ParseInt(value)
+		if !ok {
+			return errNotInteger
+		}
+		if n <= 0 {
+			return replyError("ERR 'limit' must be greater than 0")
+		}
+		a.limit = n
+		return nil
+	}
+	return replyError("ERR Invalid session attribute: '" + string(truncated(name, echoedBytes)) + "'")
+}
+
+func sessionCloseCommand(c *Call) error {
+	c.s.resetState(c.x)
+	c.W.OK()
+	return nil
+}
+
+// resetState forgets transactions, watched keys, attributes and namespace.
+func (s *session) resetState(x *executor) {
+	s.dropTransaction()
+	s.attrs, s.snapshotReads, s.txState = attributes{}, false, txState{}
+	ns := s.srv.namespaces.Default()
+	s.choose(x, choice{proto: s.proto, ns: ns, handle: s.srv.handle(ns, 0)})
+}

@@ -1,0 +1,342 @@
+package redis
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
+	"github.com/stratadb/strata/internal/kv"
+)
+
+// The errors of interactive transactions.
+const (
+	errTransactionOpen    replyError = "TRANSACTION there is already a transaction in progress."
+	errNoTransaction      replyError = "TRANSACTION there is no transaction in progress."
+	errMultiInTransaction replyError = "ERR MULTI is not allowed within a transaction"
+	errTooOld             replyError = "TRANSACTION_TOO_OLD Transaction is too old to perform reads or be committed"
+	errNoCommitVersion    replyError = "NO_COMMIT_VERSION Transaction is read-only and therefore does not have a commit version"
+	errNamespaceChanged   replyError = "CONFLICT the namespace was replaced while the command was running; try again"
+)
+
+// transactionErrors are the words for what ends or spoils an interactive
+// transaction. They differ from those of a short command, which nobody can retry
+// better than the server.
+var transactionErrors = []struct {
+	err  error
+	text replyError
+}{
+	{base.ErrUnknownOutcome, "COMMIT_UNKNOWN_RESULT Transaction may or may not have committed"},
+	{base.ErrConflict, "NOT_COMMITTED Transaction not committed due to conflict with another transaction"},
+	{base.ErrTooOld, errTooOld},
+	{base.ErrTransactionTimedOut, errTooOld},
+	{base.ErrTransactionTooLarge, "TRANSACTION_TOO_LARGE Transaction exceeds byte limit"},
+	{base.ErrKeyTooLarge, "KEY_TOO_LARGE Key length exceeds limit"},
+	{base.ErrValueTooLarge, "VALUE_TOO_LARGE Value length exceeds limit"},
+	{base.ErrUnreadable, "ACCESSED_UNREADABLE Read or wrote an unreadable key"},
+}
+
+// transactionError words an error of a command in an interactive transaction.
+func transactionError(err error) error {
+	for _, t := range transactionErrors {
+		if errors.Is(err, t.err) {
+			return t.text
+		}
+	}
+	return err
+}
+
+// txState is what a session knows about its interactive transaction.
+type txState struct {
+	path   string // the namespace that was resolved in it last
+	shards bool   // it has read the version of the shards' table
+}
+
+func interactiveCommands() []Command {
+	const flags = FlagNoScript | FlagNoMulti | FlagFast
+	rows := []Command{
+		{Name: "begin", Summary: "Opens an interactive transaction.", Arity: 1, Handler: beginCommand},
+		{Name: "commit", Summary: "Commits the interactive transaction.", Arity: -1, Handler: commitCommand},
+		{Name: "rollback", Summary: "Discards the interactive transaction.", Arity: 1, Handler: rollbackCommand},
+		{Name: "snapshotread", Summary: "Chooses whether reads leave read conflicts.", Arity: 2, Handler: snapshotreadCommand},
+		{Name: "getreadversion", Summary: "Returns the version at which the interactive transaction reads.", Arity: 1, Handler: getreadversionCommand},
+		{Name: "getapproximatesize", Summary: "Returns the size in bytes of the interactive transaction.", Arity: 1, Handler: getapproximatesizeCommand},
+		{Name: "tick", Summary: "Returns a number that never decreases.", Arity: 2, Handler: tickCommand},
+	}
+	for i := range rows {
+		rows[i].Since, rows[i].Group, rows[i].Kind, rows[i].Flags = "0.1.0", GroupTransactions, KindConnection, flags
+	}
+	return rows
+}
+
+func beginCommand(c *Call) error {
+	if c.s.tx != nil {
+		return errTransactionOpen
+	}
+	c.s.tx, c.s.txState = c.s.srv.db.Begin(), txState{}
+	c.W.OK()
+	return nil
+}
+
+// endTransaction takes the transaction from the session.
+func (s *session) endTransaction() *kv.Tx {
+	tx := s.tx
+	s.tx = nil
+	return tx
+}
+
+func rollbackCommand(c *Call) error {
+	if c.s.tx == nil {
+		return errNoTransaction
+	}
+	c.s.endTransaction().Rollback()
+	c.W.OK()
+	return nil
+}
+
+// returning is what COMMIT replies.
+type returning uint8
+
+const (
+	returnOK returning = iota
+	returnVersion
+	returnVersionstamp
+)
+
+func parseReturning(args [][]byte) (returning, error) {
+	switch {
+	case len(args) == 1:
+		return returnOK, nil
+	case len(args) != 3 || !is(args[1], "returning"):
+		return 0, errSyntax
+	case is(args[2], "committed-version"):
+		return returnVersion, nil
+	case is(args[2], "versionstamp"):
+		return returnVersionstamp, nil
+	}
+	return 0, errSyntax
+}
+
+func commitCommand(c *Call) error {
+	if c.s.tx == nil {
+		return errNoTransaction
+	}
+	want, err := parseReturning(c.Args)
+	if err != nil {
+		return err
+	}
+	info, err := c.s.endTransaction().Commit()
+	switch {
+	case err != nil:
+		return err // invoke words it
+	case want == returnVersion && info.Stamp == 0:
+		c.W.Int(-1)
+	case want == returnVersion:
+		c.W.Int(int64(info.Stamp))
+	case want == returnVersionstamp && info.Stamp == 0:
+		return errNoCommitVersion
+	case want == returnVersionstamp:
+		c.W.Bulk(info.Versionstamp[:])
+	default:
+		c.W.OK()
+	}
+	return nil
+}
+
+func snapshotreadCommand(c *Call) error {
+	switch {
+	case is(c.Args[1], "on"):
+		c.s.snapshotReads = true
+	case is(c.Args[1], "off"):
+		c.s.snapshotReads = false
+	default:
+		return replyError("ERR illegal argument for SNAPSHOTREAD: '" + string(truncated(c.Args[1], echoedBytes)) + "'")
+	}
+	c.W.OK()
+	return nil
+}
+
+func getreadversionCommand(c *Call) error {
+	if c.s.tx == nil {
+		return errNoTransaction
+	}
+	at, err := c.s.tx.ReadVersion()
+	if err == nil {
+		c.W.SimpleString(strconv.FormatUint(uint64(at), 10))
+	}
+	return err
+}
+
+func getapproximatesizeCommand(c *Call) error {
+	if c.s.tx == nil {
+		return errNoTransaction
+	}
+	c.W.Int(c.s.tx.ApproximateSize())
+	return nil
+}
+
+// tickCache is the stamp that TICK CACHED shares between the connections.
+type tickCache struct {
+	stamp atomic.Uint64
+	until atomic.Int64 // unix nanoseconds
+}
+
+// tickAge is how far TICK CACHED may be behind.
+const tickAge = time.Second
+
+func tickCommand(c *Call) error {
+	s := c.s.srv
+	now := s.now()
+	switch {
+	case is(c.Args[1], "cached"):
+		if stamp := s.tick.stamp.Load(); stamp != 0 && now.UnixNano() < s.tick.until.Load() {
+			c.W.Int(int64(stamp))
+			return nil
+		}
+	case !is(c.Args[1], "fresh"):
+		return replyError("ERR illegal argument for TICK: '" + string(truncated(c.Args[1], echoedBytes)) + "'")
+	}
+	stamp, err := s.db.ReadVersion(context.Background())
+	if err != nil {
+		return err
+	}
+	for old := s.tick.stamp.Load(); uint64(stamp) > old; old = s.tick.stamp.Load() {
+		if s.tick.stamp.CompareAndSwap(old, uint64(stamp)) {
+			s.tick.until.Store(now.Add(tickAge).UnixNano())
+		}
+	}
+	c.W.Int(int64(stamp))
+	return nil
+}
+
+// enter prepares a command that touches data: its namespace is resolved, and its
+// keys lie in shards that allow it. In the default namespace, outside of an
+// interactive transaction and with all shards open, there is nothing to do.
+func (s *session) enter(x *executor, cmd *Command, args [][]byte) error {
+	if cmd.Kind == KindConnection && cmd.Flags&(FlagWrite|FlagReadonly) == 0 {
+		return nil
+	}
+	if s.ns.ID != catalog.DefaultID {
+		if err := s.resolveNamespace(x); err != nil {
+			return err
+		}
+	}
+	if s.srv.shards == nil || cmd.Group == GroupZMap {
+		return nil
+	}
+	if s.tx != nil && !s.txState.shards && cmd.Flags&FlagWrite != 0 {
+		// Read by the transaction: a change of a status makes its commit fail.
+		if _, err := s.tx.Get(catalog.ShardVersionKey()); err != nil {
+			return err
+		}
+		s.txState.shards = true
+	}
+	return s.checkShards(x, cmd, args)
+}
+
+// checkShards refuses a command whose keys lie in a shard that does not allow
+// it; one without keys touches them all.
+func (s *session) checkShards(x *executor, cmd *Command, args [][]byte) error {
+	if s.srv.shards == nil {
+		return nil
+	}
+	t := s.srv.shards.Table()
+	if !t.Restricted || cmd.Kind == KindConnection || cmd.Group == GroupZMap || cmd.Flags&(FlagWrite|FlagReadonly) == 0 {
+		return nil
+	}
+	err := refusal(t, cmd, args)
+	if err != nil {
+		x.note(t.Ticket()) // R1
+	}
+	return err
+}
+
+// watchShards keeps the table of the shards up to date.
+func (s *Server) watchShards() {
+	s.shards.Watch(s.stopped, func(err error) { s.log.Error("shard table not refreshed", slog.Any("error", err)) })
+}
+
+// renewer is a closure that can be adapted when what it was prepared for has
+// changed: the session's namespace, or the shards.
+type renewer interface {
+	renewed(s *session) error
+}
+
+// renewed implements renewer for a single command.
+func (x *executor) renewed(s *session) error {
+	x.call.DB = s.handle
+	return s.checkShards(x, x.call.cmd, x.call.Args)
+}
+
+// run runs a closure as one transaction of its own and makes the replies wait for
+// it. It commits under guards: that no namespace was taken away, outside of the
+// default one, and that no shard was restricted, if it writes.
+func (s *session) run(x *executor, write bool, c kv.Closure) error {
+	held := len(x.kvs.Guards) // those of the caller
+	for {
+		var term *catalog.Term
+		var table *catalog.ShardTable
+		if s.ns.ID != catalog.DefaultID {
+			if s.ns.term == nil {
+				if err := s.resolveNamespace(x); err != nil {
+					return err
+				}
+			}
+			term = s.ns.term
+			x.kvs.Guards = append(x.kvs.Guards, term.Guard())
+		}
+		if write && s.srv.shards != nil {
+			table = s.srv.shards.Table()
+			x.kvs.Guards = append(x.kvs.Guards, table.Guard())
+		}
+		t, err := x.kvs.Run(c)
+		x.kvs.Guards = x.kvs.Guards[:held]
+		x.note(t)
+		if err == nil || !outdated(term, table) {
+			return err
+		}
+		if err := s.renew(x, c); err != nil {
+			return err
+		}
+	}
+}
+
+// outdated reports whether a guard was hit, which may be why a closure failed.
+func outdated(term *catalog.Term, table *catalog.ShardTable) bool {
+	if term != nil {
+		if over, _ := term.Over(); over {
+			return true
+		}
+	}
+	if table != nil {
+		if dirty, _ := table.Guard().Dirty(); dirty {
+			return true
+		}
+	}
+	return false
+}
+
+// renew brings the session and the closure up to date after a guard was hit.
+func (s *session) renew(x *executor, c kv.Closure) error {
+	if s.srv.shards != nil {
+		if _, err := s.srv.shards.Refresh(); err != nil {
+			return err
+		}
+	}
+	before := s.ns.ID
+	if err := s.resolveNamespace(x); err != nil {
+		return err
+	}
+	if r, ok := c.(renewer); ok {
+		return r.renewed(s)
+	}
+	if s.ns.ID != before {
+		return errNamespaceChanged
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package redis
+
+import (
+	"fmt"
+
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/model/zmap"
+	"github.com/stratadb/strata/internal/redisnum"
+)
+
+func zmapCommands() []Command {
+	const (
+		read  = FlagReadonly | FlagNoScript | FlagNoMulti
+		write = FlagWrite | FlagDenyOOM | FlagNoScript | FlagNoMulti
+	)
+	rows := []Command{
+		{Name: "zset", Summary: "Sets the value of a key of the ordered map.", Arity: 3, Flags: write | FlagFast, Handler: zsetCommand},
+		{Name: "zget", Summary: "Returns the value of a key of the ordered map.", Arity: 2, Flags: read | FlagFast, Handler: zgetCommand},
+		{Name: "zdel", Summary: "Deletes a key of the ordered map.", Arity: 2, Flags: write &^ FlagDenyOOM, Handler: zdelCommand},
+		{Name: "zdelrange", Summary: "Deletes a range of keys of the ordered map.", Arity: 3, Flags: write &^ FlagDenyOOM, Handler: zdelrangeCommand},
+		{Name: "zgetrange", Summary: "Returns a range of keys of the ordered map with their values.", Arity: -3, Flags: read, Handler: zgetrangeCommand},
+		{Name: "zgetkey", Summary: "Returns the key of the ordered map that a selector picks.", Arity: -2, Flags: read, Handler: zgetkeyCommand},
+		{Name: "zgetrangesize", Summary: "Estimates the bytes stored in a range of the ordered map.", Arity: 3, Flags: read, Kind: KindPaged, Handler: zgetrangesizeCommand},
+		{Name: "zmutate", Summary: "Does an atomic mutation of a key of the ordered map.", Arity: 4, Flags: write | FlagFast, Handler: zmutateCommand},
+		{Name: "zwatch", Summary: "Waits until the value of a key of the ordered map changes.", Arity: 2, Flags: read | FlagBlocking,
+			Kind: KindConnection, Handler: zwatchCommand},
+	}
+	for i := range rows {
+		rows[i].Since, rows[i].Group = "0.1.0", GroupZMap
+	}
+	return rows
+}
+
+// zmap is the map of the session's namespace.
+func (c *Call) zmap() zmap.Map { return zmap.Open(c.DB.Namespace()) }
+
+// reader is how the session reads.
+func (c *Call) reader() kv.Reader { return zmap.View(c.Txn, c.s.snapshotReads) }
+
+func zsetCommand(c *Call) error { return c.ok(zmap.Set(c.Txn, c.zmap(), c.Args[1], c.Args[2])) }
+
+func zgetCommand(c *Call) error { return c.value(zmap.Get(c.reader(), c.zmap(), c.Args[1])) }
+
+func zdelCommand(c *Call) error { return c.ok(zmap.Delete(c.Txn, c.zmap(), c.Args[1])) }
+
+// bound reads an end of a range; "*" leaves it open.
+func bound(arg []byte, sel zmap.Selector) zmap.Bound {
+	if string(arg) == "*" {
+		return zmap.Bound{Selector: sel}
+	}
+	return zmap.Bound{Key: arg, Set: true, Selector: sel}
+}
+
+func zdelrangeCommand(c *Call) error {
+	return c.ok(zmap.DeleteRange(c.Txn, c.zmap(), bound(c.Args[1], 0), bound(c.Args[2], 0)))
+}
+
+// zgetrangeLimit is how many pairs ZGETRANGE returns unless told.
+const zgetrangeLimit = 100
+
+func unknownArgument(arg []byte) error {
+	return replyError(fmt.Sprintf("ERR Unknown '%s' argument", truncated(arg, echoedBytes)))
+}
+
+func missingValue(keyword, expected string) error {
+	return replyError("ERR " + keyword + " argument must be followed by " + expected)
+}
+
+func parseSelector(args [][]byte, i int, keyword string) (zmap.Selector, error) {
+	if i+1 >= len(args) {
+		return 0, missingValue(keyword, "a valid key selector")
+	}
+	sel, ok := zmap.ParseSelector(string(truncated(args[i+1], echoedBytes)))
+	if !ok {
+		return 0, replyError(fmt.Sprintf("ERR Unknown key selector: '%s'", truncated(args[i+1], echoedBytes)))
+	}
+	return sel, nil
+}
+
+func parseLimit(args [][]byte, i int) (int, error) {
+	const expected = "a positive integer"
+	if i+1 >= len(args) {
+		return 0, missingValue("LIMIT", expected)
+	}
+	n, ok := redisnum.ParseInt(args[i+1])
+	if !ok || n > 1<<31-1 || n < -1<<31 {
+		return 0, errNotInteger
+	}
+	if n <= 0 {
+		return 0, missingValue("LIMIT", expected)
+	}
+	return int(n), nil
+}
+
+// parseRange reads the arguments of ZGETRANGE behind its name.
+func parseRange(args [][]byte) (zmap.Range, error) {
+	o := zmap.Range{Begin: bound(args[1], zmap.FirstGreaterOrEqual), End: bound(args[2], zmap.FirstGreaterThan), Limit: zgetrangeLimit}
+	seen := map[string]bool{}
+	for i := 3; i < len(args); i++ {
+		var keyword string
+		var err error
+		switch a := args[i]; {
+		case is(a, "limit"):
+			keyword = "LIMIT"
+			o.Limit, err = parseLimit(args, i)
+		case is(a, "reverse"):
+			keyword, o.Reverse = "REVERSE", true
+		case is(a, "begin-key-selector"):
+			keyword = "BEGIN-KEY-SELECTOR"
+			o.Begin.Selector, err = parseSelector(args, i, keyword)
+		case is(a, "end-key-selector"):
+			keyword = "END-KEY-SELECTOR"
+			o.End.Selector, err = parseSelector(args, i, keyword)
+		default:
+			return o, unknownArgument(a)
+		}
+		switch {
+		case seen[keyword]:
+			return o, replyError("ERR Duplicate '" + keyword + "' argument")
+		case err != nil:
+			return o, err
+		case keyword != "REVERSE":
+			i++
+		}
+		seen[keyword] = true
+	}
+	return o, nil
+}
+
+// zgetrangeArguments is the most that ZGETRANGE takes, its name included.
+const zgetrangeArguments = 10
+
+func zgetrangeCommand(c *Call) error {
+	if len(c.Args) > zgetrangeArguments {
+		return c.wrongArity()
+	}
+	o, err := parseRange(c.Args)
+	if err != nil {
+		return err
+	}
+	w := c.W
+	start, count, full := len(w.Buf), 0, false
+	reply := w.DeferArray()
+	err = zmap.Scan(c.reader(), c.zmap(), o, func(key, value []byte) bool {
+		w.Array(2)
+		w.Bulk(key)
+		w.Bulk(value)
+		count++
+		full = len(w.Buf)-start > limits.KeysReplyBytes
+		return !full
+	})
+	if err != nil {
+		return err
+	}
+	if full {
+		return errReplyTooBig
+	}
+	w.Close(reply, count)
+	return nil
+}
+
+func zgetkeyCommand(c *Call) error {
+	sel := zmap.FirstGreaterOrEqual
+	if len(c.Args) > 4 {
+		return c.wrongArity()
+	}
+	if len(c.Args) > 2 {
+		if !is(c.Args[2], "key-selector") {
+			return unknownArgument(c.Args[2])
+		}
+		var err error
+		if sel, err = parseSelector(c.Args, 2, "KEY-SELECTOR"); err != nil {
+			return err
+		}
+	}
+	return c.value(zmap.GetKey(c.reader(), c.zmap(), c.Args[1], sel))
+}
+
+// zgetrangesizeCommand asks the store and not the transaction, so it runs outside
+// of one; the empty transaction is there to notice a namespace that is gone.
+func zgetrangesizeCommand(c *Call) error {
+	span, err := c.zmap().Span(bound(c.Args[1], 0), bound(c.Args[2], 0))
+	if err != nil {
+		return err
+	}
+	if c.s.tx == nil {
+		if err := c.Transact(func(kv.Txn) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return c.integer(c.s.srv.db.EstimateSize(span))
+}
+
+func zmutateCommand(c *Call) error {
+	op, ok := zmap.ParseMutation(string(truncated(c.Args[3], echoedBytes)))
+	if !ok {
+		return replyError(fmt.Sprintf("ERR Unknown mutation type: '%s'", truncated(c.Args[3], echoedBytes)))
+	}
+	return c.ok(zmap.Mutate(c.Txn, c.zmap(), op, c.Args[1], c.Args[2]))
+}
