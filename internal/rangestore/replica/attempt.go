@@ -25,8 +25,12 @@ const (
 // heldReads is how many reads an attempt with HoldShort makes under the lock.
 const heldReads = 512
 
-// scanPage is how many keys of the window a scan copies at a time.
-const scanPage = 256
+// A scan copies that many keys of the window at a time: few at first, since many
+// scans look for the first key only, then more.
+const (
+	scanPageMin = 8
+	scanPageMax = 256
+)
 
 // Attempt is one try of a transaction on one range. It is used by one goroutine.
 type Attempt struct {
@@ -236,8 +240,8 @@ func (a *Attempt) checkAge() error {
 // Scan visits the pairs of span in order, or in reverse, until visit returns
 // false. Keys and values live until the next Begin.
 func (a *Attempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
-	for !span.Empty() {
-		if err := a.loadPage(span, reverse); err != nil {
+	for limit := scanPageMin; !span.Empty(); limit = min(4*limit, scanPageMax) {
+		if err := a.loadPage(span, reverse, limit); err != nil {
 			return err
 		}
 		done, err := a.visitPage(reverse, visit)
@@ -254,7 +258,7 @@ func (a *Attempt) Scan(span base.Span, reverse bool, visit func(key, value []byt
 }
 
 // loadPage reads from the window what it knows about the beginning of span.
-func (a *Attempt) loadPage(span base.Span, reverse bool) error {
+func (a *Attempt) loadPage(span base.Span, reverse bool, limit int) error {
 	for {
 		if a.at != 0 {
 			if err := a.settle(); err != nil {
@@ -267,7 +271,7 @@ func (a *Attempt) loadPage(span base.Span, reverse bool) error {
 		if a.r.o.Faults.IgnoreTail && at == 0 {
 			at = ^base.Stamp(0)
 		}
-		a.r.mu.win.Scan(&a.page, span, at, reverse, scanPage)
+		a.r.mu.win.Scan(&a.page, span, at, reverse, limit)
 		if !a.page.Unstamped {
 			break
 		}
