@@ -35,7 +35,8 @@ func (e *Error) Is(target error) bool {
 	return ok && *o == *e
 }
 
-func mistake(text string) *Error { return &Error{CodeGeneric, text} }
+// Mistake is an error without a code of its own.
+func Mistake(text string) *Error { return &Error{CodeGeneric, text} }
 
 // NoSuchNamespace: the path leads nowhere.
 func NoSuchNamespace(p Path) *Error {
@@ -53,26 +54,26 @@ func BeingRemoved(p Path) *Error {
 }
 
 func errReserved(p Path) *Error {
-	return mistake("Namespace '" + p.String() + "' is reserved for internal use")
+	return Mistake("Namespace '" + p.String() + "' is reserved for internal use")
 }
 
 func errNotRemoved(p Path) *Error {
-	return mistake("Namespace '" + p.String() + "' must be logically removed before purge")
+	return Mistake("Namespace '" + p.String() + "' must be logically removed before purge")
 }
 
 func errDefault(verb string) *Error {
-	return mistake("Cannot " + verb + " the default namespace: '" + DefaultName + "'")
+	return Mistake("Cannot " + verb + " the default namespace: '" + DefaultName + "'")
 }
 
 var (
 	// ErrDepth: a path has more segments than limits.NamespaceDepth.
-	ErrDepth = mistake("Namespace depth exceeds maximum allowed depth of " + strconv.Itoa(limits.NamespaceDepth))
+	ErrDepth = Mistake("Namespace depth exceeds maximum allowed depth of " + strconv.Itoa(limits.NamespaceDepth))
 	// ErrName: a segment is empty or longer than NameBytes.
-	ErrName = mistake("Namespace names must have between 1 and " + strconv.Itoa(NameBytes) + " bytes")
+	ErrName = Mistake("Namespace names must have between 1 and " + strconv.Itoa(NameBytes) + " bytes")
 	// ErrMoveIntoItself: the destination lies below the source.
-	ErrMoveIntoItself = mistake("Cannot move a namespace into itself")
+	ErrMoveIntoItself = Mistake("Cannot move a namespace into itself")
 	// ErrMoveTooLarge: whether the subtree would become too deep takes too long to find out.
-	ErrMoveTooLarge = mistake("Namespace has too many descendants to be moved deeper")
+	ErrMoveTooLarge = Mistake("Namespace has too many descendants to be moved deeper")
 )
 
 func corrupt(format string, args ...any) error {
