@@ -1,0 +1,54 @@
+# Targets with a description after ## are listed by `make`.
+# Settings: SEED and SEEDS for sim, ROUNDS for crash, FUZZTIME for fuzz.
+
+GO       ?= go
+FUZZTIME ?= 20s
+ROUNDS   ?= 100
+SEEDS    ?= 2000
+RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/... ./internal/kv/... \
+            ./internal/api/... ./internal/check ./internal/bench ./internal/cli
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint race fuzz sim crash bench docs clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/strata
+	$(GO) build -trimpath -o bin/strata ./cmd/strata
+
+test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; below 10 minutes
+	$(GO) vet ./...
+	scripts/fuzz 2s
+	$(GO) test -race -short $(RACED)
+	$(GO) test ./...
+
+lint: ## go vet, the rules of the house, and golangci-lint where it is installed
+	$(GO) vet ./...
+	$(GO) test ./test/lint
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: skipped"; fi
+
+race: ## all tests with the race detector
+	$(GO) test -race -timeout 60m ./...
+
+fuzz: ## fuzz every decoder for FUZZTIME (20s)
+	scripts/fuzz $(FUZZTIME)
+
+sim: ## simulate SEEDS (2000) seeds, or replay SEED=n with its trace
+ifdef SEED
+	$(GO) test ./test/sim -run 'TestSeeds$$' -count 1 -v -args -seed $(SEED)
+else
+	$(GO) test ./test/sim -run 'TestSeeds$$' -count 1 -v -timeout 120m -args -seeds $(SEEDS)
+endif
+
+crash: ## kill -9 under load, ROUNDS (100) times
+	$(GO) test ./test/crash -count 1 -v -timeout 120m -args -rounds $(ROUNDS)
+
+bench: build ## compare with redis-server on this machine (needs redis-server and redis-benchmark)
+	$(GO) run ./scripts/compare -strata bin/strata
+
+docs: ## write the generated pages of docs/reference
+	$(GO) run ./cmd/strata docs config > docs/reference/config.md
+
+clean: ## remove what was built
+	rm -rf bin
