@@ -1,0 +1,296 @@
+// Package process runs the real binary for black-box tests: it builds it once,
+// starts nodes on ports that the system chooses, and ends what it started.
+package process
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stratadb/strata/internal/wire/resp"
+)
+
+const (
+	// readyWithin bounds a start, replay of the log included.
+	readyWithin = 60 * time.Second
+	stopWithin  = 40 * time.Second
+	logBytesMax = 1 << 20
+)
+
+// built is the binary that Main has made for the tests of a package.
+var built struct {
+	sync.Once
+	dir, path string
+	err       error
+}
+
+// Main runs the tests of a package and removes the binary that they have built.
+func Main(m *testing.M) int {
+	defer func() {
+		if built.dir != "" {
+			_ = os.RemoveAll(built.dir)
+		}
+	}()
+	return m.Run()
+}
+
+// Binary is the path of the binary, built by the first test that asks.
+func Binary(t testing.TB) string {
+	t.Helper()
+	built.Do(build)
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+// binaryEnv names a binary to test in place of the one that is built.
+const binaryEnv = "STRATA_TEST_BINARY"
+
+func build() {
+	if built.path = os.Getenv(binaryEnv); built.path != "" {
+		return
+	}
+	if built.dir, built.err = os.MkdirTemp("", "strata-test-"); built.err != nil {
+		return
+	}
+	built.path = filepath.Join(built.dir, "strata")
+	out, err := exec.Command("go", "build", "-o", built.path, "github.com/stratadb/strata/cmd/strata").CombinedOutput()
+	if err != nil {
+		built.err = fmt.Errorf("building the binary: %w\n%s", err, out)
+	}
+}
+
+// Options of a node.
+type Options struct {
+	// Dir is the data directory; a temporary one by default.
+	Dir string
+	// Args are further arguments of `strata start`.
+	Args []string
+}
+
+// Node is a process.
+type Node struct {
+	Dir         string
+	RESP, Admin string // addresses
+	PID         int
+
+	t      testing.TB
+	cmd    *exec.Cmd
+	log    *tail
+	exited chan struct{}
+	err    error // of Wait, once exited is closed
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (w *tail) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.b = append(w.b, b...)
+	if len(w.b) > logBytesMax {
+		w.b = append(w.b[:0:0], w.b[len(w.b)-logBytesMax/2:]...)
+	}
+	return len(b), nil
+}
+
+func (w *tail) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.b)
+}
+
+// Start starts a node and waits until it is ready. It is killed at the end of the
+// test if it still runs.
+func Start(t testing.TB, o Options) *Node {
+	t.Helper()
+	n, err := Try(t, o)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, n.Log())
+	}
+	return n
+}
+
+// Try is Start for nodes that may refuse to: the error says how the process ended.
+func Try(t testing.TB, o Options) (*Node, error) {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = filepath.Join(t.TempDir(), "data")
+	}
+	args := append([]string{"start", "--data", o.Dir, "--resp-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, o.Args...)
+	n := &Node{Dir: o.Dir, t: t, cmd: exec.Command(Binary(t), args...), log: &tail{}, exited: make(chan struct{})}
+	n.cmd.Stderr = n.log
+	n.cmd.Env = cleanEnviron()
+	stdout, err := n.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	n.PID = n.cmd.Process.Pid
+	t.Cleanup(n.Kill)
+	return n, n.await(stdout)
+}
+
+// cleanEnviron keeps the settings of whoever runs the tests out of the node.
+func cleanEnviron() []string {
+	var env []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "STRATA_") {
+			env = append(env, e)
+		}
+	}
+	return env
+}
+
+func (n *Node) await(stdout io.Reader) error {
+	ready := make(chan string, 1)
+	go func() {
+		defer close(n.exited)
+		r := bufio.NewReader(stdout)
+		if line, err := r.ReadString('\n'); err == nil {
+			ready <- line
+		}
+		more, _ := io.ReadAll(r) // ends with the process
+		n.err = n.cmd.Wait()
+		if len(more) > 0 {
+			n.t.Errorf("more than a line on standard output: %q", more)
+		}
+	}()
+	select {
+	case line := <-ready:
+		return n.parse(line)
+	case <-n.exited:
+		return fmt.Errorf("the node did not start: %w", n.err)
+	case <-time.After(readyWithin):
+		n.Kill()
+		return fmt.Errorf("the node was not ready within %v", readyWithin)
+	}
+}
+
+func (n *Node) parse(line string) error {
+	words := strings.Fields(line)
+	if len(words) == 0 || words[0] != "ready" {
+		return fmt.Errorf("standard output begins with %q", line)
+	}
+	for _, w := range words[1:] {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "resp":
+			n.RESP = value
+		case "admin":
+			n.Admin = value
+		}
+	}
+	if n.RESP == "" {
+		return fmt.Errorf("the ready line names no RESP address: %q", line)
+	}
+	return nil
+}
+
+// Log is what the node wrote to standard error.
+func (n *Node) Log() string { return n.log.String() }
+
+// Running reports whether the process has not ended.
+func (n *Node) Running() bool {
+	select {
+	case <-n.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// Kill ends the process as kill -9 does, and waits for it.
+func (n *Node) Kill() {
+	if n.Running() {
+		_ = n.cmd.Process.Kill()
+	}
+	<-n.exited
+}
+
+// Stop ends the process with SIGTERM and returns its exit code.
+func (n *Node) Stop() int {
+	n.t.Helper()
+	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		n.t.Error(err)
+	}
+	select {
+	case <-n.exited:
+	case <-time.After(stopWithin):
+		n.t.Errorf("the node did not stop within %v", stopWithin)
+		n.Kill()
+	}
+	return n.cmd.ProcessState.ExitCode()
+}
+
+// Memory is the resident set of the process now and at its highest, in bytes.
+func (n *Node) Memory() (now, peak int64) {
+	n.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.PID))
+	if err != nil {
+		n.t.Skip("this system does not tell the memory of a process")
+	}
+	field := func(name string) int64 {
+		_, rest, _ := bytes.Cut(b, []byte(name+":"))
+		f := strings.Fields(string(rest[:min(len(rest), 40)]))
+		if len(f) == 0 {
+			return 0
+		}
+		kb, _ := strconv.ParseInt(f[0], 10, 64)
+		return kb << 10
+	}
+	return field("VmRSS"), field("VmHWM")
+}
+
+// Run runs another command of the binary and returns its exit code and output.
+func Run(t testing.TB, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, log bytes.Buffer
+	cmd := exec.Command(Binary(t), args...)
+	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &log, cleanEnviron()
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), log.String()
+}
+
+// Conn is a bare connection to a node: what is sent and what comes back is in the
+// hands of the test.
+type Conn struct {
+	net.Conn
+	Decoder *resp.Decoder
+}
+
+// Dial connects to addr.
+func Dial(addr string) (*Conn, error) {
+	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{Conn: c, Decoder: resp.NewDecoder(c, resp.DecoderLimits{})}, nil
+}
+
+// Do sends a command and returns its reply.
+func (c *Conn) Do(args ...string) (resp.Value, error) {
+	if _, err := c.Write(resp.AppendCommand(nil, args...)); err != nil {
+		return resp.Value{}, err
+	}
+	return c.Decoder.Decode()
+}
