@@ -9,6 +9,8 @@ type Log interface {
 	// pos is committed or known never to be. It returns false, and will not
 	// call, when pos is committed already.
 	Notify(pos Position, w Waiter) bool
+	// Kick makes the range commit what was sequenced quietly.
+	Kick()
 }
 
 // Waiter is told about the fate of a position.
@@ -39,6 +41,7 @@ func (t Ticket) Wait() error {
 	if !t.Log.Notify(t.Pos, w) {
 		return nil
 	}
+	t.Log.Kick()
 	return <-w
 }
 

@@ -44,7 +44,10 @@ type Session struct {
 	t  txn
 	// Guards are watches that the next Run commits only under.
 	Guards []Watch
-	req    CommitRequest
+	// Quiet leaves it to the caller to Kick the database once it has run all the
+	// closures at hand: they commit together then.
+	Quiet bool
+	req   CommitRequest
 }
 
 // NewSession makes a session.
@@ -103,7 +106,8 @@ func (s *Session) once(c Closure, o AttemptOptions) (Receipt, error) {
 	if err != nil {
 		return t.att.Abort(), err
 	}
-	s.req = CommitRequest{ReadKeys: t.readKeys, ReadSpans: t.readSpans, Mutations: t.w.muts, Guards: s.Guards}
+	s.req = CommitRequest{ReadKeys: t.readKeys, ReadSpans: t.readSpans, Mutations: t.w.muts, Guards: s.Guards,
+		Quiet: s.Quiet}
 	return t.att.Commit(&s.req)
 }
 
@@ -194,6 +198,9 @@ func backoff(ctx context.Context, attempt int) error {
 		return nil
 	}
 }
+
+// Kick commits what was sequenced quietly.
+func (db *DB) Kick() { db.engine.Kick() }
 
 // Watch registers an interest in key.
 func (db *DB) Watch(key []byte) Watch { return db.engine.Watch(key) }

@@ -17,6 +17,8 @@ type Engine interface {
 	NewAttempt() Attempt
 	// Watch registers an interest in key.
 	Watch(key []byte) Watch
+	// Kick makes the engine commit what was sequenced with Quiet.
+	Kick()
 	// EstimateSize is a rough count of the bytes stored in span.
 	EstimateSize(span base.Span) (int64, error)
 }
@@ -76,6 +78,8 @@ type CommitRequest struct {
 	// Guards are watches that must not have been dirtied, or the commit is
 	// refused with ErrConflict.
 	Guards []Watch
+	// Quiet says that the caller sequences more at once and will Kick then.
+	Quiet bool
 }
 
 // RequestID identifies a write that may be sent again after an unknown outcome.

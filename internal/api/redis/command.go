@@ -46,6 +46,9 @@ const (
 	flagImmediate
 	// flagDangerous puts a command into the category of that name.
 	flagDangerous
+	// flagPrompt marks commands that are no data commands and still never wait, so
+	// that a connection loop executes them.
+	flagPrompt
 	// flagUnpaused commands are executed during CLIENT PAUSE.
 	flagUnpaused
 )

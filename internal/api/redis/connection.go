@@ -12,13 +12,13 @@ import (
 func connectionCommands() []Command {
 	const conn = FlagNoScript | FlagLoading | FlagStale | FlagFast | flagUnpaused
 	rows := []Command{
-		{Name: "ping", Summary: "Returns the server's liveliness response.", Since: "1.0.0", Arity: -1, Flags: FlagFast | flagUnpaused, Handler: pingCommand},
-		{Name: "echo", Summary: "Returns the given string.", Since: "1.0.0", Arity: 2, Flags: FlagLoading | FlagStale | FlagFast, Handler: echoCommand},
+		{Name: "ping", Summary: "Returns the server's liveliness response.", Since: "1.0.0", Arity: -1, Flags: FlagFast | flagUnpaused | flagPrompt, Handler: pingCommand},
+		{Name: "echo", Summary: "Returns the given string.", Since: "1.0.0", Arity: 2, Flags: FlagLoading | FlagStale | FlagFast | flagPrompt, Handler: echoCommand},
 		{Name: "hello", Summary: "Handshakes with the Redis server.", Since: "6.0.0", Arity: -1, Flags: conn | FlagNoAuth, Handler: helloCommand},
 		{Name: "auth", Summary: "Authenticates the connection.", Since: "1.0.0", Arity: -2, Flags: conn | FlagNoAuth, Handler: authCommand},
 		{Name: "quit", Summary: "Closes the connection.", Since: "1.0.0", Arity: -1, Flags: conn | FlagNoAuth | flagImmediate, Handler: quitCommand},
 		{Name: "reset", Summary: "Resets the connection.", Since: "6.2.0", Arity: 1, Flags: conn | FlagNoAuth | flagImmediate, Handler: resetCommand},
-		{Name: "select", Summary: "Changes the selected database.", Since: "1.0.0", Arity: 2, Flags: FlagLoading | FlagStale | FlagFast, Handler: selectCommand},
+		{Name: "select", Summary: "Changes the selected database.", Since: "1.0.0", Arity: 2, Flags: FlagLoading | FlagStale | FlagFast | flagPrompt, Handler: selectCommand},
 		{Name: "readonly", Summary: "Enables read-only queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",
 			Arity: 1, Flags: FlagLoading | FlagStale | FlagFast, Handler: okCommand},
 		{Name: "readwrite", Summary: "Enables read-write queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",

@@ -45,6 +45,7 @@ func (e *lateEngine) row(key []byte) *lateRow {
 
 func (e *lateEngine) ReadVersion(context.Context) (base.Stamp, error) { return stampNow(), nil }
 func (e *lateEngine) EstimateSize(base.Span) (int64, error)           { return 0, nil }
+func (e *lateEngine) Kick()                                           {}
 func (e *lateEngine) NewAttempt() kv.Attempt                          { return &lateAttempt{e: e} }
 
 type lateAttempt struct {
@@ -203,6 +204,8 @@ type lateWaiting struct {
 }
 
 func (l *lateLog) Committed() base.Position { return base.Position(l.committed.Load()) }
+
+func (l *lateLog) Kick() {}
 
 func (l *lateLog) Notify(pos base.Position, w base.Waiter) bool {
 	l.mu.Lock()

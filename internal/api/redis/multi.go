@@ -32,12 +32,12 @@ type watched struct {
 }
 
 func transactionCommands() []Command {
-	const flags = FlagNoScript | FlagLoading | FlagStale | FlagFast | flagImmediate | flagUnpaused
+	const flags = FlagNoScript | FlagLoading | FlagStale | FlagFast | flagImmediate | flagUnpaused | flagPrompt
 	return []Command{
 		{Name: "multi", Summary: "Starts a transaction.", Since: "1.2.0", Group: GroupTransactions, Arity: 1,
 			Flags: flags, Kind: KindConnection, Handler: multiCommand},
 		{Name: "exec", Summary: "Executes all commands in a transaction.", Since: "1.2.0", Group: GroupTransactions, Arity: 1,
-			Flags: FlagNoScript | FlagLoading | FlagStale | flagImmediate, Kind: KindConnection, Handler: execCommand},
+			Flags: FlagNoScript | FlagLoading | FlagStale | flagImmediate | flagPrompt, Kind: KindConnection, Handler: execCommand},
 		{Name: "discard", Summary: "Discards a transaction.", Since: "2.0.0", Group: GroupTransactions, Arity: 1,
 			Flags: flags, Kind: KindConnection, Handler: discardCommand},
 		{Name: "watch", Summary: "Monitors changes to keys to determine the execution of a transaction.", Since: "2.2.0",

@@ -55,6 +55,7 @@ func (g *segment) release() {
 type output struct {
 	conn    net.Conn
 	raw     syscall.RawConn // nil if the connection is no socket
+	quick   tryWriter       // nil unless the connection writes without waiting by itself
 	flusher *flusher
 	stall   time.Duration // a client that reads nothing for so long is given up
 	sent    *atomic.Int64 // the server's count of bytes
@@ -78,8 +79,12 @@ type output struct {
 	tryErr error
 }
 
+// tryWriter gives to the socket what it takes without waiting.
+type tryWriter interface{ TryWrite(b []byte) (int, error) }
+
 func (o *output) init(conn net.Conn, f *flusher, stall time.Duration, sent *atomic.Int64) {
 	o.conn, o.flusher, o.stall, o.sent = conn, f, stall, sent
+	o.quick, _ = conn.(tryWriter)
 	if sc, ok := conn.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			o.raw = raw
@@ -97,6 +102,9 @@ func (o *output) init(conn net.Conn, f *flusher, stall time.Duration, sent *atom
 
 // tryWrite gives to the socket what it takes without waiting.
 func (o *output) tryWrite(b []byte) (int, error) {
+	if o.quick != nil {
+		return o.quick.TryWrite(b)
+	}
 	if o.raw == nil {
 		return 0, nil
 	}

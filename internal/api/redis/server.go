@@ -104,6 +104,7 @@ type Server struct {
 	handles     [model.Databases]*model.DB // of the default namespace
 	executors   sync.Pool
 	flushers    []*flusher
+	loops       loops
 	pause       pause
 
 	coarse   atomic.Int64 // unix milliseconds, advanced by housekeeping
@@ -163,6 +164,7 @@ func NewServer(o Options) *Server {
 		s.flushers = append(s.flushers, f)
 		s.own(func() { f.run(s.stopped) })
 	}
+	s.startLoops()
 	s.own(s.housekeep)
 	if s.shards != nil {
 		s.own(s.watchShards)
@@ -284,8 +286,16 @@ func (s *Server) accept(conn net.Conn) {
 	s.mu.byID[sess.id] = sess
 	s.sessions.Add(1)
 	s.mu.Unlock()
-	sess.out.init(conn, s.flushers[int(sess.id)%len(s.flushers)], s.o.Stall, &s.stats.sent)
-	go sess.serve()
+	sess.conn, sess.loop = s.adopt(conn, sess.id)
+	sess.out.init(sess.conn, s.flushers[int(sess.id)%len(s.flushers)], s.o.Stall, &s.stats.sent)
+	if sess.loop == nil {
+		go sess.serve()
+		return
+	}
+	if err := sess.loop.Start(sess); err != nil {
+		s.log.Error("connection not served", slog.Any("error", err))
+		go sess.end()
+	}
 }
 
 // refuse answers without a session. A fresh socket takes a few bytes at once.
@@ -356,6 +366,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 		go func() { // ends with the last session
 			s.sessions.Wait()
+			for _, l := range s.loops {
+				l.Close()
+			}
 			close(s.stopped)
 		}()
 	})
@@ -370,6 +383,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-s.stopped
 	}
 	s.owned.Wait()
+	for _, l := range s.loops {
+		if rerr := l.Release(); rerr != nil {
+			s.log.Warn("releasing a connection loop", slog.Any("error", rerr))
+		}
+	}
+	s.loops = nil
 	if s.o.Catalog == nil {
 		s.catalog.Close()
 	}

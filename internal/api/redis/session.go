@@ -16,6 +16,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/netloop"
 	"github.com/stratadb/strata/internal/wire/resp"
 )
 
@@ -43,6 +44,7 @@ type session struct {
 	srv    *Server
 	id     int64
 	conn   net.Conn
+	loop   *netloop.Conn // conn, when a loop serves it
 	out    output
 	in     resp.ReadBuffer
 	parser resp.Parser
@@ -130,10 +132,21 @@ func (x *executor) note(t base.Ticket) {
 	x.tickets = append(x.tickets, t)
 }
 
-// serve is the connection's goroutine.
+// serve is the connection's goroutine. It begins with what a loop has left, and
+// ends with the connection or when a loop can go on.
 func (s *session) serve() {
-	defer s.end()
+	onLoop := false
+	defer func() {
+		if !onLoop {
+			s.end()
+		}
+	}()
+	s.executeBuffered(false)
 	for !s.closing {
+		if s.loop != nil && s.tx == nil && s.loop.Park() {
+			onLoop = true // from here on it is the loop's
+			return
+		}
 		n, err := s.read()
 		if err != nil {
 			if s.pokedOnly(err) {
@@ -141,14 +154,16 @@ func (s *session) serve() {
 			}
 			break
 		}
-		s.in.Advance(n)
-		s.srv.stats.received.Add(int64(n))
-		s.active.Store(s.srv.coarse.Load())
-		s.executing.Store(true)
-		s.executeBuffered()
-		s.executing.Store(false)
-		s.inSize.Store(int32(s.in.Size()))
+		s.arrived(n)
+		s.executeBuffered(false)
 	}
+}
+
+// arrived takes note of n bytes in the room that was offered.
+func (s *session) arrived(n int) {
+	s.in.Advance(n)
+	s.srv.stats.received.Add(int64(n))
+	s.active.Store(s.srv.coarse.Load())
 }
 
 // read waits for bytes and leaves them in the room that Advance acknowledges.
@@ -255,13 +270,19 @@ func (s *session) dropTransaction() {
 	}
 }
 
-// executeBuffered runs every command that has arrived.
-func (s *session) executeBuffered() {
+// executeBuffered runs every command that has arrived. On a loop it stops before
+// one that may have to wait, and answers false.
+func (s *session) executeBuffered(onLoop bool) (all bool) {
+	s.executing.Store(true)
+	defer s.executing.Store(false)
+	defer func() { s.inSize.Store(int32(s.in.Size())) }()
 	x := s.srv.takeExecutor()
 	x.w.Proto = s.proto
+	x.kvs.Quiet = onLoop
 	defer func() {
 		if p := recover(); p != nil {
 			s.crashed(x, p, debug.Stack())
+			all = true
 			return
 		}
 		s.srv.giveExecutor(x)
@@ -269,6 +290,10 @@ func (s *session) executeBuffered() {
 	for {
 		s.parser.Unauthenticated = !s.authenticated
 		args, n, err := s.parser.Next(s.in.Pending())
+		if onLoop && len(args) > 0 && !s.staysOnLoop(args) {
+			s.flush(x)
+			return false
+		}
 		if len(args) > 0 {
 			s.execute(x, args)
 		}
@@ -281,13 +306,20 @@ func (s *session) executeBuffered() {
 		}
 		if len(x.w.Buf) >= outChunkBytes {
 			s.flush(x)
+			if onLoop && s.out.congested(s.srv.outputBytes) {
+				return false
+			}
 			if !s.awaitRoom() {
-				return
+				return true
 			}
 		}
 	}
 	s.flush(x)
+	if onLoop && s.out.congested(s.srv.outputBytes) {
+		return false
+	}
 	s.awaitRoom()
+	return true
 }
 
 // flush hands the replies to the output queue.

@@ -35,6 +35,9 @@ func (e *Engine) ReadVersion(ctx context.Context) (base.Stamp, error) {
 	return e.store.NextStamp()
 }
 
+// Kick implements kv.Engine.
+func (e *Engine) Kick() { e.store.Range(nil).Kick() }
+
 // EstimateSize implements kv.Engine.
 func (e *Engine) EstimateSize(span base.Span) (int64, error) { return e.store.EstimateSize(span) }
 
@@ -61,7 +64,7 @@ func (a *attempt) Abort() kv.Receipt { return kv.Receipt{Ticket: a.Attempt.Abort
 func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
 	a.req = replica.Request{
 		ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans, Mutations: req.Mutations, Stamped: req.Stamped,
-		Session: req.ID.Session, Number: req.ID.Number, Guards: a.req.Guards[:0],
+		Session: req.ID.Session, Number: req.ID.Number, Guards: a.req.Guards[:0], Quiet: req.Quiet,
 	}
 	for _, g := range req.Guards {
 		a.req.Guards = append(a.req.Guards, g.(*replica.Watch))

@@ -563,6 +563,7 @@ func testEnded(t *testing.T, db *kv.DB) {
 type engineOf struct{ db *kv.DB }
 
 func (e engineOf) ReadVersion(ctx context.Context) (base.Stamp, error) { return e.db.ReadVersion(ctx) }
+func (e engineOf) Kick()                                               { e.db.Kick() }
 func (e engineOf) NewAttempt() kv.Attempt                              { return e.db.NewAttempt() }
 func (e engineOf) Watch(k []byte) kv.Watch                             { return e.db.Watch(k) }
 func (e engineOf) EstimateSize(s base.Span) (int64, error)             { return e.db.EstimateSize(s) }

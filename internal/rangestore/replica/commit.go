@@ -18,6 +18,8 @@ type Request struct {
 	Session   uint64
 	Number    uint64
 	Guards    []*Watch
+	// Quiet leaves it to the caller to kick the range: more may follow at once.
+	Quiet bool
 }
 
 // Receipt is the result of a commit: what to wait for, and the versionstamp that
@@ -229,7 +231,7 @@ func (a *Attempt) sequence(q *Request, result []byte, f *fetched) (Receipt, erro
 		a.r.mu.wants = append(a.r.mu.wants, want{batch: n, place: place, out: version})
 	}
 	a.unlock()
-	if !open {
+	if !open && !q.Quiet {
 		a.r.signal()
 	}
 	return Receipt{Ticket: t, Version: version}, nil

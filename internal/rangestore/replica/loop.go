@@ -188,7 +188,7 @@ func (r *Replica) beginTenure() {
 		return
 	}
 	r.loop.lastStamp = r.loop.stamp
-	r.loop.lead = newTenure(r.loop.position)
+	r.loop.lead = newTenure(r.loop.position, r.signal)
 	r.mu.Lock()
 	r.mu.seq.DropTail(r.loop.position)
 	r.mu.tenure = r.loop.lead

@@ -9,6 +9,7 @@ import (
 
 // tenure is one spell of leadership, as seen by those who wait for its positions.
 type tenure struct {
+	kick      func()
 	committed atomic.Uint64
 	mu        struct {
 		sync.Mutex
@@ -24,14 +25,17 @@ type waiting struct {
 	w   base.Waiter
 }
 
-func newTenure(committed base.Position) *tenure {
-	t := &tenure{}
+func newTenure(committed base.Position, kick func()) *tenure {
+	t := &tenure{kick: kick}
 	t.committed.Store(uint64(committed))
 	return t
 }
 
 // Committed implements base.Log.
 func (t *tenure) Committed() base.Position { return base.Position(t.committed.Load()) }
+
+// Kick implements base.Log.
+func (t *tenure) Kick() { t.kick() }
 
 // Notify implements base.Log.
 func (t *tenure) Notify(pos base.Position, w base.Waiter) bool {

@@ -1,0 +1,99 @@
+package redis
+
+import (
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+
+	"github.com/stratadb/strata/internal/netloop"
+)
+
+// loops serve the connections that wait for their client's next command. A
+// command that may have to wait for something other than its turn takes its
+// connection to a goroutine.
+type loops []*netloop.Loop
+
+// startLoops starts one loop for two processors. Where there are none, every
+// connection is served by a goroutine.
+func (s *Server) startLoops() {
+	for range max(1, runtime.NumCPU()/2) {
+		l, err := netloop.New()
+		if err != nil {
+			s.log.Debug("connections are served without a loop", slog.Any("error", err))
+			return
+		}
+		s.loops = append(s.loops, l)
+		s.own(func() {
+			if err := l.Run(s.db.Kick); err != nil {
+				s.log.Error("connection loop failed", slog.Any("error", err))
+			}
+		})
+	}
+}
+
+// adopt moves a fresh connection under a loop, if there is one.
+func (s *Server) adopt(conn net.Conn, id int64) (net.Conn, *netloop.Conn) {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok || len(s.loops) == 0 {
+		return conn, nil
+	}
+	c, err := s.loops[int(id)%len(s.loops)].Adopt(tcp)
+	if err != nil {
+		s.log.Debug("connection is served without a loop", slog.Any("error", err))
+		return conn, nil
+	}
+	return c, c
+}
+
+// Readable implements netloop.Handler: it serves the connection on the loop as
+// long as nothing has to be waited for.
+func (s *session) Readable() {
+	s.loop.Took()
+	for {
+		room := s.in.Writable()
+		n, err := s.loop.TryRead(room)
+		switch {
+		case err == netloop.ErrAgain:
+			if s.loop.Poked() && !s.pokedOnly(os.ErrDeadlineExceeded) {
+				go s.end()
+				return
+			}
+			if s.loop.Park() {
+				return
+			}
+			continue
+		case err != nil:
+			go s.end()
+			return
+		}
+		s.arrived(n)
+		if !s.executeBuffered(true) {
+			go s.serve() // goes on where the loop stopped
+			return
+		}
+		if s.closing {
+			go s.end()
+			return
+		}
+		if n < len(room) && !s.loop.Ending() && s.loop.Park() {
+			return
+		}
+	}
+}
+
+// staysOnLoop reports whether a command can be executed by the loop: it waits for
+// nothing, or for no longer than other commands do.
+func (s *session) staysOnLoop(args [][]byte) bool {
+	if s.tx != nil || s.srv.pause.until.Load() != 0 {
+		return false
+	}
+	cmd := s.srv.table.resolve(args)
+	switch {
+	case cmd == nil:
+		return true
+	case s.multi.open && cmd.Flags&flagImmediate == 0:
+		return true // it is queued
+	}
+	return cmd.Kind == KindData || cmd.Flags&flagPrompt != 0
+}
