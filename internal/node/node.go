@@ -18,7 +18,9 @@ import (
 	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/stratadb/strata/internal/api/admin"
 	"github.com/stratadb/strata/internal/api/redis"
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/config"
 	"github.com/stratadb/strata/internal/kv"
@@ -43,9 +45,12 @@ type Node struct {
 	log   *slog.Logger
 	store *store.Store
 	doors []opened
-	done  chan error
-	once  sync.Once
-	wait  sync.WaitGroup
+	// catalog and shards are shared by the doors.
+	catalog *catalog.Catalog
+	shards  *catalog.Shards
+	done    chan error
+	once    sync.Once
+	wait    sync.WaitGroup
 }
 
 // Start opens the store and the doors. The node runs until Close.
@@ -101,18 +106,31 @@ func (n *Node) listen(c config.Config) error {
 	return nil
 }
 
-func (n *Node) serve(c config.Config, db *kv.DB) error {
+// serve makes the doors over db and lets them serve their listeners.
+func (n *Node) serve(c config.Config, db *kv.DB) (err error) {
+	n.catalog = catalog.New(db)
+	if n.shards, err = catalog.OpenShards(db, catalog.ShardCounts{}); err != nil {
+		return errors.Wrap(err, "reading the shards")
+	}
+	common := redis.Options{
+		DB: db, Log: n.log, Password: c.RequirePass, Unprotected: !c.ProtectedMode,
+		MaxClients: c.MaxClients, Version: Version(), Catalog: n.catalog,
+	}
 	for i := range n.doors {
 		d := &n.doors[i]
-		switch d.name {
-		case "resp":
-			d.door = redis.NewServer(redis.Options{
-				DB: db, Log: n.log, Password: c.RequirePass, Unprotected: !c.ProtectedMode,
-				MaxClients: c.MaxClients, Version: Version(),
+		o := common
+		if d.name == "resp" {
+			o.Shards = n.shards
+		} else {
+			a, err := admin.New(admin.Options{
+				DB: db, Shards: n.shards, MemberID: n.memberID(), External: n.address("resp"), Internal: n.address("admin"),
 			})
-		default:
-			continue
+			if err != nil {
+				return errors.Wrap(err, "registering the member")
+			}
+			o.Families, o.ManualExpiry = a.Families(), true
 		}
+		d.door = redis.NewServer(o)
 		n.wait.Go(func() {
 			if err := d.door.Serve(d.listener); err != nil {
 				n.fatal(errors.Wrapf(err, "serving %s", d.name))
@@ -120,6 +138,22 @@ func (n *Node) serve(c config.Config, db *kv.DB) error {
 		})
 	}
 	return nil
+}
+
+// memberID is the node's id in the cluster: its store and its number.
+func (n *Node) memberID() string {
+	id := n.store.Identity()
+	return fmt.Sprintf("%x%08x", id.Store[:], uint32(id.Node))
+}
+
+// address is where a door listens; zero when it does not.
+func (n *Node) address(name string) (a catalog.Address) {
+	for _, d := range n.doors {
+		if t, ok := d.listener.Addr().(*net.TCPAddr); ok && d.name == name {
+			a = catalog.Address{Host: t.IP.String(), Port: t.Port}
+		}
+	}
+	return a
 }
 
 // Ready is the line that tells what listens where.
@@ -147,6 +181,12 @@ func (n *Node) Close(ctx context.Context) error {
 		}
 	}
 	n.wait.Wait()
+	if n.shards != nil {
+		n.shards.Close()
+	}
+	if n.catalog != nil {
+		n.catalog.Close()
+	}
 	if n.store != nil {
 		err = errors.CombineErrors(err, n.store.Close())
 	}
