@@ -60,6 +60,7 @@ type session struct {
 	// snapshotReads is SNAPSHOTREAD.
 	snapshotReads bool
 
+	peeked    bool   // somebody else may have taken the news that there is more to read
 	closing   bool   // after the replies so far are sent
 	closeNote string // why, for the log; empty for the usual reasons
 	poked     atomic.Bool
@@ -143,10 +144,11 @@ func (s *session) serve() {
 	}()
 	s.executeBuffered(false)
 	for !s.closing {
-		if s.loop != nil && s.tx == nil && s.loop.Park() {
+		if s.loop != nil && s.tx == nil && !s.peeked && s.loop.Park() {
 			onLoop = true // from here on it is the loop's
 			return
 		}
+		s.peeked = false
 		n, err := s.read()
 		if err != nil {
 			if s.pokedOnly(err) {
