@@ -22,7 +22,14 @@ type DB struct {
 
 // New makes a database over engine. now measures the age of interactive transactions.
 func New(engine Engine, now func() time.Time) *DB {
-	return &DB{engine: engine, now: now, session: rand.Uint64() | 1}
+	return NewWithSession(engine, now, rand.Uint64()|1)
+}
+
+// NewWithSession is New with a session of the caller's choice: not zero, and its own
+// among all that write to the engine. Its request ids are what a run that is
+// repeated writes again.
+func NewWithSession(engine Engine, now func() time.Time, session uint64) *DB {
+	return &DB{engine: engine, now: now, session: session}
 }
 
 // Closure is the body of a transaction.

@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -24,10 +26,19 @@ type disk struct {
 	// synced is the content of each file at its last sync, under its present
 	// name: a directory entry that was not synced may lead to synced data.
 	synced map[string][]byte
+	// removals are the files that Pebble's cleaner wants to be gone. It works
+	// beside everything else, so the moment is nobody's: they go at a clean stop,
+	// when it has ended, and stay over a crash.
+	removals struct {
+		sync.Mutex
+		names map[string]bool
+	}
 }
 
 func newDisk(mem *vfs.MemFS, rnd *rand.Rand) *disk {
-	return &disk{FS: mem, mem: mem, countdown: -1, rnd: rnd, synced: map[string][]byte{}}
+	d := &disk{FS: mem, mem: mem, countdown: -1, rnd: rnd, synced: map[string][]byte{}}
+	d.removals.names = map[string]bool{}
+	return d
 }
 
 func (d *disk) arm(countdown, lose int) { d.countdown, d.lose = countdown, lose }
@@ -100,7 +111,34 @@ func (d *disk) Rename(oldname, newname string) error {
 	return d.FS.Rename(oldname, newname)
 }
 
+// Remove puts off what Pebble's cleaner removes.
+func (d *disk) Remove(name string) error {
+	base := d.PathBase(name)
+	if d.PathDir(name) == stateDir && (strings.HasSuffix(base, ".sst") || strings.HasSuffix(base, ".log") ||
+		strings.HasPrefix(base, "MANIFEST-") || strings.HasPrefix(base, "OPTIONS-")) {
+		d.removals.Lock()
+		defer d.removals.Unlock()
+		d.removals.names[name] = true
+		return nil
+	}
+	return d.FS.Remove(name)
+}
+
+// removeObsolete removes what the cleaner wanted to be gone. The state is closed.
+func (d *disk) removeObsolete() error {
+	for _, name := range slices.Sorted(maps.Keys(d.removals.names)) {
+		if err := d.FS.Remove(name); err != nil {
+			return err
+		}
+	}
+	clear(d.removals.names)
+	return nil
+}
+
 func (d *disk) moved(oldname, newname string) {
+	d.removals.Lock()
+	delete(d.removals.names, oldname)
+	d.removals.Unlock()
 	if b, ok := d.synced[oldname]; ok {
 		d.synced[newname] = b
 		delete(d.synced, oldname)

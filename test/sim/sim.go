@@ -121,7 +121,7 @@ func (s *sim) start() error {
 		return err
 	}
 	s.store = st
-	s.db = kv.New(kvrange.New(st), s.clock.Now)
+	s.db = kv.NewWithSession(kvrange.New(st), s.clock.Now, s.rnd.Uint64()|1)
 	s.sess = s.db.NewSession()
 	return st.Step()
 }
@@ -286,6 +286,9 @@ func (s *sim) finish() error {
 	} else {
 		if err := s.store.Close(); err != nil {
 			return errors.Wrap(err, "clean stop")
+		}
+		if err := s.disk.removeObsolete(); err != nil {
+			return err
 		}
 		if err := s.start(); err != nil {
 			return errors.Wrap(err, "start after a clean stop")

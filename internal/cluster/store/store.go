@@ -53,7 +53,7 @@ type Options struct {
 	// Manual starts no goroutines for the replicas: the caller steps them.
 	// The log then prepares its segments inline.
 	Manual bool
-	Random func() uint64 // for the log's seeds; the system's by default
+	Random func() uint64 // for ids and the log's seeds; the system's by default
 	Faults replica.Faults
 	// WindowAge and WindowBytes override limits.WindowAge and WindowBytes.
 	WindowAge   time.Duration
@@ -133,9 +133,13 @@ func (s *Store) openFiles() (err error) {
 			return err
 		}
 		fresh = true
-		s.id, err = identity.New(), nil
+		makeID := identity.New
+		if s.o.Random != nil {
+			makeID = func() identity.Identity { return identity.NewFrom(s.o.Random) }
+		}
+		s.id, err = makeID(), nil
 		s.id.Node = 1
-		s.id.Cluster = identity.New().Store
+		s.id.Cluster = makeID().Store
 	}
 	if err != nil {
 		return err

@@ -9,7 +9,19 @@ import (
 )
 
 // Flush makes everything durable that was applied before, and waits for it.
-func (s *Store) Flush() error { return errors.Wrap(s.db.Flush(), "flushing the state") }
+func (s *Store) Flush() error {
+	err := s.db.Flush()
+	s.settle()
+	return errors.Wrap(err, "flushing the state")
+}
+
+// settle waits for Pebble's cleaner in a store whose I/O must follow from the
+// calls alone: whether a flush syncs the directory depends on what was removed.
+func (s *Store) settle() {
+	if s.opts.NoCompactions {
+		s.db.TestOnlyWaitForCleaning()
+	}
+}
 
 // FlushAsync begins a flush; the channel is closed when it is done.
 func (s *Store) FlushAsync() (<-chan struct{}, error) {

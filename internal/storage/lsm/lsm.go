@@ -90,6 +90,7 @@ func Open(o Options) (*Store, error) {
 		return nil, errors.Wrapf(err, "opening the state in %s", o.Dir)
 	}
 	s.db = db
+	s.settle()
 	s.done.Add(1)
 	go s.notify()
 	return s, nil
