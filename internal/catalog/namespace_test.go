@@ -431,6 +431,7 @@ func TestGuardedWrites(t *testing.T) {
 		}
 		var removed atomic.Bool
 		var late, writes atomic.Int64
+		warm := make(chan struct{}) // closed when there are some writes
 		var wg sync.WaitGroup
 		for w := range 4 {
 			wg.Go(func() {
@@ -450,7 +451,9 @@ func TestGuardedWrites(t *testing.T) {
 					}))
 					s.Guards = nil
 					if err == nil {
-						writes.Add(1)
+						if writes.Add(1) == 20 {
+							close(warm)
+						}
 						if after {
 							late.Add(1)
 						}
@@ -458,9 +461,7 @@ func TestGuardedWrites(t *testing.T) {
 				}
 			})
 		}
-		for writes.Load() < 20 {
-			time.Sleep(10 * time.Microsecond)
-		}
+		<-warm
 		id, err := f.resolve(name)
 		if err != nil {
 			t.Fatal(err)

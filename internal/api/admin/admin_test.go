@@ -267,7 +267,9 @@ func TestShardStatusRace(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(time.Duration(round) * time.Millisecond)
+		for range 5 * round { // lets the writers get to different places
+			reader.do("GET foo")
+		}
 		operator.script("KR.ADMIN SET-SHARD-STATUS REDIS 2 READONLY")
 		before := reader.do("GET foo")
 		wg.Wait()
