@@ -48,6 +48,7 @@ var layers = []layer{
 	{"5 model: object", []string{"internal/model/object"}, models},
 	{"6 wire: resp", []string{"internal/wire/resp"}, nil},
 	{"6 wire: sigv4", []string{"internal/wire/sigv4"}, nil},
+	{"6 wire: sockets", []string{"internal/netloop"}, nil},
 	{"6 script", []string{"internal/script"}, doors},
 	// Redis data, ZMaps and documents are commands of one RESP server.
 	{"6 door: redis", []string{"internal/api/redis"}, append([]string{"internal/script"}, doors...)},
@@ -67,12 +68,14 @@ var layers = []layer{
 	{"7 assembly: cli", []string{"internal/cli"}, []string{"internal/config", "internal/node", "internal/bench", "internal/check",
 		"internal/wire", "internal/storage/identity"}},
 	{"7 assembly: binary", []string{"cmd"}, []string{"internal/cli"}},
+	{"7 assembly: programs for development", []string{"scripts"}, nil},
 	{"tests", []string{"test"}, []string{"internal", "tuple", "test", "."}},
 }
 
 var (
 	models = []string{"internal/kv!", "internal/catalog", "tuple"}
-	doors  = []string{"internal/kv!", "internal/catalog", "internal/auth", "tuple", "internal/model", "internal/wire"}
+	doors  = []string{"internal/kv!", "internal/catalog", "internal/auth", "tuple", "internal/model", "internal/wire",
+		"internal/netloop"}
 )
 
 // foreign says which packages may import a module or package of others. The
@@ -85,8 +88,8 @@ var foreign = map[string][]string{
 	"github.com/spf13":                        {"internal/cli", "internal/config"},
 	"github.com/knadh/koanf":                  {"internal/config"},
 	"net/http":                                {"internal/api", "internal/wire", "internal/node", "internal/console", "internal/proxy", "internal/obs"},
-	"net":                                     {"internal/api", "internal/wire", "internal/node", "internal/console", "internal/proxy", "internal/cluster/transport", "internal/config", "internal/cli", "internal/bench"},
-	"os":                                      {"internal/cli", "internal/config", "internal/node", "internal/check", "cmd", "internal/storage/volume", "internal/script", "internal/api", "."},
+	"net":                                     {"internal/api", "internal/wire", "internal/node", "internal/console", "internal/proxy", "internal/cluster/transport", "internal/config", "internal/cli", "internal/bench", "internal/netloop", "scripts"},
+	"os":                                      {"internal/cli", "internal/config", "internal/node", "internal/check", "cmd", "internal/storage/volume", "internal/script", "internal/api", "internal/netloop", "scripts", "."},
 	"github.com/redis/go-redis":               {},
 	"pgregory.net/rapid":                      {},
 	"github.com/cockroachdb/datadriven":       {},

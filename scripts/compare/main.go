@@ -1,0 +1,85 @@
+// Command compare measures a Strata node and a redis-server with appendfsync
+// always on the same machine and disk, in turns, with redis-benchmark as the load.
+//
+//	go run ./scripts/compare -strata bin/strata
+//
+// Both servers run all the time; a test is run on one and then on the other,
+// several times, and the medians are compared. Next to the throughput stands the
+// processor time that each server took per operation (/proc/<pid>/stat), which is
+// what to trust on a machine whose processors the load generator shares.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+)
+
+type options struct {
+	strata, redis, benchmark string
+	dir                      string
+	rounds, clients          int
+	requests                 int
+	only                     string
+	skipMillion              bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.strata, "strata", "bin/strata", "the binary")
+	flag.StringVar(&o.redis, "redis-server", "redis-server", "the server to compare with")
+	flag.StringVar(&o.benchmark, "redis-benchmark", "redis-benchmark", "the load generator")
+	flag.StringVar(&o.dir, "dir", ".", "where the data directories are made; choose a real disk")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each test is run on each server")
+	flag.IntVar(&o.clients, "clients", 50, "connections")
+	flag.IntVar(&o.requests, "requests", 200_000, "requests per run without a pipeline; five times as many with one")
+	flag.StringVar(&o.only, "only", "", "run the throughput test of that name only, for example SET")
+	flag.BoolVar(&o.skipMillion, "skip-million", false, "leave out what needs a million keys")
+	flag.Parse()
+	if err := run(&o); err != nil {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o *options) (err error) {
+	for _, name := range []string{o.strata, o.redis, o.benchmark} {
+		if _, err := exec.LookPath(name); err != nil {
+			return fmt.Errorf("%w (redis-server and redis-benchmark are in Debian's packages redis-server and redis-tools)", err)
+		}
+	}
+	dir, err := os.MkdirTemp(o.dir, "bench-data-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	pair := []*server{newStrata(o, dir), newRedis(o, dir)}
+	defer func() {
+		for _, s := range pair {
+			s.kill()
+		}
+	}()
+	for _, s := range pair {
+		if _, err := s.start(); err != nil {
+			return err
+		}
+	}
+	if err := rest(pair); err != nil {
+		return err
+	}
+	if err := throughput(o, pair); err != nil {
+		return err
+	}
+	if o.only != "" || o.skipMillion {
+		return nil
+	}
+	return million(pair)
+}
+
+func median(v []float64) float64 {
+	v = slices.Clone(v)
+	slices.Sort(v)
+	return v[len(v)/2]
+}
