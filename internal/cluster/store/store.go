@@ -55,6 +55,7 @@ type Options struct {
 	Manual bool
 	Random func() uint64 // for ids and the log's seeds; the system's by default
 	Faults replica.Faults
+	Pause  func(replica.Point) // see replica.Options
 	// WindowAge and WindowBytes override limits.WindowAge and WindowBytes.
 	WindowAge   time.Duration
 	WindowBytes int64
@@ -77,6 +78,7 @@ type Store struct {
 	only   *replica.Replica // of the whole keyspace, while there is one range
 
 	full   atomic.Bool
+	cached cachedStamp
 	flush  chan struct{}
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -289,7 +291,7 @@ func (s *Store) openRanges() error {
 			Disk: &disk{state: s.state, rows: s.rows, id: id, payload: st.Payload},
 			State: replica.State{Applied: st.Applied, Position: st.Position, Stamp: st.Stamp,
 				Readable: st.ReadableFrom},
-			Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults,
+			Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
 			WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
 		})
 		if err != nil {
@@ -347,7 +349,12 @@ func (s *Store) Maintain() error {
 func (s *Store) Range([]byte) *replica.Replica { return s.only }
 
 // NextStamp asks the oracle.
-func (s *Store) NextStamp() (base.Stamp, error) { return s.oracle.Next() }
+func (s *Store) NextStamp() (base.Stamp, error) {
+	if s.o.Faults.CachedStamp {
+		return s.cached.next(s.oracle)
+	}
+	return s.oracle.Next()
+}
 
 // Identity says which store this is.
 func (s *Store) Identity() identity.Identity { return s.id }
@@ -363,6 +370,11 @@ func (s *Store) EstimateSize(span base.Span) (int64, error) {
 func (s *Store) Close() error {
 	s.cancel()
 	s.wait.Wait()
+	if s.o.Manual {
+		for _, r := range s.ranges {
+			r.Stop()
+		}
+	}
 	var err error
 	for _, r := range s.ranges {
 		err = errors.CombineErrors(err, r.EvictAll())

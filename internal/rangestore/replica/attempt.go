@@ -120,6 +120,12 @@ func (a *Attempt) giveUp() {
 	}
 }
 
+func (a *Attempt) pause(p Point) {
+	if !a.locked {
+		a.r.pause(p)
+	}
+}
+
 // note remembers a position that the result depends on (R1).
 func (a *Attempt) note(pos base.Position) {
 	if pos > a.pos {
@@ -132,6 +138,9 @@ func (a *Attempt) wait(pos base.Position) error {
 	a.split = true
 	a.unlock()
 	t := base.Ticket{Log: a.ten, Pos: pos}
+	if a.r.o.Pause != nil {
+		return a.r.pauseUntil(t)
+	}
 	for a.r.o.Manual && !t.Done() {
 		if worked, err := a.r.Step(context.Background()); err != nil || !worked {
 			return errors.CombineErrors(err, base.ErrUnknownOutcome)
@@ -153,7 +162,9 @@ func (a *Attempt) Get(key []byte) ([]byte, error) {
 		v := a.latest(key)
 		switch v.State {
 		case window.Present, window.Absent:
-			a.note(v.Pos)
+			if !a.r.o.Faults.AnswerAbsentEarly || v.State == window.Present {
+				a.note(v.Pos)
+			}
 			a.leave()
 			return v.Value, nil
 		case window.Unstamped:
@@ -167,7 +178,10 @@ func (a *Attempt) Get(key []byte) ([]byte, error) {
 			return value, nil
 		}
 		a.giveUp()
-		return a.r.o.Disk.Get(key)
+		a.pause(PointReading)
+		value, err := a.r.o.Disk.Get(key)
+		a.pause(PointRead)
+		return value, err
 	}
 }
 
@@ -204,7 +218,7 @@ func (a *Attempt) settle() error {
 	open, _ := a.r.mu.seq.Open()
 	pos := a.r.mu.win.WaitFor(a.at, open)
 	a.waited = true
-	if pos == 0 {
+	if pos == 0 || a.r.o.Faults.SnapshotNoWait {
 		return nil
 	}
 	if err := a.wait(pos); err != nil {
@@ -222,9 +236,11 @@ func (a *Attempt) getSnapshot(key []byte) ([]byte, error) {
 	value := v.Value
 	if v.State == window.Unknown {
 		var err error
+		a.pause(PointReading)
 		if value, err = a.r.o.Disk.Get(key); err != nil {
 			return nil, err
 		}
+		a.pause(PointRead)
 	}
 	return value, a.checkAge()
 }
@@ -286,6 +302,7 @@ func (a *Attempt) loadPage(span base.Span, reverse bool, limit int) error {
 	if a.at != 0 {
 		a.unlock()
 	}
+	a.pause(PointReading)
 	return nil
 }
 

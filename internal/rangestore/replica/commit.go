@@ -36,7 +36,7 @@ func (a *Attempt) Commit(q *Request) (Receipt, error) {
 		return a.commitReads(q)
 	}
 	var result []byte
-	if q.Session != 0 {
+	if q.Session != 0 && !a.r.o.Faults.ForgetResults {
 		result = resultKey(q.Session, q.Number)
 		if r, done, err := a.repeated(result); done || err != nil {
 			return r, err
@@ -70,7 +70,7 @@ func (a *Attempt) Commit(q *Request) (Receipt, error) {
 // commitReads validates what a transaction without writes has read (C8). A
 // snapshot is consistent by itself.
 func (a *Attempt) commitReads(q *Request) (Receipt, error) {
-	if a.at != 0 || !a.based || !a.split || len(q.ReadKeys)+len(q.ReadSpans) == 0 ||
+	if a.r.o.Faults.TrustReads || a.at != 0 || !a.based || !a.split || len(q.ReadKeys)+len(q.ReadSpans) == 0 ||
 		len(q.ReadKeys) == 1 && len(q.ReadSpans) == 0 {
 		return Receipt{Ticket: a.Abort()}, nil
 	}
@@ -88,6 +88,7 @@ func (a *Attempt) validate(q *Request) error {
 	if a.at == 0 && !a.split || a.r.o.Faults.SkipValidation {
 		return nil
 	}
+	a.point.UnknownIsOlder = a.r.o.Faults.UnknownIsOlder
 	return a.r.mu.win.Validate(a.point, q.ReadKeys, q.ReadSpans)
 }
 
@@ -138,6 +139,10 @@ func (a *Attempt) waitForRoom() error {
 		return nil
 	}
 	a.unlock()
+	if a.r.o.Pause != nil {
+		a.r.pause(PointNoRoom)
+		return nil
+	}
 	if _, err := a.r.Step(context.Background()); err != nil {
 		return err
 	}
@@ -189,11 +194,13 @@ func (a *Attempt) resolve(muts []base.Mutation, f *fetched) (ready bool, err err
 		f.values = map[string][]byte{}
 	}
 	for _, key := range missing {
+		a.pause(PointReading)
 		value, err := a.r.o.Disk.Get(key)
 		if err != nil {
 			return false, err
 		}
 		f.values[string(key)] = value
+		a.pause(PointRead)
 	}
 	return false, nil
 }
@@ -220,6 +227,9 @@ func (a *Attempt) sequence(q *Request, result []byte, f *fetched) (Receipt, erro
 		a.unlock()
 		a.r.o.OnFatal(err)
 		return Receipt{}, err
+	}
+	if a.r.o.Faults.PrefetchStamp && !open {
+		a.r.loop.prefetch, _ = a.r.o.Oracle.Next()
 	}
 	a.pos = pos
 	t := base.Ticket{Log: a.ten, Pos: pos}

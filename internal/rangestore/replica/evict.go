@@ -103,9 +103,11 @@ func (r *Replica) evictOne() (bool, error) {
 	// The mirror moves first: a snapshot reader that finds the disk newer than
 	// its stamp must see afterwards that it is too old.
 	r.baseStamp.Store(uint64(ev.Stamp))
+	r.pause(PointEvicting)
 	if err := r.o.Disk.Write(ev, s); err != nil {
 		return false, errors.Wrap(err, "evict")
 	}
+	r.pause(PointEvicted)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.win.FinishEvict(ev)

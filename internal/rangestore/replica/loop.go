@@ -29,7 +29,7 @@ func (r *Replica) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			r.stop()
+			r.Stop()
 			return
 		case <-r.wake:
 		}
@@ -39,7 +39,7 @@ func (r *Replica) Run(ctx context.Context) {
 			runtime.Gosched()
 			worked, err := r.Step(ctx)
 			if err != nil {
-				r.stop()
+				r.Stop()
 				if ctx.Err() == nil {
 					r.o.OnFatal(err)
 				}
@@ -73,14 +73,20 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 func (r *Replica) propose() (bool, error) {
 	r.mu.Lock()
 	c, ok := r.mu.seq.Close()
+	prefetched := r.loop.prefetch
 	r.mu.Unlock()
 	if !ok {
 		return false, nil
 	}
+	r.pause(PointClosed)
 	stamp, err := r.o.Oracle.Next() // after the batch was closed (C1)
 	if err != nil {
 		return true, errors.Wrap(err, "oracle")
 	}
+	if r.o.Faults.PrefetchStamp {
+		stamp = prefetched
+	}
+	r.pause(PointIssued)
 	if stamp <= r.loop.lastStamp {
 		return true, errors.AssertionFailedf("oracle answered %d after %d", stamp, r.loop.lastStamp)
 	}
@@ -97,6 +103,7 @@ func (r *Replica) propose() (bool, error) {
 	}
 	r.loop.lastStamp = stamp
 	r.loop.inFlight = append(r.loop.inFlight, inFlight{closed: c, stamp: stamp})
+	r.pause(PointStamped)
 	if r.o.Faults.ReplyBeforeCommit {
 		r.loop.woken = r.loop.lead.advance(c.Last, r.loop.woken)
 	}
@@ -215,11 +222,13 @@ func (r *Replica) storageAppend(ctx context.Context, m *pb.Message) error {
 	if len(m.Responses) == 0 {
 		return nil
 	}
+	r.pause(PointAppended)
 	if !r.o.Faults.SkipSync {
 		if err := r.o.Log.Flush(); err != nil {
 			return errors.Wrap(err, "raft log")
 		}
 	}
+	r.pause(PointFlushed)
 	for _, resp := range m.Responses {
 		if err := r.loop.raft.Step(resp); err != nil {
 			return errors.Wrap(err, "raft")
@@ -235,6 +244,10 @@ func (r *Replica) appendWithRoom(ctx context.Context, w raftlog.Write) error {
 		err := r.o.Log.Append(w)
 		if !errors.Is(err, base.ErrDiskFull) {
 			return errors.Wrap(err, "raft log")
+		}
+		if r.o.Pause != nil {
+			r.pause(PointDiskFull)
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -307,6 +320,7 @@ func (r *Replica) applyOwn(index base.LogIndex, h batch.Header) error {
 	r.mu.watches.appliedLocked(f.closed.Last)
 	r.room.Broadcast()
 	r.mu.Unlock()
+	r.pause(PointApplied)
 	r.loop.woken = r.loop.lead.advance(f.closed.Last, r.loop.woken)
 	r.evictor.applied(f.stamp)
 	return nil
@@ -338,8 +352,9 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 	return nil
 }
 
-// stop ends the tenure: nothing is answered any more.
-func (r *Replica) stop() {
+// Stop ends the tenure: nothing is answered any more. Run calls it in the end; in
+// a manual replica it is the caller's.
+func (r *Replica) Stop() {
 	r.mu.Lock()
 	r.mu.stopped = true
 	r.room.Broadcast()

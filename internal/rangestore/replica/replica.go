@@ -33,6 +33,10 @@ type Options struct {
 	// Manual means that no loop runs: whoever waits for a commit steps the
 	// replica itself. All calls come from one goroutine then.
 	Manual bool
+	// Pause is called, in a manual replica, at every Point and without locks. What
+	// it runs meanwhile is what other goroutines could have done there; whoever
+	// waits calls it until the wait is over. Optional; tests only.
+	Pause func(Point)
 	// WindowAge and WindowBytes default to the values in limits.
 	WindowAge   time.Duration
 	WindowBytes int64
@@ -48,6 +52,23 @@ type Faults struct {
 	SkipValidation bool
 	// IgnoreTail answers reads from the committed state, as if nothing were in flight.
 	IgnoreTail bool
+	// AnswerAbsentEarly does not wait for the deletion that makes a key absent.
+	AnswerAbsentEarly bool
+	// PrefetchStamp asks for a batch's stamp when the batch is opened.
+	PrefetchStamp bool
+	// UnknownIsOlder validates as if a stamp that is not known were an old one.
+	UnknownIsOlder bool
+	// SnapshotNoWait reads a snapshot beside the batches that belong to it.
+	SnapshotNoWait bool
+	// CachedStamp gives the same read stamp again and again.
+	CachedStamp bool
+	// TrustReads does not validate a transaction without writes.
+	TrustReads bool
+	// ForgetResults repeats a write that is delivered again.
+	ForgetResults bool
+	// CountUncommitted lets an evicted version die in memory although its
+	// successor may vanish.
+	CountUncommitted bool
 }
 
 // Replica is one replica of a range.
@@ -94,6 +115,7 @@ type loopState struct {
 	readable  base.LogIndex // W5
 	entries   []raftlog.Entry
 	woken     []base.Waiter
+	prefetch  base.Stamp // Faults.PrefetchStamp
 }
 
 // New opens a replica over its log and disk state. Nothing runs yet: call Step,
@@ -108,6 +130,7 @@ func New(o Options) (*Replica, error) {
 	r := &Replica{o: o, wake: make(chan struct{}, 1)}
 	r.room = sync.NewCond(&r.mu)
 	r.mu.win = window.New(o.State.Stamp, o.State.Position)
+	r.mu.win.CountUncommitted = o.Faults.CountUncommitted
 	r.mu.seq = sequencer.New(r.mu.win, o.Range.Span, o.State.Position)
 	r.mu.applied = o.State.Applied
 	r.baseStamp.Store(uint64(o.State.Stamp))

@@ -104,7 +104,7 @@ func (w *Window) planEntry(ev *Eviction, id uint64) {
 	case e.flags&replaced != 0 || e.next != 0 && e.next <= ev.slice.lastID:
 		return
 	case e.next != 0:
-		carry = w.ring.at(e.next).batch <= w.committed
+		carry = w.CountUncommitted || w.ring.at(e.next).batch <= w.committed
 	}
 	key := w.keyOf(e)
 	if m := w.clearedInSlice(key, ev.slice.lastBatch); m != nil && m.at > id {

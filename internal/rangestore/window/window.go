@@ -33,6 +33,9 @@ type Window struct {
 	// sealedBytes is the part of bytes that belongs to sealed slices.
 	sealedBytes int64
 	unstamped   []unstampedKey
+
+	// CountUncommitted breaks W4; tests plant it.
+	CountUncommitted bool
 }
 
 // batchInfo describes a batch in the window.
