@@ -31,6 +31,7 @@ type Conn struct {
 	readable      chan struct{} // a token: look again (N2)
 	writable      chan struct{}
 	ending        atomic.Bool
+	poked         atomic.Bool  // the read deadline has been set to the past
 	uses          atomic.Int64 // system calls in progress; closedBit once Close was called
 	deadline      struct {
 		sync.Mutex
@@ -154,13 +155,11 @@ func (c *Conn) Park() bool {
 	default:
 	}
 	c.state.Store(parked)
-	select {
-	case <-c.readable: // it came in between, and the loop found the connection owned
-		leave(c.readable)
-		return !c.state.CompareAndSwap(parked, owned)
-	default:
+	if len(c.readable) == 0 && !c.poked.Load() && c.uses.Load()&closedBit == 0 {
 		return true
 	}
+	// It came in between, and the loop may have found the connection owned.
+	return !c.state.CompareAndSwap(parked, owned)
 }
 
 // Took tells, at the beginning of Readable, that the event is being dealt with.
@@ -234,8 +233,10 @@ func (c *Conn) await(token chan struct{}, at *time.Time) error {
 // SetReadDeadline implements net.Conn. One in the past pokes a parked
 // connection: its handler is called.
 func (c *Conn) SetReadDeadline(t time.Time) error {
+	past := !t.IsZero() && !t.After(time.Now())
 	c.setDeadline(func() { c.deadline.read = t })
-	if !t.IsZero() && !t.After(time.Now()) {
+	c.poked.Store(past)
+	if past {
 		c.loop.post(c)
 	}
 	return nil
@@ -260,12 +261,8 @@ func (c *Conn) setDeadline(set func()) {
 	c.deadline.Unlock()
 }
 
-// Poked reports whether the read deadline has passed.
-func (c *Conn) Poked() bool {
-	c.deadline.Lock()
-	defer c.deadline.Unlock()
-	return !c.deadline.read.IsZero() && !c.deadline.read.After(time.Now())
-}
+// Poked reports whether the read deadline was set to a time in the past.
+func (c *Conn) Poked() bool { return c.poked.Load() }
 
 // Close ends the connection. A parked handler is called and finds the end.
 func (c *Conn) Close() error {

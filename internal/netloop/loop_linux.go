@@ -51,20 +51,20 @@ func (l *Loop) Adopt(conn *net.TCPConn) (*Conn, error) {
 		return nil, err
 	}
 	c.loop = l
-	l.mu.Lock()
-	l.mu.next++
-	c.token = l.mu.next
-	l.mu.conns[c.token] = c
-	l.mu.Unlock()
 	return c, nil
 }
 
 // Start parks an adopted connection: h is told when there is something to read.
 func (c *Conn) Start(h Handler) error {
-	c.handler = h
+	l := c.loop
+	l.mu.Lock()
+	l.mu.next++
+	c.token, c.handler = l.mu.next, h
+	l.mu.conns[c.token] = c
+	l.mu.Unlock()
 	e := unix.EpollEvent{Fd: c.token,
 		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff}
-	return unix.EpollCtl(c.loop.epoll, unix.EPOLL_CTL_ADD, c.fd, &e)
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, c.fd, &e)
 }
 
 // Run serves until Close. after is called behind every batch of events.
@@ -80,7 +80,7 @@ func (l *Loop) Run(after func()) error {
 			return err
 		}
 		for i, c := range ready {
-			if c.handler != nil && c.state.CompareAndSwap(parked, owned) {
+			if c.state.CompareAndSwap(parked, owned) {
 				c.handler.Readable()
 			}
 			ready[i] = nil
@@ -113,7 +113,11 @@ func (l *Loop) collect(events []unix.EpollEvent, ready []*Conn) ([]*Conn, error)
 		if e.Fd == 0 {
 			var b [8]byte
 			_, _ = unix.Read(l.event, b[:]) // resets the counter; it was readable
-			ready = append(ready, l.mu.posted...)
+			for _, c := range l.mu.posted {
+				if c.handler != nil {
+					ready = append(ready, c)
+				}
+			}
 			clear(l.mu.posted)
 			l.mu.posted = l.mu.posted[:0]
 			continue
