@@ -150,12 +150,16 @@ func TestStalledClientIsClosed(t *testing.T) {
 }
 
 func TestPanicIsContained(t *testing.T) {
-	s := start(t, Options{})
-	s.table.add([]Command{{Name: "boom", Arity: 1, Handler: func(*Call) error { panic("boom") }}})
-	c := s.dial(t)
-	c.send("PING\r\nBOOM\r\nPING\r\n")
-	c.expectEnd(crlf("+PONG|-ERR internal error|"))
-	s.answers(t)
+	boom := func(*Call) error { panic("boom") }
+	s := start(t, Options{Families: append(families(), func() []Command {
+		return []Command{{Name: "boom", Arity: 1, Handler: boom}, {Name: "promptboom", Arity: 1, Flags: flagPrompt, Handler: boom}}
+	})})
+	for _, name := range []string{"BOOM", "PROMPTBOOM"} { // on a goroutine, and on the connection loop
+		c := s.dial(t)
+		c.send("PING\r\n" + name + "\r\nPING\r\n")
+		c.expectEnd(crlf("+PONG|-ERR internal error|"))
+		s.answers(t)
+	}
 	if !strings.Contains(s.log.String(), "boom") || !strings.Contains(s.log.String(), "hostile_test.go") {
 		t.Errorf("log without the panic and its stack: %s", s.log)
 	}
