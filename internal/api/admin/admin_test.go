@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ type node struct {
 	admin         *Admin
 	client, admAt string
 	db            *kv.DB
-	clock         time.Duration
+	ahead         atomic.Int64 // of the clock, a time.Duration
 }
 
 func start(t testing.TB) *node {
@@ -47,7 +48,7 @@ func start(t testing.TB) *node {
 		t.Fatal(err)
 	}
 	n.admin, err = New(Options{
-		DB: n.db, Shards: shards, MemberID: self, Now: func() time.Time { return time.Now().Add(n.clock) },
+		DB: n.db, Shards: shards, MemberID: self, Now: func() time.Time { return time.Now().Add(time.Duration(n.ahead.Load())) },
 		External: catalog.Address{Host: "db1", Port: 5484}, Internal: catalog.Address{Host: "db1", Port: 3320},
 	})
 	if err != nil {
@@ -199,7 +200,7 @@ func TestDropCluster(t *testing.T) {
 	l.script("KR.ADMIN DROP-CLUSTER strata 00000000-0000-0000-0000-000000000000 => ERR invalid drop-cluster token")
 	l.script("KR.ADMIN DROP-CLUSTER strata " + token + " => ERR no pending drop-cluster token for this cluster")
 	token = l.do("KR.ADMIN DROP-CLUSTER strata")
-	n.clock += 2 * dropTokenAge
+	n.ahead.Add(int64(2 * dropTokenAge))
 	l.script("KR.ADMIN DROP-CLUSTER strata " + token + " => ERR drop-cluster token has expired")
 	client := n.line(n.client)
 	client.script("SET k v => REJECT …")
