@@ -111,7 +111,8 @@ func (s *Session) once(c Closure, o AttemptOptions) (Receipt, error) {
 		err = t.err
 	}
 	if err != nil {
-		return t.att.Abort(), err
+		s.req = CommitRequest{Guards: s.Guards}
+		return t.refused(&s.req, err)
 	}
 	s.req = CommitRequest{ReadKeys: t.readKeys, ReadSpans: t.readSpans, Mutations: t.w.muts, Guards: s.Guards,
 		Quiet: s.Quiet}
@@ -164,15 +165,26 @@ func (db *DB) transactOnce(t *txn, fn func(t Txn) error, o AttemptOptions, id Re
 		err = base.ErrTransactionTimedOut
 	}
 	if err != nil {
-		r := t.att.Abort()
-		if base.Retryable(err) {
-			return CommitInfo{}, err
-		}
-		return CommitInfo{}, errors.CombineErrors(err, r.Ticket.Wait())
+		return finish(t.refused(&CommitRequest{}, err))
 	}
 	req := t.request()
 	req.Stamped, req.ID = true, id
 	return finish(t.att.Commit(req))
+}
+
+// refused ends an attempt whose closure failed. An error is an answer like any
+// other (K2): what it was based on must have been one state, or the closure runs
+// again.
+func (t *txn) refused(req *CommitRequest, err error) (Receipt, error) {
+	if base.Retryable(err) {
+		return t.att.Abort(), err
+	}
+	req.ReadKeys, req.ReadSpans = t.readKeys, t.readSpans
+	r, invalid := t.att.Commit(req)
+	if invalid != nil {
+		return r, invalid
+	}
+	return r, err
 }
 
 func finish(r Receipt, err error) (CommitInfo, error) {

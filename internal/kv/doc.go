@@ -19,7 +19,8 @@
 //	K1  A closure may run several times; only the writes of its last run exist.
 //	K2  A closure that returns an error writes nothing. Its ticket still has to
 //	    be waited for before the error is revealed (R1): the error may depend on
-//	    a write that is not committed yet.
+//	    a write that is not committed yet. Its reads are validated like those of
+//	    a transaction that only reads.
 //	K3  Slices returned by reads, and memory from Alloc, live until the
 //	    transaction ends. Slices passed to Set and friends are read until the
 //	    closure's transaction ends; an interactive transaction copies them.

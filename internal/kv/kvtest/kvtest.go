@@ -23,7 +23,7 @@ func Run(t *testing.T, open func(t *testing.T) kv.Engine) {
 		"ScanMergesOwnWrites": testScanMerge, "KeySelectors": testSelectors, "Atomic": testAtomic,
 		"Versionstamps": testVersionstamps, "Conflicts": testConflicts, "WriteSkew": testWriteSkew,
 		"SnapshotReads": testSnapshotReads, "ConflictRanges": testConflictRanges, "Watch": testWatch,
-		"Limits": testLimits, "Counter": testCounter, "FailedClosureWritesNothing": testFailedClosure,
+		"Limits": testLimits, "Counter": testCounter, "FailedClosureWritesNothing": testFailedClosure, "FailedClosureSawOneState": testFailedClosureValidates,
 		"InteractiveSnapshot": testInteractiveSnapshot, "Guards": testGuards, "PanicReleases": testPanic,
 		"ManyWrites": testManyWrites, "EndedTransaction": testEnded,
 	}
@@ -478,6 +478,37 @@ func testFailedClosure(t *testing.T, db *kv.DB) {
 		t.Fatal(err)
 	}
 	transact(t, db, func(tx kv.Txn) error { expect(t, tx, "k", "-"); return nil })
+}
+
+// testFailedClosureValidates: a closure that fails because of two keys must have
+// seen them in one state.
+func testFailedClosureValidates(t *testing.T, db *kv.DB) {
+	both := func(v string) {
+		transact(t, db, func(tx kv.Txn) error {
+			tx.Set(key("a"), []byte(v))
+			tx.Set(key("b"), []byte(v))
+			return nil
+		})
+	}
+	both("1")
+	same := errors.New("both are the same")
+	runs := 0
+	_, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+		a, err := tx.Get(key("a"))
+		must(t, err)
+		if runs++; runs == 1 {
+			both("2")
+		}
+		b, err := tx.Get(key("b"))
+		must(t, err)
+		if !bytes.Equal(a, b) {
+			return errors.Newf("a is %s, b is %s", a, b)
+		}
+		return same
+	})
+	if !errors.Is(err, same) {
+		t.Fatalf("after %d runs: %v", runs, err)
+	}
 }
 
 func testInteractiveSnapshot(t *testing.T, db *kv.DB) {
