@@ -52,4 +52,4 @@ var ErrCorruption = errors.New("corruption")
 
 // Retryable reports whether running the whole transaction again can succeed and
 // is safe, because nothing of the failed attempt was written.
-func Retryable(err error) bool { return errors.IsAny(err, ErrConflict, ErrTooOld) }
+func Retryable(err error) bool { return err != nil && errors.IsAny(err, ErrConflict, ErrTooOld) }

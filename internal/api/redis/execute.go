@@ -9,10 +9,10 @@ import (
 // sampleMask selects the commands whose duration is measured: one of 16.
 const sampleMask = 15
 
-// execute runs one command and leaves its reply, if any, in x.w.
-func (s *session) execute(x *executor, args [][]byte) {
+// execute runs one command, nil for an unknown one, and leaves its reply, if any,
+// in x.w.
+func (s *session) execute(x *executor, cmd *Command, args [][]byte) {
 	x.mark = len(x.w.Buf)
-	cmd := s.srv.table.resolve(args)
 	if err := s.admit(cmd, args); err != nil {
 		x.call.cmd = s.srv.table.nobody
 		if cmd != nil {

@@ -84,12 +84,10 @@ func (s *session) Readable() {
 
 // staysOnLoop reports whether a command can be executed by the loop: it waits for
 // nothing, or for no longer than other commands do.
-func (s *session) staysOnLoop(args [][]byte) bool {
-	if s.tx != nil || s.srv.pause.until.Load() != 0 {
-		return false
-	}
-	cmd := s.srv.table.resolve(args)
+func (s *session) staysOnLoop(cmd *Command) bool {
 	switch {
+	case s.tx != nil || s.srv.pause.until.Load() != 0:
+		return false
 	case cmd == nil:
 		return true
 	case s.multi.open && cmd.Flags&flagImmediate == 0:

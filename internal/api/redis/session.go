@@ -292,12 +292,13 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	for {
 		s.parser.Unauthenticated = !s.authenticated
 		args, n, err := s.parser.Next(s.in.Pending())
-		if onLoop && len(args) > 0 && !s.staysOnLoop(args) {
-			s.flush(x)
-			return false
-		}
 		if len(args) > 0 {
-			s.execute(x, args)
+			cmd := s.srv.table.resolve(args)
+			if onLoop && !s.staysOnLoop(cmd) {
+				s.flush(x)
+				return false
+			}
+			s.execute(x, cmd, args)
 		}
 		s.in.Consume(n)
 		if err != nil {
