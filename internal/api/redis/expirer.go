@@ -53,12 +53,9 @@ const (
 	expireEveryMax = 10 * time.Second
 )
 
-// expireInBackground deletes overdue keys of the default namespace's databases.
+// expireInBackground deletes overdue keys of every namespace's databases.
 func (s *Server) expireInBackground() {
-	var all []*Expirer
-	for _, db := range s.handles {
-		all = append(all, NewExpirer(s.db, db))
-	}
+	kvs := s.db.NewSession()
 	pause := expireEveryMin
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -69,8 +66,8 @@ func (s *Server) expireInBackground() {
 		case <-timer.C:
 		}
 		visited := 0
-		for _, e := range all {
-			visited += s.expireRound(e)
+		for db := s.nextDatabase(kvs, nil); db != nil && !s.closing.Load(); db = s.nextDatabase(kvs, db) {
+			visited += s.expireRound(NewExpirer(s.db, db))
 		}
 		pause = min(2*pause, expireEveryMax)
 		if visited >= expireStepKeys {
@@ -78,6 +75,18 @@ func (s *Server) expireInBackground() {
 		}
 		timer.Reset(pause)
 	}
+}
+
+// nextDatabase is the database behind after that has data, nil at the end of a round.
+func (s *Server) nextDatabase(kvs *kv.Session, after *model.DB) (next *model.DB) {
+	_, err := kvs.Run(kv.Func(func(t kv.Txn) (err error) {
+		next, err = model.NextDatabase(t.Snapshot(), after, s.o.Model)
+		return err
+	}))
+	if err != nil && !base.Retryable(err) {
+		s.log.Warn("looking for databases with expired keys", slog.Any("error", err))
+	}
+	return next
 }
 
 // expireRound goes over all slots of a database once.
