@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -49,8 +50,41 @@ type Node struct {
 	catalog *catalog.Catalog
 	shards  *catalog.Shards
 	done    chan error
+	stop    chan struct{} // closed by Close
 	once    sync.Once
 	wait    sync.WaitGroup
+}
+
+// gcPercent is how much the heap grows between two collections.
+const gcPercent = 50
+
+// Memory that a burst of writes has needed goes back to the system once the
+// window has shrunk from loadedBytes to quietBytes.
+const (
+	loadedBytes  = 32 << 20
+	quietBytes   = 4 << 20
+	tendInterval = 2 * time.Second
+)
+
+// tendMemory gives memory back after a burst, until stop is closed.
+func (n *Node) tendMemory(stop <-chan struct{}) {
+	tick := time.NewTicker(tendInterval)
+	defer tick.Stop()
+	for loaded := false; ; {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		window := n.store.WindowBytes()
+		switch {
+		case window > loadedBytes:
+			loaded = true
+		case loaded && window < quietBytes:
+			loaded = false
+			debug.FreeOSMemory()
+		}
+	}
 }
 
 // Start opens the store and the doors. The node runs until Close.
@@ -58,7 +92,10 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 	// A thread that syncs the log keeps its processor until the runtime takes it
 	// away; one more processor keeps the commands running meanwhile.
 	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
-	n := &Node{log: log, done: make(chan error, 1)}
+	// Most of the heap is buffers without pointers, which cost memory and no
+	// time: collect earlier than usual.
+	debug.SetGCPercent(gcPercent)
+	n := &Node{log: log, done: make(chan error, 1), stop: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.CombineErrors(err, n.Close(ctx))
@@ -80,6 +117,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 		return nil, err
 	}
 	log.Info("store is open", "dir", dir, "store", n.store.Identity().Store.String(), "took", time.Since(started))
+	n.wait.Go(func() { n.tendMemory(n.stop) })
 	if err := n.serve(c, kv.New(kvrange.New(n.store), time.Now)); err != nil {
 		return nil, err
 	}
@@ -170,7 +208,7 @@ func (n *Node) Ready() string {
 // Done yields the error that makes it impossible to go on.
 func (n *Node) Done() <-chan error { return n.done }
 
-// Close drains the doors until ctx ends, and closes the store.
+// Close drains the doors until ctx ends, and closes the store. It is called once.
 func (n *Node) Close(ctx context.Context) error {
 	var err error
 	for _, d := range n.doors {
@@ -180,6 +218,7 @@ func (n *Node) Close(ctx context.Context) error {
 			err = errors.CombineErrors(err, d.listener.Close())
 		}
 	}
+	close(n.stop)
 	n.wait.Wait()
 	if n.shards != nil {
 		n.shards.Close()

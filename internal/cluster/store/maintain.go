@@ -107,6 +107,14 @@ func (s *Store) CheckDisk() {
 	}
 }
 
+// WindowBytes is the memory of all windows.
+func (s *Store) WindowBytes() (n int64) {
+	for _, r := range s.ranges {
+		n += r.Stats().WindowBytes
+	}
+	return n
+}
+
 // Stats are the store's figures.
 type Stats struct {
 	Ranges map[base.RangeID]replica.Stats
