@@ -76,10 +76,15 @@ func (r *Replica) sealLocked(now base.Stamp) {
 	win := r.mu.win
 	_, last := win.Sealed()
 	entries, bytes := win.Unsealed()
-	if now.Millis()-last.Millis() >= limits.WindowSlice.Milliseconds() || entries >= sliceEntries || bytes >= sliceBytes {
+	if now.Millis()-last.Millis() >= limits.WindowSlice.Milliseconds() || entries >= sliceEntries || bytes >= sliceBytes ||
+		r.pressedLocked() {
 		win.Seal()
 	}
 }
+
+// pressedLocked reports whether the window must shrink whatever the clock says,
+// which may have been set back.
+func (r *Replica) pressedLocked() bool { return r.mu.win.Bytes() > r.o.WindowBytes*3/4 }
 
 func (r *Replica) due(now base.Stamp) bool {
 	r.mu.Lock()
@@ -88,7 +93,7 @@ func (r *Replica) due(now base.Stamp) bool {
 	if !ok {
 		return false
 	}
-	return now.Millis()-end.Millis() > r.o.WindowAge.Milliseconds() || r.mu.win.Bytes() > r.o.WindowBytes*3/4
+	return now.Millis()-end.Millis() > r.o.WindowAge.Milliseconds() || r.pressedLocked()
 }
 
 // evictOne writes the oldest slice to disk and drops it.
