@@ -12,6 +12,47 @@ import (
 	"github.com/stratadb/strata/test/history"
 )
 
+// flip turns one bit of a log segment and expects that the store either refuses
+// to open, changing nothing, or loses nothing that was acknowledged (the bit lay
+// where nothing is read). Then it turns the bit back.
+func (s *sim) flip(image *vfs.MemFS) error {
+	names, err := segments(image)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	name := names[s.rnd.IntN(len(names))]
+	st, err := image.Stat(name)
+	if err != nil || st.Size() == 0 {
+		return err
+	}
+	off, bit := s.rnd.Int64N(st.Size()), byte(1)<<s.rnd.IntN(8)
+	trial, err := crashImage(image, nil, 0, 0)
+	if err != nil {
+		return err
+	}
+	if err := flipBit(trial, name, off, bit); err != nil {
+		return err
+	}
+	s.res.Flips++
+	return s.openDamaged(trial, name, off)
+}
+
+func flipBit(fs vfs.FS, name string, off int64, bit byte) error {
+	f, err := fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], off); err != nil {
+		return errors.CombineErrors(err, f.Close())
+	}
+	b[0] ^= bit
+	if _, err := f.WriteAt(b[:], off); err != nil {
+		return errors.CombineErrors(err, f.Close())
+	}
+	return errors.CombineErrors(f.Sync(), f.Close())
+}
+
 // openDamaged opens a store in whose log a bit was flipped. A refusal must change
 // no segment. Otherwise the lists are a prefix of what was acknowledged, cut by
 // no more than the last flush, which a reader cannot tell from a torn tail.
@@ -20,8 +61,8 @@ func (s *sim) openDamaged(image *vfs.MemFS, name string, off int64) error {
 	if err != nil {
 		return err
 	}
-	d := s.disk
-	defer func() { s.disk = d }()
+	d, res := s.disk, s.res
+	defer func() { s.disk, s.res.Points = d, res.Points }()
 	s.disk = newDisk(image, s.rnd)
 	if err := s.start(); err != nil {
 		s.note("a flipped bit in %s at %d is refused", name, off)
@@ -66,7 +107,7 @@ func contents(fs *vfs.MemFS) (map[string][]byte, error) {
 // prefixes of one another.
 func (s *sim) checkPrefix() error {
 	var bad error
-	_, err := s.sess.Run(kv.Func(func(t kv.Txn) error {
+	_, err := s.clients[0].sess.Run(kv.Func(func(t kv.Txn) error {
 		bad = nil
 		return t.Scan(listSpan, kv.ScanOptions{}, func(key, value []byte) bool {
 			bad = errors.CombineErrors(bad, s.prefix(string(key), decode(value)))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -23,12 +24,13 @@ type disk struct {
 	rnd       *rand.Rand
 	after     *vfs.MemFS // what a restart finds; nil while the machine is up
 	full      bool
+	noSpace   bool // no file of the log can grow
 	// synced is the content of each file at its last sync, under its present
 	// name: a directory entry that was not synced may lead to synced data.
 	synced map[string][]byte
 	// removals are the files that Pebble's cleaner wants to be gone. It works
-	// beside everything else, so the moment is nobody's: they go at a clean stop,
-	// when it has ended, and stay over a crash.
+	// beside everything else, so the moment is nobody's: they go when a call into
+	// the state has ended and the cleaner with it, and stay over a crash.
 	removals struct {
 		sync.Mutex
 		names map[string]bool
@@ -124,8 +126,11 @@ func (d *disk) Remove(name string) error {
 	return d.FS.Remove(name)
 }
 
-// removeObsolete removes what the cleaner wanted to be gone. The state is closed.
+// removeObsolete removes what the cleaner wanted to be gone, unless the machine is down.
 func (d *disk) removeObsolete() error {
+	if d.after != nil {
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.removals.names)) {
 		if err := d.FS.Remove(name); err != nil {
 			return err
@@ -174,7 +179,27 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.d.io(f.name); err != nil {
 		return 0, err
 	}
+	if st, err := f.Stat(); err == nil && off+int64(len(p)) > st.Size() {
+		if err := f.grow(); err != nil {
+			return 0, err
+		}
+	}
 	return f.File.WriteAt(p, off)
+}
+
+func (f *file) Preallocate(off, n int64) error {
+	if err := f.grow(); err != nil {
+		return err
+	}
+	return f.File.Preallocate(off, n)
+}
+
+// grow fails where the file system below the log has no room.
+func (f *file) grow() error {
+	if f.d.noSpace && strings.HasPrefix(f.name, logDir) {
+		return syscall.ENOSPC
+	}
+	return nil
 }
 
 // The sync itself is an I/O boundary on both sides: a crash before it loses what
@@ -207,7 +232,7 @@ func (f *file) sync(do func() error) error {
 
 // segments are the log's files in the image of a crash.
 func segments(fs *vfs.MemFS) ([]string, error) {
-	names, err := fs.List(dataDir + "/log")
+	names, err := fs.List(logDir)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -21,6 +20,9 @@ import (
 const (
 	dataDir  = "data"
 	stateDir = "data/state"
+	logDir   = "data/log"
+	// sessions is how many clients there are.
+	sessions = 5
 )
 
 // Options of a run.
@@ -32,13 +34,60 @@ type Options struct {
 	Trace func(line string)
 }
 
-// Result of a run.
+// Result of a run: the hash of its trace, and how often things happened.
 type Result struct {
-	Trace              uint64 // hash of every event
+	Trace              uint64
+	Events             int
 	Ops, Acknowledged  int
+	Registers          int // operations on registers
 	Conflicts, Unknown int
+	Refused            int // closures that failed because of what they saw
+	TooOld, TimedOut   int
+	Dirty              int // guarded commits that were refused
+	Resent             int // deliveries of a request that was delivered before
+	Held, Large        int
 	Crashes, Flips     int
-	DiskFull           int
+	Stops              int // clean ones
+	DiskFull           int // refused writes
+	Points             [replica.PointDiskFull + 1]int
+}
+
+// Add adds the counters of o.
+func (r *Result) Add(o Result) {
+	for _, p := range []struct {
+		to   *int
+		from int
+	}{
+		{&r.Events, o.Events}, {&r.Ops, o.Ops}, {&r.Acknowledged, o.Acknowledged}, {&r.Registers, o.Registers},
+		{&r.Conflicts, o.Conflicts}, {&r.Unknown, o.Unknown}, {&r.Refused, o.Refused}, {&r.TooOld, o.TooOld},
+		{&r.TimedOut, o.TimedOut}, {&r.Dirty, o.Dirty}, {&r.Resent, o.Resent}, {&r.Held, o.Held}, {&r.Large, o.Large},
+		{&r.Crashes, o.Crashes}, {&r.Flips, o.Flips}, {&r.Stops, o.Stops}, {&r.DiskFull, o.DiskFull},
+	} {
+		*p.to += p.from
+	}
+	for i := range r.Points {
+		r.Points[i] += o.Points[i]
+	}
+}
+
+// Missing names what never happened.
+func (r *Result) Missing() (names []string) {
+	for name, n := range map[string]int{
+		"acknowledged": r.Acknowledged, "registers": r.Registers, "conflicts": r.Conflicts, "unknown": r.Unknown,
+		"refused": r.Refused, "too old": r.TooOld, "timed out": r.TimedOut, "dirty": r.Dirty, "resent": r.Resent,
+		"held": r.Held, "large": r.Large, "crashes": r.Crashes, "flips": r.Flips, "stops": r.Stops,
+		"disk full": r.DiskFull,
+	} {
+		if n == 0 {
+			names = append(names, name)
+		}
+	}
+	for p, n := range r.Points {
+		if n == 0 {
+			names = append(names, replica.Point(p).String())
+		}
+	}
+	return names
 }
 
 // simClock is the machine's clock.
@@ -47,38 +96,51 @@ type simClock struct{ micros int64 }
 func (c *simClock) Now() time.Time    { return time.UnixMicro(c.micros) }
 func (c *simClock) UnixMicros() int64 { return c.micros }
 
+// client runs one operation at a time.
+type client struct {
+	name string
+	sess *kv.Session
+	task *task // nil while it has nothing to do
+}
+
 // sim is one run.
 type sim struct {
-	o     Options
-	rnd   *rand.Rand
-	clock *simClock
-	disk  *disk
-	store *store.Store
-	db    *kv.DB
-	sess  *kv.Session
-	fatal error
+	o       Options
+	rnd     *rand.Rand
+	clock   *simClock
+	disk    *disk
+	store   *store.Store
+	db      *kv.DB
+	clients []*client
+	actions []action
+	total   int // of the actions' weights
+	window  int64
+	fatal   error
 
-	now     int64 // event counter
-	trace   interface{ Write([]byte) (int, error) }
-	sum     func() uint64
-	ops     []*history.Op
-	pending []pending
-	open    []*interactive
-	stamped []stampedAppend
-	nextID  uint32
-	res     Result
+	running *task // nil: the scheduler itself
+	loop    *task
+	keeper  *task
+	driving bool
+
+	now         int64 // event counter
+	ticks       int64 // orders the operations on registers
+	trace       interface{ Write([]byte) (int, error) }
+	sum         func() uint64
+	ops         []*history.Op
+	registerOps []*registerOp
+	pending     []pending
+	resend      []delivery
+	stamped     []stampedAppend
+	nextID      uint32
+	res         Result
 }
 
 // pending is an operation whose reply waits for its ticket.
 type pending struct {
-	op     *history.Op
-	ticket base.Ticket
-}
-
-// interactive is a transaction that a client has open.
-type interactive struct {
-	tx *kv.Tx
-	op *history.Op
+	op       *history.Op // or
+	register *registerOp
+	ticket   base.Ticket
+	again    *delivery // it can be delivered again after a crash
 }
 
 // Run executes one seed and checks what came of it.
@@ -86,20 +148,48 @@ func Run(o Options) (Result, error) {
 	h := fnv.New64a()
 	s := &sim{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x57a7a)), clock: &simClock{micros: 1_700_000_000_000_000},
 		trace: h, sum: h.Sum64}
-	mem := vfs.NewCrashableMem()
-	s.disk = newDisk(mem, s.rnd)
-	if err := s.start(); err != nil {
-		return s.res, errors.Wrap(err, "first start")
-	}
-	for range o.Events {
+	s.weigh()
+	s.disk = newDisk(vfs.NewCrashableMem(), s.rnd)
+	err := errors.Wrap(s.start(), "first start")
+	for err == nil && s.res.Events < o.Events {
 		s.now++
-		if err := s.event(); err != nil {
-			return s.res, errors.Wrapf(err, "event %d", s.now)
-		}
+		s.res.Events++
+		err = errors.Wrapf(s.event(), "event %d", s.now)
 	}
-	err := s.finish()
+	if err == nil {
+		err = s.finish()
+	}
+	s.unwind()
 	s.res.Trace = s.sum()
 	return s.res, err
+}
+
+// action is a kind of event and how often it comes.
+type action struct {
+	weight int
+	do     func()
+}
+
+// weigh lists the kinds of events. Every seed has its own weights, so that some
+// runs do little else than one of them.
+func (s *sim) weigh() {
+	operations := []action{
+		{30, s.startAny(s.oneShot)}, {30, s.startAny(s.interactive)}, {30, s.startAny(s.register)},
+		{10, s.startAny(s.held)}, {12, s.startAny(s.repeated)}, {12, s.startAny(s.guarded)},
+	}
+	s.actions = append(operations,
+		action{120, s.resumeAny}, action{160, s.stepLoop}, action{15, s.stepKeeper},
+		action{20, func() { s.clock.micros += s.rnd.Int64N(200_000) }},
+		action{1, s.toggleFull}, action{1, s.toggleSpace}, action{1, s.armCrash}, action{1, s.crashNow}, action{1, s.stop},
+		action{1, s.jump},
+	)
+	for i := range s.actions {
+		s.actions[i].weight *= []int{1, 2, 4}[s.rnd.IntN(3)]
+		s.total += s.actions[i].weight
+	}
+	if s.rnd.IntN(4) == 0 {
+		s.window = 4<<10 + s.rnd.Int64N(60<<10)
+	}
 }
 
 func (s *sim) note(format string, args ...any) {
@@ -114,7 +204,7 @@ func (s *sim) start() error {
 	s.fatal = nil
 	st, err := store.Open(store.Options{
 		FS: s.disk, Dir: dataDir, Clock: s.clock, Manual: true, SegmentBytes: 64 << 10,
-		Random: s.rnd.Uint64, Faults: s.o.Faults, WindowAge: time.Second,
+		Random: s.rnd.Uint64, Faults: s.o.Faults, WindowAge: time.Second, WindowBytes: s.window, Pause: s.pause,
 		OnFatal: func(err error) { s.fatal = errors.CombineErrors(s.fatal, err) },
 	})
 	if err != nil {
@@ -122,60 +212,96 @@ func (s *sim) start() error {
 	}
 	s.store = st
 	s.db = kv.NewWithSession(kvrange.New(st), s.clock.Now, s.rnd.Uint64()|1)
-	s.sess = s.db.NewSession()
-	return st.Step()
+	s.clients = s.clients[:0]
+	for n := range sessions {
+		s.clients = append(s.clients, &client{name: fmt.Sprintf("client %d", n), sess: s.db.NewSession()})
+	}
+	if err := st.Step(); err != nil {
+		st.Abandon()
+		return err
+	}
+	return s.disk.removeObsolete()
 }
 
 // event does one thing.
 func (s *sim) event() error {
 	if s.disk.after == nil {
-		s.act()
+		n := s.rnd.IntN(s.total)
+		for _, a := range s.actions {
+			if n -= a.weight; n < 0 {
+				a.do()
+				break
+			}
+		}
 	}
 	s.poll()
 	if s.disk.after != nil {
 		return s.restart()
 	}
-	if s.fatal != nil {
-		return errors.Wrap(s.fatal, "the store stopped by itself")
-	}
-	return nil
+	return errors.Wrap(s.fatal, "the store stopped by itself")
 }
 
-func (s *sim) act() {
-	var err error
-	switch n := s.rnd.IntN(1000); {
-	case n < 420:
-		s.oneShot()
-	case n < 560:
-		s.interact()
-	case n < 800:
-		err = s.store.Step()
-	case n < 880:
-		s.clock.micros += s.rnd.Int64N(300_000)
-	case n < 950:
-		s.note("maintain")
-		err = s.store.Maintain()
-	case n < 960:
-		s.disk.full = !s.disk.full
-		s.note("disk full: %v", s.disk.full)
-		s.store.CheckDisk()
-	case n < 985:
-		lose := s.loss()
-		at := s.rnd.IntN(30)
-		s.note("crash armed: in %d I/Os, losing %d%%", at, lose)
-		s.disk.arm(at, lose)
-	case n < 990:
-		lose := s.loss()
-		s.note("crash now, losing %d%%", lose)
-		s.disk.crash(lose)
-	case n < 993:
+// startAny makes an event in which a client that has nothing to do begins something.
+func (s *sim) startAny(run func(*client)) func() {
+	return func() {
+		c := s.clients[s.rnd.IntN(sessions)]
+		if c.task == nil {
+			c.task = s.spawn(c.name, func() { run(c) })
+			s.resumeClient(c)
+		}
+	}
+}
+
+// resumeAny lets a client go on, or deliver again what a crash has hidden.
+func (s *sim) resumeAny() {
+	c := s.clients[s.rnd.IntN(sessions)]
+	if c.task == nil && len(s.resend) > 0 {
+		d := s.resend[0]
+		s.resend = s.resend[1:]
+		s.res.Resent++
+		c.task = s.spawn(c.name, func() { s.deliver(d) })
+	}
+	if c.task != nil {
+		s.resumeClient(c)
+	}
+}
+
+func (s *sim) resumeClient(c *client) {
+	if !s.resume(c.task) {
+		c.task = nil
+	}
+}
+
+func (s *sim) jump() {
+	if s.rnd.IntN(3) == 0 {
 		s.clock.micros -= s.rnd.Int64N(2_000_000) // the clock is set back
-	default:
-		s.clock.micros += 3_000_000
+	} else {
+		s.clock.micros += s.rnd.Int64N(6_000_000)
 	}
-	if err != nil && s.disk.after == nil {
-		s.fatal = errors.CombineErrors(s.fatal, err)
-	}
+}
+
+func (s *sim) toggleFull() {
+	s.disk.full = !s.disk.full
+	s.note("disk full: %v", s.disk.full)
+	s.store.CheckDisk()
+}
+
+// toggleSpace makes the file system below the log refuse new files, or take them again.
+func (s *sim) toggleSpace() {
+	s.disk.noSpace = !s.disk.noSpace
+	s.note("no space: %v", s.disk.noSpace)
+}
+
+func (s *sim) armCrash() {
+	at, lose := s.rnd.IntN(30), s.loss()
+	s.note("crash armed: in %d I/Os, losing %d%%", at, lose)
+	s.disk.arm(at, lose)
+}
+
+func (s *sim) crashNow() {
+	lose := s.loss()
+	s.note("crash now, losing %d%%", lose)
+	s.disk.crash(lose)
 }
 
 // loss is how much of the un-synced data a crash loses: nothing when only the
@@ -194,33 +320,66 @@ func (s *sim) loss() int {
 func (s *sim) poll() {
 	kept := s.pending[:0]
 	for _, p := range s.pending {
-		if p.ticket.Done() {
-			s.reply(p.op)
-		} else {
+		if !p.ticket.Done() {
 			kept = append(kept, p)
+			continue
 		}
+		s.res.Acknowledged++
+		if p.register != nil {
+			p.register.ret, p.register.out.known = s.tick(), true
+			continue
+		}
+		p.op.Outcome, p.op.Return = history.OK, s.now
+		s.note("T%d answered %v", p.op.ID, p.op.Reads)
 	}
 	s.pending = kept
 }
 
-func (s *sim) reply(op *history.Op) {
-	op.Outcome, op.Return = history.OK, s.now
-	s.res.Acknowledged++
-	s.note("T%d answered %v", op.ID, op.Reads)
+// lose files what nobody will be told any more.
+func (s *sim) lose() {
+	s.unwind()
+	for _, p := range s.pending {
+		s.res.Unknown++
+		switch {
+		case p.register != nil:
+			p.register.ret = s.tick()
+		case p.again != nil && s.rnd.IntN(4) > 0:
+			s.resend = append(s.resend, *p.again)
+		}
+	}
+	s.pending = nil
+}
+
+// stop ends the process as SIGTERM does, and starts it again.
+func (s *sim) stop() {
+	s.note("clean stop")
+	s.disk.noSpace = false
+	for s.loop != nil {
+		s.stepLoop()
+	}
+	for s.keeper != nil {
+		s.stepKeeper()
+	}
+	s.poll()
+	if s.disk.after != nil {
+		return
+	}
+	s.lose()
+	if err := s.store.Close(); err != nil {
+		s.must(errors.Wrap(err, "clean stop"))
+		return
+	}
+	s.res.Stops++
+	if s.disk.after != nil {
+		return
+	}
+	s.must(errors.Wrap(s.start(), "start after a clean stop"))
 }
 
 // restart continues on what the crash left.
 func (s *sim) restart() error {
 	s.res.Crashes++
-	for _, p := range s.pending {
-		p.op.Outcome = history.Unknown
-		s.res.Unknown++
-	}
-	s.pending = nil
-	for _, i := range s.open {
-		i.op.Outcome = history.Failed // never sequenced
-	}
-	s.open = nil
+	s.lose()
 	s.store.Abandon() // on the old disk, which nobody sees any more
 	image := s.disk.after
 	if s.rnd.IntN(4) == 0 {
@@ -246,32 +405,24 @@ func (s *sim) restart() error {
 	}
 }
 
-func (s *sim) encode(list []uint32, id uint32) []byte {
-	b := make([]byte, 0, 4*len(list)+4)
-	for _, x := range list {
-		b = binary.BigEndian.AppendUint32(b, x)
-	}
-	return binary.BigEndian.AppendUint32(b, id)
-}
-
-func decode(b []byte) []uint32 {
-	var list []uint32
-	for ; len(b) >= 4; b = b[4:] {
-		list = append(list, binary.BigEndian.Uint32(b))
-	}
-	return list
-}
-
-// finish lets the replica end its work, restarts once more and checks.
+// finish lets everything end, restarts once more and checks.
 func (s *sim) finish() error {
-	s.disk.countdown, s.disk.full = -1, false
+	s.disk.countdown, s.disk.full, s.disk.noSpace = -1, false, false
 	s.store.CheckDisk()
-	for _, i := range s.open {
-		i.tx.Rollback()
-		i.op.Outcome = history.Failed
+	for busy := true; busy && s.fatal == nil; {
+		if busy = len(s.resend) > 0; busy {
+			s.resumeAny()
+		}
+		for _, c := range s.clients {
+			if c.task != nil {
+				s.resumeClient(c)
+				busy = true
+			}
+		}
+		s.stepLoop()
+		s.stepKeeper()
 	}
-	s.open = nil
-	if err := s.store.Step(); err != nil {
+	if err := errors.CombineErrors(s.fatal, s.drive()); err != nil {
 		return err
 	}
 	s.poll()
@@ -283,16 +434,8 @@ func (s *sim) finish() error {
 		if err := s.restart(); err != nil {
 			return err
 		}
-	} else {
-		if err := s.store.Close(); err != nil {
-			return errors.Wrap(err, "clean stop")
-		}
-		if err := s.disk.removeObsolete(); err != nil {
-			return err
-		}
-		if err := s.start(); err != nil {
-			return errors.Wrap(err, "start after a clean stop")
-		}
+	} else if s.stop(); s.fatal != nil {
+		return s.fatal
 	}
 	if s.disk.after != nil {
 		return errors.New("crashed in the end")
@@ -302,7 +445,7 @@ func (s *sim) finish() error {
 
 func (s *sim) check() error {
 	final := map[string][]uint32{}
-	if _, err := s.sess.Run(kv.Func(func(t kv.Txn) error {
+	if _, err := s.clients[0].sess.Run(kv.Func(func(t kv.Txn) error {
 		return t.Scan(listSpan, kv.ScanOptions{}, func(key, value []byte) bool {
 			final[string(key)] = decode(value)
 			return true
@@ -314,6 +457,9 @@ func (s *sim) check() error {
 		return err
 	}
 	if err := s.checkStamped(); err != nil {
+		return err
+	}
+	if err := s.checkRegisters(); err != nil {
 		return err
 	}
 	s.res.Ops = len(s.ops)
