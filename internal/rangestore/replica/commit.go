@@ -135,6 +135,7 @@ func (a *Attempt) admit(muts []base.Mutation) error {
 func (a *Attempt) waitForRoom() error {
 	if !a.r.o.Manual {
 		a.r.signal()
+		a.r.evictor.wake()
 		a.r.room.Wait()
 		return nil
 	}

@@ -31,6 +31,11 @@ func (e *evictor) applied(stamp base.Stamp) {
 		return
 	}
 	e.lastSeal = stamp
+	e.wake()
+}
+
+// wake makes the evictor look at once.
+func (e *evictor) wake() {
 	select {
 	case e.kick <- struct{}{}:
 	default:
