@@ -51,6 +51,7 @@ type Local struct {
 		last   base.Stamp
 		bound  base.Stamp // durable
 		saving bool
+		closed bool
 	}
 	save struct {
 		sync.Mutex // held while writing; taken before mu
@@ -159,10 +160,14 @@ func (o *Local) Ahead() time.Duration {
 // Reach is how far stamps may run ahead of the wall clock after a crash.
 const Reach = time.Duration(reach) * time.Microsecond
 
-// Next returns a stamp above every one issued before.
+// Next returns a stamp above every one issued before, or base.ErrClosed.
 func (o *Local) Next() (base.Stamp, error) {
 	for {
 		o.mu.Lock()
+		if o.mu.closed {
+			o.mu.Unlock()
+			return 0, base.ErrClosed
+		}
 		s := max(o.mu.last+1, base.Stamp(max(o.clock.UnixMicros(), 0)))
 		if s < o.mu.bound {
 			o.mu.last = s
@@ -223,8 +228,11 @@ func (o *Local) Observe(s base.Stamp) {
 func (o *Local) Now() base.Stamp { return base.Stamp(max(o.clock.UnixMicros(), 0)) }
 
 // Close records the last stamp exactly, so that a restart need not wait. Nothing
-// may be issued any more. Both slots are written: load takes the larger one.
+// is issued any more. Both slots are written: load takes the larger one.
 func (o *Local) Close() error {
+	o.mu.Lock()
+	o.mu.closed = true // before waiting: Next begins no save any more
+	o.mu.Unlock()
 	o.save.wait.Wait()
 	o.save.Lock()
 	defer o.save.Unlock()

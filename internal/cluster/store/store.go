@@ -387,7 +387,6 @@ func (s *Store) Close() error {
 	}
 	if err == nil {
 		err = s.oracle.Close()
-		s.oracle = nil
 	}
 	return errors.CombineErrors(err, s.release())
 }

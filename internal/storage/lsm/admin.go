@@ -37,6 +37,10 @@ func (s *Store) EstimateSize(span base.Span) (int64, error) {
 		end = bytes.Repeat([]byte{0xFF}, 16)
 	}
 	if start := dataStart(span.Start); bytes.Compare(start, end) < 0 {
+		if err := s.gate.enter(); err != nil {
+			return 0, err
+		}
+		defer s.gate.leave()
 		n, err := s.db.EstimateDiskUsage(start, end)
 		return int64(n), readError(err)
 	}

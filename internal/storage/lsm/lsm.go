@@ -56,11 +56,13 @@ type Options struct {
 	OnDiskFull func(error)
 }
 
-// Store is an open store. Its methods may be called concurrently.
+// Store is an open store. Its methods may be called concurrently. Close waits for
+// reads and iterators; later ones answer base.ErrClosed.
 type Store struct {
 	db    *pebble.DB
 	cache *pebble.Cache
 	opts  Options
+	gate  gate
 
 	flushed chan struct{}
 	quit    chan struct{}
@@ -79,7 +81,7 @@ func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{opts: o, flushed: make(chan struct{}, 1), quit: make(chan struct{})}
+	s := &Store{opts: o, gate: newGate(), flushed: make(chan struct{}, 1), quit: make(chan struct{})}
 	s.cache = pebble.NewCache(o.CacheBytes)
 	db, err := pebble.Open(o.Dir, s.pebbleOptions())
 	if err != nil {
@@ -184,6 +186,7 @@ func (s *Store) Close() (err error) {
 	s.close.Do(func() {
 		close(s.quit)
 		s.done.Wait()
+		s.gate.close()
 		err = errors.Wrap(s.db.Close(), "closing the state")
 		s.cache.Unref()
 	})

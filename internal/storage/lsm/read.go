@@ -21,11 +21,15 @@ type reader interface {
 
 // Get returns a copy of the value of key.
 func (s *Store) Get(key []byte) (value []byte, found bool, err error) {
-	return appendValue(s.db, nil, key)
+	return s.AppendGet(nil, key)
 }
 
 // AppendGet appends the value of key to dst: no allocation when dst has room.
 func (s *Store) AppendGet(dst, key []byte) (value []byte, found bool, err error) {
+	if err := s.gate.enter(); err != nil {
+		return dst, false, err
+	}
+	defer s.gate.leave()
 	return appendValue(s.db, dst, key)
 }
 
@@ -83,10 +87,24 @@ func (s *Snapshot) Close() error { return readError(s.snap.Close()) }
 
 // Iterator walks over data keys in either direction. It is not positioned when
 // made. Key and Value are valid until the next movement.
-type Iterator struct{ it *pebble.Iterator }
+type Iterator struct {
+	it   *pebble.Iterator
+	gate *gate // nil: of a snapshot
+}
 
 // NewIterator iterates over the data keys of span; a nil end means all above.
-func (s *Store) NewIterator(span base.Span) (*Iterator, error) { return newIterator(s.db, span) }
+func (s *Store) NewIterator(span base.Span) (*Iterator, error) {
+	if err := s.gate.enter(); err != nil {
+		return nil, err
+	}
+	it, err := newIterator(s.db, span)
+	if err != nil {
+		s.gate.leave()
+		return nil, err
+	}
+	it.gate = &s.gate
+	return it, nil
+}
 
 func newIterator(r reader, span base.Span) (*Iterator, error) {
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: dataStart(span.Start), UpperBound: span.End})
@@ -141,4 +159,10 @@ func (i *Iterator) Err() error { return readError(i.it.Error()) }
 func (i *Iterator) SetSpan(span base.Span) { i.it.SetBounds(dataStart(span.Start), span.End) }
 
 // Close releases the iterator and returns the error that ended it, if any.
-func (i *Iterator) Close() error { return readError(i.it.Close()) }
+func (i *Iterator) Close() error {
+	err := readError(i.it.Close())
+	if i.gate != nil {
+		i.gate.leave()
+	}
+	return err
+}
