@@ -218,6 +218,33 @@ func backoff(ctx context.Context, attempt int) error {
 	}
 }
 
+// Stored reads what is on disk, seconds behind and consistent with nothing. It is
+// for background work that looks for something to do; whatever it finds has to be
+// read again in a transaction.
+func (db *DB) Stored() Reader { return stored{db.engine} }
+
+type stored struct{ engine Engine }
+
+func (s stored) Get(key []byte) (value []byte, err error) {
+	err = s.Scan(base.KeySpan(key), ScanOptions{}, func(_, v []byte) bool {
+		value = append([]byte{}, v...)
+		return false
+	})
+	return value, err
+}
+
+func (s stored) Scan(span base.Span, o ScanOptions, visit func(key, value []byte) bool) error {
+	n := 0
+	return s.engine.ScanStored(span, o.Reverse, func(key, value []byte) bool {
+		n++
+		return visit(key, value) && n != o.Limit
+	})
+}
+
+func (s stored) GetKey(sel KeySelector, bounds base.Span) ([]byte, error) {
+	return getKey(s, sel, bounds)
+}
+
 // Kick commits what was sequenced quietly.
 func (db *DB) Kick() { db.engine.Kick() }
 

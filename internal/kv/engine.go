@@ -17,6 +17,10 @@ type Engine interface {
 	NewAttempt() Attempt
 	// Watch registers an interest in key.
 	Watch(key []byte) Watch
+	// ScanStored visits what the engine has on disk, and nothing that is newer:
+	// it is cheap and may be seconds behind. Key and value are valid during the
+	// call only.
+	ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error
 	// Kick makes the engine commit what was sequenced with Quiet.
 	Kick()
 	// EstimateSize is a rough count of the bytes stored in span.

@@ -43,10 +43,12 @@ func (e *lateEngine) row(key []byte) *lateRow {
 	return r
 }
 
-func (e *lateEngine) ReadVersion(context.Context) (base.Stamp, error) { return stampNow(), nil }
-func (e *lateEngine) EstimateSize(base.Span) (int64, error)           { return 0, nil }
-func (e *lateEngine) Kick()                                           {}
-func (e *lateEngine) NewAttempt() kv.Attempt                          { return &lateAttempt{e: e} }
+func (e *lateEngine) ReadVersion(context.Context) (base.Stamp, error)                { return stampNow(), nil }
+func (e *lateEngine) EstimateSize(base.Span) (int64, error)                          { return 0, nil }
+func (e *lateEngine) ScanStored(base.Span, bool, func(key, value []byte) bool) error { return nil }
+
+func (e *lateEngine) Kick()                  {}
+func (e *lateEngine) NewAttempt() kv.Attempt { return &lateAttempt{e: e} }
 
 type lateAttempt struct {
 	e    *lateEngine

@@ -10,11 +10,13 @@ import (
 )
 
 // Expirer deletes overdue keys and fields of one database, a bounded step at a
-// time, so that it never keeps clients out for long.
+// time, so that it never keeps clients out for long. It looks for them on disk, so
+// it comes some seconds after a key's time; who touches the key sees it gone at once.
 type Expirer struct {
-	kvs  *kv.Session
-	db   *model.DB
-	next uint16
+	kvs    *kv.Session
+	stored kv.Reader
+	db     *model.DB
+	next   uint16
 }
 
 // expireStepKeys bounds the keys that one step deletes.
@@ -22,28 +24,41 @@ const expireStepKeys = 64
 
 // NewExpirer makes an expirer. It is used by one goroutine.
 func NewExpirer(db *kv.DB, of *model.DB) *Expirer {
-	return &Expirer{kvs: db.NewSession(), db: of}
+	return &Expirer{kvs: db.NewSession(), stored: db.Stored(), db: of}
 }
 
 // Step does one transaction. It waits for its commit, so that an overloaded
 // range is not loaded further. more is false when the round over all slots is done.
-func (e *Expirer) Step() (visited int, more bool, err error) {
-	var res model.ExpireResult
-	t, err := e.kvs.Run(kv.Func(func(t kv.Txn) (err error) {
-		res, err = model.ExpireDue(t, e.db, model.SlotRange{First: e.next, Last: model.AllSlots.Last}, expireStepKeys)
-		return err
-	}))
-	if werr := t.Wait(); err == nil {
-		err = werr
-	}
+func (e *Expirer) Step(nowMillis int64) (visited int, more bool, err error) {
+	due, err := model.FindDue(e.stored, e.db, model.SlotRange{First: e.next, Last: model.AllSlots.Last}, nowMillis, expireStepKeys)
 	if err != nil {
 		return 0, false, err
 	}
-	e.next = 0
-	if res.More {
-		e.next = res.Next
+	again := false
+	if len(due.Keys) > 0 {
+		t, err := e.kvs.Run(kv.Func(func(t kv.Txn) (err error) {
+			visited, again, err = model.ExpireKeys(t, e.db, due.Keys)
+			return err
+		}))
+		if werr := t.Wait(); err == nil {
+			err = werr
+		}
+		if err != nil {
+			return 0, false, err
+		}
 	}
-	return res.Visited, res.More, nil
+	switch {
+	case again: // the rest of the fields of a large hash
+		return visited, true, nil
+	case due.More:
+		e.next = due.Next
+		if visited == 0 && len(due.Keys) == expireStepKeys {
+			e.next++ // only rows that are about to go: the next round comes here again
+		}
+	default:
+		e.next = 0
+	}
+	return visited, due.More && e.next <= model.AllSlots.Last, nil
 }
 
 // The pause between two rounds doubles while there is little to delete, because
@@ -55,7 +70,6 @@ const (
 
 // expireInBackground deletes overdue keys of every namespace's databases.
 func (s *Server) expireInBackground() {
-	kvs := s.db.NewSession()
 	pause := expireEveryMin
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -66,7 +80,7 @@ func (s *Server) expireInBackground() {
 		case <-timer.C:
 		}
 		visited := 0
-		for db := s.nextDatabase(kvs, nil); db != nil && !s.closing.Load(); db = s.nextDatabase(kvs, db) {
+		for db := s.nextDatabase(nil); db != nil && !s.closing.Load(); db = s.nextDatabase(db) {
 			visited += s.expireRound(NewExpirer(s.db, db))
 		}
 		pause = min(2*pause, expireEveryMax)
@@ -78,12 +92,9 @@ func (s *Server) expireInBackground() {
 }
 
 // nextDatabase is the database behind after that has data, nil at the end of a round.
-func (s *Server) nextDatabase(kvs *kv.Session, after *model.DB) (next *model.DB) {
-	_, err := kvs.Run(kv.Func(func(t kv.Txn) (err error) {
-		next, err = model.NextDatabase(t.Snapshot(), after, s.o.Model)
-		return err
-	}))
-	if err != nil && !base.Retryable(err) {
+func (s *Server) nextDatabase(after *model.DB) *model.DB {
+	next, err := model.NextDatabase(s.db.Stored(), after, s.o.Model)
+	if err != nil {
 		s.log.Warn("looking for databases with expired keys", slog.Any("error", err))
 	}
 	return next
@@ -92,7 +103,7 @@ func (s *Server) nextDatabase(kvs *kv.Session, after *model.DB) (next *model.DB)
 // expireRound goes over all slots of a database once.
 func (s *Server) expireRound(e *Expirer) (visited int) {
 	for !s.closing.Load() {
-		n, more, err := e.Step()
+		n, more, err := e.Step(s.now().UnixMilli())
 		visited += n
 		s.stats.expired.Add(int64(n))
 		if err != nil && !base.Retryable(err) {

@@ -74,7 +74,7 @@ type Options struct {
 	IdleTimeout time.Duration
 	// KeepAlive is the interval of TCP keep-alive probes; the default is 300 s.
 	KeepAlive time.Duration
-	// ManualExpiry leaves the deletion of overdue keys to who calls ExpireDue.
+	// ManualExpiry leaves the deletion of overdue keys to who steps an Expirer.
 	ManualExpiry bool
 	// Version is strata_version.
 	Version string

@@ -8,7 +8,8 @@
 //	DIR/log/       raft log segments (storage/raftlog)
 //	DIR/state/     Pebble (storage/lsm)
 //
-// Starting order: lock, identity, state, log, lifecycle records, replicas. The
+// Starting order: lock, identity, log (inspected against the state), state,
+// lifecycle records, replicas. The
 // log is compacted only up to what the state has made durable.
 package store
 
@@ -149,18 +150,13 @@ func (s *Store) openFiles() (err error) {
 	if !fresh {
 		_ = s.o.FS.Remove(s.path(newMarker)) // a crash may have kept it
 	}
+	if err := s.openLog(fresh); err != nil {
+		return err
+	}
 	s.state, err = lsm.Open(lsm.Options{
 		FS: s.o.FS, Dir: s.path("state"), CacheBytes: s.o.CacheBytes, ErrorIfMissing: !fresh, Logger: s.o.Log,
 		NoCompactions: s.o.Manual,
 		OnFlushed:     s.wakeCompactor, OnFatal: s.o.OnFatal, OnDiskFull: func(error) { s.full.Store(true) },
-	})
-	if err != nil {
-		return err
-	}
-	s.log, err = raftlog.Open(raftlog.Options{
-		FS: s.o.FS, Dir: s.path("log"), StoreID: s.id.Store, SegmentBytes: s.o.SegmentBytes,
-		ErrorIfMissing: !fresh, Inline: s.o.Manual, Random: s.o.Random, OnFatal: s.o.OnFatal,
-		Inspect: s.inspectLog,
 	})
 	if err != nil {
 		return err
@@ -175,10 +171,28 @@ func (s *Store) openFiles() (err error) {
 	return nil
 }
 
-// inspectLog refuses, before anything is changed, a log that ends before what the
-// state was built from: its last flush is damaged.
-func (s *Store) inspectLog(last map[base.RangeID]base.LogIndex) error {
-	return s.state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
+// openLog opens the raft log. Of a store that exists it first looks at the state,
+// without changing it: a log that ends before what the state was built from is
+// damaged at its end, and then nothing at all is changed.
+func (s *Store) openLog(fresh bool) (err error) {
+	inspect := func(map[base.RangeID]base.LogIndex) error { return nil }
+	if !fresh {
+		state, err := lsm.Open(lsm.Options{FS: s.o.FS, Dir: s.path("state"), ErrorIfMissing: true, ReadOnly: true, Logger: s.o.Log})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.CombineErrors(err, state.Close()) }()
+		inspect = func(last map[base.RangeID]base.LogIndex) error { return s.inspectLog(state, last) }
+	}
+	s.log, err = raftlog.Open(raftlog.Options{
+		FS: s.o.FS, Dir: s.path("log"), StoreID: s.id.Store, SegmentBytes: s.o.SegmentBytes,
+		ErrorIfMissing: !fresh, Inline: s.o.Manual, Random: s.o.Random, OnFatal: s.o.OnFatal, Inspect: inspect,
+	})
+	return err
+}
+
+func (s *Store) inspectLog(state *lsm.Store, last map[base.RangeID]base.LogIndex) error {
+	return state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
 		if need := max(st.Applied, st.ReadableFrom); last[id] < need {
 			return errors.Wrapf(base.ErrCorruption, "the raft log in %s ends at index %d of range %d, but the state was built from index %d: "+
 				"its end is damaged; restore the data directory from a backup", s.path("log"), last[id], id, need)
@@ -347,6 +361,11 @@ func (s *Store) Maintain() error {
 
 // Range is the replica that holds key.
 func (s *Store) Range([]byte) *replica.Replica { return s.only }
+
+// ScanStored visits the pairs on disk, without what is still in the windows.
+func (s *Store) ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	return (&disk{state: s.state}).Scan(span, reverse, visit)
+}
 
 // NextStamp asks the oracle.
 func (s *Store) NextStamp() (base.Stamp, error) {

@@ -59,6 +59,14 @@ func New(now func() base.Stamp) *Engine {
 	return e
 }
 
+// ScanStored implements kv.Engine: everything is stored at once.
+func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	a := e.NewAttempt()
+	a.Begin(kv.AttemptOptions{})
+	defer a.Abort()
+	return a.Scan(span, reverse, visit)
+}
+
 // Kick implements kv.Engine; nothing is ever pending.
 func (e *Engine) Kick() {}
 

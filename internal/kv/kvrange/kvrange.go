@@ -15,6 +15,8 @@ type Store interface {
 	Range(key []byte) *replica.Replica
 	// NextStamp asks the oracle.
 	NextStamp() (base.Stamp, error)
+	// ScanStored visits the pairs on disk.
+	ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error
 	// EstimateSize is a rough count of the bytes on disk in span.
 	EstimateSize(span base.Span) (int64, error)
 }
@@ -33,6 +35,11 @@ func (e *Engine) ReadVersion(ctx context.Context) (base.Stamp, error) {
 		return 0, err
 	}
 	return e.store.NextStamp()
+}
+
+// ScanStored implements kv.Engine.
+func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	return e.store.ScanStored(span, reverse, visit)
 }
 
 // Kick implements kv.Engine.

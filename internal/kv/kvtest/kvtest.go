@@ -594,7 +594,11 @@ func testEnded(t *testing.T, db *kv.DB) {
 type engineOf struct{ db *kv.DB }
 
 func (e engineOf) ReadVersion(ctx context.Context) (base.Stamp, error) { return e.db.ReadVersion(ctx) }
-func (e engineOf) Kick()                                               { e.db.Kick() }
-func (e engineOf) NewAttempt() kv.Attempt                              { return e.db.NewAttempt() }
-func (e engineOf) Watch(k []byte) kv.Watch                             { return e.db.Watch(k) }
-func (e engineOf) EstimateSize(s base.Span) (int64, error)             { return e.db.EstimateSize(s) }
+func (e engineOf) ScanStored(s base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	return e.db.Stored().Scan(s, kv.ScanOptions{Reverse: reverse}, visit)
+}
+
+func (e engineOf) Kick()                                   { e.db.Kick() }
+func (e engineOf) NewAttempt() kv.Attempt                  { return e.db.NewAttempt() }
+func (e engineOf) Watch(k []byte) kv.Watch                 { return e.db.Watch(k) }
+func (e engineOf) EstimateSize(s base.Span) (int64, error) { return e.db.EstimateSize(s) }

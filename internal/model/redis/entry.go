@@ -17,6 +17,8 @@ type entry struct {
 	row   []byte
 	found bool
 	h     header
+	// reaped: something was overdue and is deleted.
+	reaped bool
 }
 
 // lookup reads the header of key. An overdue key is deleted and then absent, and
@@ -42,6 +44,7 @@ func (e *entry) load(t kv.Txn) error {
 		return nil
 	}
 	now := t.NowMillis()
+	e.reaped = e.h.expireAt != 0 && e.h.expireAt <= now || e.h.elementsAt != 0 && e.h.elementsAt <= now
 	if e.h.expireAt != 0 && e.h.expireAt <= now {
 		e.remove(t)
 		e.event(EventExpired, "expired")

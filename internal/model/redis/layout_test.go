@@ -247,7 +247,7 @@ func TestRandomChoices(t *testing.T) {
 	}
 }
 
-func TestExpireDueFindsAll(t *testing.T) {
+func TestFindDueFindsAll(t *testing.T) {
 	w := newWorld(t, Options{HashInlineFields: 2, ReapFields: 3})
 	for i := range 100 {
 		w.do("SET", fmt.Sprint("k", i), "v", "PX", "100")

@@ -377,11 +377,17 @@ func (w *world) sweep(limit int) {
 	r := AllSlots
 	for more := true; more; {
 		if err := w.run(func(t kv.Txn) error {
-			res, err := ExpireDue(t, w.at, r, limit)
-			if res.Visited > limit {
-				w.tb.Errorf("%d visited, limit %d", res.Visited, limit)
+			d, err := FindDue(t.Snapshot(), w.at, r, t.NowMillis(), limit)
+			if err != nil {
+				return err
 			}
-			r.First, more = res.Next, res.More
+			if len(d.Keys) > limit {
+				w.tb.Errorf("%d found, limit %d", len(d.Keys), limit)
+			}
+			_, again, err := ExpireKeys(t, w.at, d.Keys)
+			if more = again || d.More; !again {
+				r.First = d.Next
+			}
 			return err
 		}); err != nil {
 			w.tb.Fatal(err)

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/stratadb/strata/internal/base"
@@ -212,88 +213,126 @@ type SlotRange struct{ First, Last uint16 }
 // AllSlots is every slot.
 var AllSlots = SlotRange{0, hashslot.Slots - 1}
 
-// expireSlotsMax bounds the slots that one ExpireDue looks at.
+// expireSlotsMax bounds the slots that one FindDue looks at.
 const expireSlotsMax = 1024
 
-// ExpireResult is what ExpireDue did.
-type ExpireResult struct {
-	// Visited counts the overdue keys, and keys with overdue fields, it handled.
-	Visited int
+// Due is what FindDue has found.
+type Due struct {
+	// Keys may be overdue, or hold overdue fields.
+	Keys [][]byte
 	// More is true when the range is not finished: Next is the slot to go on with.
 	More bool
 	Next uint16
 }
 
-// ExpireDue deletes up to limit overdue keys, and overdue fields of hashes, of a
-// range of slots.
-func ExpireDue(t kv.Txn, db *DB, r SlotRange, limit int) (res ExpireResult, err error) {
-	now := t.NowMillis()
-	res.Next = r.First
+// FindDue looks for up to limit keys that may be overdue at now, in a range of
+// slots. hints may be behind: ExpireKeys judges every key.
+func FindDue(hints kv.Reader, db *DB, r SlotRange, now int64, limit int) (d Due, err error) {
+	d.Next = r.First
 	for slots := 0; ; slots++ {
-		slot, c, found, err := db.nextSlot(t, res.Next)
+		slot, found, err := db.nextTTLSlot(hints, d.Next)
 		if err != nil || !found || slot > r.Last {
-			return res, err
+			return d, err
 		}
-		res.Next = slot
-		if slots >= expireSlotsMax || res.Visited >= limit {
-			res.More = true
-			return res, nil
+		d.Next = slot
+		if slots >= expireSlotsMax || len(d.Keys) >= limit {
+			d.More = true
+			return d, nil
 		}
-		if c.expiring+c.elements > 0 {
-			n, whole, err := db.expireSlot(t, slot, now, limit-res.Visited)
-			if err != nil {
-				return res, err
-			}
-			if res.Visited += n; !whole {
-				res.More = true
-				return res, nil
-			}
+		if err := db.dueInSlot(hints, slot, now, limit, &d); err != nil || d.More {
+			return d, err
 		}
 		if slot == r.Last {
-			return res, nil
+			return d, nil
 		}
-		res.Next = slot + 1
+		d.Next = slot + 1
 	}
 }
 
-// expireSlot handles up to limit due rows of a slot's TTL index; whole is false
-// when there are more.
-func (db *DB) expireSlot(t kv.Txn, slot uint16, now int64, limit int) (n int, whole bool, err error) {
-	span := db.ttlSpan(t, slot, now)
-	var due [][]byte
-	err = t.Snapshot().Scan(span, kv.ScanOptions{Limit: limit + 1}, func(key, _ []byte) bool {
-		due = append(due, key[len(db.prefix)+3:])
+// slotStart is the first key that a slot's area can have.
+func (db *DB) slotStart(slot uint16, area byte) []byte {
+	return append(keyspace.AppendRedisSlot(nil, db.prefix, slot), area)
+}
+
+// nextTTLSlot finds the first slot at or behind from that has TTL rows: of each
+// slot it seeks the rows behind those of the keys.
+func (db *DB) nextTTLSlot(hints kv.Reader, from uint16) (slot uint16, found bool, err error) {
+	for {
+		var bad error
+		var area byte
+		hit := false
+		span := base.Span{Start: db.slotStart(from, keyspace.SlotTTL), End: keyspace.AppendRedisSlot(nil, db.prefix, hashslot.Slots)}
+		err := hints.Scan(span, kv.ScanOptions{Limit: 1}, func(key, _ []byte) bool {
+			hit = true
+			slot, area, _, bad = db.splitRow(key)
+			return false
+		})
+		if err == nil {
+			err = bad
+		}
+		if err != nil || !hit {
+			return 0, false, err
+		}
+		if area == keyspace.SlotTTL {
+			return slot, true, nil
+		}
+		from = slot
+	}
+}
+
+// dueInSlot adds the keys of a slot's due TTL rows to d, up to limit in all.
+func (db *DB) dueInSlot(hints kv.Reader, slot uint16, now int64, limit int, d *Due) error {
+	start := db.slotStart(slot, keyspace.SlotTTL)
+	span := base.Span{Start: start, End: binary.BigEndian.AppendUint64(bytes.Clone(start), uint64(now)+1)}
+	var bad error
+	err := hints.Scan(span, kv.ScanOptions{}, func(key, _ []byte) bool {
+		if len(d.Keys) == limit {
+			d.More = true
+			return false
+		}
+		row := key[len(start):]
+		if len(row) < 8 {
+			bad = corrupt("TTL row of %d bytes", len(row))
+			return false
+		}
+		name, _, ok := keyspace.DecodeEscaped(nil, row[8:])
+		if !ok {
+			bad = corrupt("TTL row %x", row)
+			return false
+		}
+		d.Keys = append(d.Keys, name)
 		return true
 	})
-	if err != nil {
-		return 0, false, err
+	if err == nil {
+		err = bad
 	}
-	whole = len(due) <= limit
-	for _, row := range due[:min(len(due), limit)] {
-		if len(row) < 8 {
-			return n, false, corrupt("TTL row of %d bytes", len(row))
-		}
-		key, _, ok := keyspace.DecodeEscaped(t.Alloc(len(row))[:0], row[8:])
-		if !ok {
-			return n, false, corrupt("TTL row %x", row)
-		}
-		over, err := db.expireRow(t, key)
-		if err != nil {
-			return n, false, err
-		}
-		n++
-		whole = whole && over
-	}
-	return n, whole, nil
+	return err
 }
 
-// expireRow handles the key of a due row; over is false when more of it is due.
-func (db *DB) expireRow(t kv.Txn, key []byte) (over bool, err error) {
+// ExpireKeys deletes what of keys is overdue. Visited counts the keys of which
+// something was, and more is true when there is more to delete of them.
+func ExpireKeys(t kv.Txn, db *DB, keys [][]byte) (visited int, more bool, err error) {
+	for _, key := range keys {
+		did, over, err := db.expireRow(t, key)
+		if err != nil {
+			return 0, false, err
+		}
+		if did {
+			visited++
+		}
+		more = more || !over
+	}
+	return visited, more, nil
+}
+
+// expireRow handles the key of a due row: did tells whether anything of it was
+// overdue, and over is false when more of it is due.
+func (db *DB) expireRow(t kv.Txn, key []byte) (did, over bool, err error) {
 	var e entry
 	if err := e.lookup(t, db, key); err != nil {
-		return false, err
+		return false, false, err
 	}
-	return !e.found || e.h.elementsAt == 0 || e.h.elementsAt > t.NowMillis(), nil
+	return e.reaped, !e.found || e.h.elementsAt == 0 || e.h.elementsAt > t.NowMillis(), nil
 }
 
 // FlushDB is FLUSHDB.

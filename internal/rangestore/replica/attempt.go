@@ -273,6 +273,20 @@ func (a *Attempt) Scan(span base.Span, reverse bool, visit func(key, value []byt
 	return nil
 }
 
+// catchUpEntries is how many entries a scan puts in order under the lock at a time.
+const catchUpEntries = 512
+
+// catchUp puts some of the window's entries in order. When there are more it gives
+// the lock back, so that others go on, and answers true.
+func (a *Attempt) catchUp() (again bool) {
+	if a.r.mu.win.CatchUp(catchUpEntries) || a.hold == HoldAlways {
+		return false
+	}
+	a.giveUp()
+	a.unlock()
+	return true
+}
+
 // loadPage reads from the window what it knows about the beginning of span.
 func (a *Attempt) loadPage(span base.Span, reverse bool, limit int) error {
 	for {
@@ -282,6 +296,9 @@ func (a *Attempt) loadPage(span base.Span, reverse bool, limit int) error {
 			}
 		} else if err := a.enter(); err != nil {
 			return err
+		}
+		if a.catchUp() {
+			continue
 		}
 		at := a.at
 		if a.r.o.Faults.IgnoreTail && at == 0 {

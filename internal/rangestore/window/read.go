@@ -105,9 +105,18 @@ func (w *Window) tombstone(fr *frag, s base.Stamp) *mark {
 // orderKey is a key of the order; its bytes are its own.
 type orderKey struct{ key []byte }
 
-// catchUp puts the entries that arrived since the last scan into the order.
-func (w *Window) catchUp() {
-	for id := max(w.ordered, w.ring.tail); id < w.ring.next; id++ {
+// CatchUp puts up to n entries that arrived since the last scan into the order
+// and reports whether that were all. A scan does the rest by itself; who can let
+// others go on in between calls this before.
+func (w *Window) CatchUp(n int) (all bool) {
+	w.catchUpTo(min(max(w.ordered, w.ring.tail)+uint64(n), w.ring.next))
+	return w.ordered == w.ring.next
+}
+
+func (w *Window) catchUp() { w.catchUpTo(w.ring.next) }
+
+func (w *Window) catchUpTo(end uint64) {
+	for id := max(w.ordered, w.ring.tail); id < end; id++ {
 		e := w.ring.at(id)
 		if e.flags&ghost != 0 || w.ring.has(e.prev) {
 			continue // not visible yet, or an older version has put the key there
@@ -117,7 +126,7 @@ func (w *Window) catchUp() {
 			w.order.ReplaceOrInsert(orderKey{key: bytes.Clone(k.key)})
 		}
 	}
-	w.ordered = w.ring.next
+	w.ordered = end
 }
 
 // Item is a key of the window inside a scanned span.
