@@ -71,8 +71,12 @@ func (s *Store) compact() error {
 	return s.log.Flush()
 }
 
-// Full reports that the store takes only what frees space.
-func (s *Store) Full() bool { return s.full.Load() }
+// Full reports that the store takes only what frees space: the disk has fallen
+// below its reserve, or the log can grow no further and ahead bytes would leave too
+// little of what it has for deletions.
+func (s *Store) Full(ahead int64) bool {
+	return s.full.Load() || s.log.Starved() && s.log.Headroom() < headroomMin+2*ahead
+}
 
 func (s *Store) watchDisk() {
 	tick := time.NewTicker(diskCheckEvery)
@@ -127,7 +131,7 @@ type Stats struct {
 // Stats takes the figures.
 func (s *Store) Stats() Stats {
 	st := Stats{Ranges: map[base.RangeID]replica.Stats{}, Log: s.log.Metrics(), State: s.state.Metrics(),
-		Rows: s.rows.Metrics(), Full: s.Full()}
+		Rows: s.rows.Metrics(), Full: s.Full(0)}
 	for id, r := range s.ranges {
 		st.Ranges[id] = r.Stats()
 	}

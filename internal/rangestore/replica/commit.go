@@ -108,11 +108,12 @@ func (a *Attempt) guards(list []*Watch) (pos base.Position, dirty bool) {
 // admit takes the lock and waits, before anything is sequenced, until there is
 // room for speculation (R7). It refuses what the range or the disk cannot take.
 func (a *Attempt) admit(muts []base.Mutation) error {
-	if len(muts) > 0 && a.r.o.Full != nil && a.r.o.Full() && grows(muts) {
-		return base.ErrDiskFull
-	}
 	if err := a.enter(); err != nil {
 		return err
+	}
+	if n := grows(muts); n > 0 && a.r.o.Full != nil && a.r.o.Full(a.r.mu.seq.Speculative()+n) {
+		a.unlock()
+		return base.ErrDiskFull
 	}
 	for len(muts) > 0 && (a.r.mu.seq.Full() || a.r.mu.seq.Speculative() > limits.SpeculationBytes ||
 		a.r.mu.win.Bytes() > a.r.o.WindowBytes) {
@@ -154,9 +155,9 @@ func (a *Attempt) waitForRoom() error {
 // the disk is full: headers and counters.
 const smallWriteBytes = 4 << 10
 
-// grows reports whether the mutations may add to the data on disk: deletions,
-// with their bookkeeping, do not.
-func grows(muts []base.Mutation) bool {
+// grows is how many bytes the mutations may add to the data on disk: none for
+// deletions with their bookkeeping.
+func grows(muts []base.Mutation) int64 {
 	clears, bytes := false, 0
 	for i := range muts {
 		m := &muts[i]
@@ -167,7 +168,10 @@ func grows(muts []base.Mutation) bool {
 			bytes += len(m.Key) + len(m.Value)
 		}
 	}
-	return bytes > 0 && !(clears && bytes <= smallWriteBytes)
+	if clears && bytes <= smallWriteBytes {
+		return 0
+	}
+	return int64(bytes)
 }
 
 // fetched holds values that atomic operations need, read from disk.

@@ -26,8 +26,9 @@ type Options struct {
 	Oracle  Oracle
 	// OnFatal is called when the replica cannot go on: the process must stop.
 	OnFatal func(error)
-	// Full reports that only transactions which free space are admitted. Optional.
-	Full func() bool
+	// Full reports that only transactions which free space are admitted, given the
+	// bytes that are on their way to the log. Optional.
+	Full func(ahead int64) bool
 	// Faults plants bugs; tests only. Optional.
 	Faults Faults
 	// Manual means that no loop runs: whoever waits for a commit steps the

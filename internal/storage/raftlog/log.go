@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -85,8 +86,9 @@ func (o *Options) reserve() int64 { return min(reserveBytes, o.SegmentBytes/16) 
 //
 // Lock order: maint, then mu. Neither is held while files are written by Flush.
 type Log struct {
-	opts Options
-	dir  vfs.File
+	starved atomic.Bool // see Starved
+	opts    Options
+	dir     vfs.File
 
 	// maint is held by whoever prepares, collects or retires segments.
 	maint sync.Mutex

@@ -141,7 +141,8 @@ func (l *Log) prepareEndedLocked(err error) {
 
 // prepare makes one more segment ready that holds a record of need bytes. It
 // holds maint. A failure is not fatal: the segments at hand stay usable.
-func (l *Log) prepare(need int64) error {
+func (l *Log) prepare(need int64) (err error) {
+	defer func() { l.starved.Store(err != nil) }()
 	l.mu.Lock()
 	size := l.opts.FirstSegmentBytes
 	if n := len(l.mu.segs); n > 0 {
@@ -160,8 +161,7 @@ func (l *Log) prepare(need int64) error {
 		_ = l.opts.FS.Remove(spare)
 		spare = ""
 	}
-	err := l.createSegment(s, spare)
-
+	err = l.createSegment(s, spare)
 	if err != nil {
 		return err
 	}

@@ -124,6 +124,10 @@ func (l *Log) headroomLocked() int64 {
 	return max(n, 0)
 }
 
+// Starved reports that the last attempt to prepare a segment has failed: there is
+// no more room than Headroom says until one succeeds.
+func (l *Log) Starved() bool { return l.starved.Load() }
+
 // MakeRoom tries now to have a segment ready behind the active one: to be called
 // now and then while writes are refused for want of headroom, since the log has
 // no timer of its own. It wraps base.ErrDiskFull while there is no space.
