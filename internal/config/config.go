@@ -29,7 +29,7 @@ type Config struct {
 	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`
 	MaxClients    int    `koanf:"maxclients" default:"10000" help:"most RESP clients at a time"`
 
-	CacheBytes    int64 `koanf:"cache-bytes" default:"33554432" help:"block cache of the state on disk, in bytes"`
+	CacheBytes    int64 `koanf:"cache-bytes" default:"100663296" help:"block cache of the state on disk, in bytes"`
 	RowCacheBytes int64 `koanf:"row-cache-bytes" default:"67108864" help:"cache of single rows, in bytes; allocated as it fills"`
 	ReserveBytes  int64 `koanf:"disk-reserve-bytes" default:"0" help:"free disk space kept for deletions, in bytes; 0: 256 MiB, or an eighth of a smaller disk"`
 

@@ -17,7 +17,7 @@ import (
 
 const (
 	// DefaultCacheBytes is the block cache; it is allocated as it fills.
-	DefaultCacheBytes = 32 << 20
+	DefaultCacheBytes = 96 << 20
 	// DefaultMemtableBytes is the size at which a memtable is flushed; it
 	// begins at 256 KiB and doubles.
 	DefaultMemtableBytes = 64 << 20
@@ -131,8 +131,8 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	}
 	for i := range o.Levels {
 		l := &o.Levels[i]
-		l.BlockSize = 16 << 10
-		l.IndexBlockSize = 128 << 10
+		l.BlockSize = 8 << 10
+		l.IndexBlockSize = 32 << 10
 		l.FilterPolicy = bloom.FilterPolicy(bloomBits)
 		l.FilterType = pebble.TableFilter
 	}
