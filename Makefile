@@ -49,6 +49,7 @@ bench: build ## compare with redis-server on this machine (needs redis-server an
 
 docs: ## write the generated pages of docs/reference
 	$(GO) run ./cmd/strata docs config > docs/reference/config.md
+	$(GO) test ./internal/api/redis -run Reference -rewrite
 
 clean: ## remove what was built
 	rm -rf bin
