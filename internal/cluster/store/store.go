@@ -229,9 +229,26 @@ func (s *Store) beginCreate() error {
 	}
 	err = errors.CombineErrors(f.Close(), s.syncDir(s.o.Dir))
 	if err == nil {
-		err = s.syncDir(fs.PathDir(s.o.Dir)) // the data directory's own entry
+		err = s.syncAncestors()
 	}
 	return errors.Wrap(err, "making the store")
+}
+
+// syncAncestors makes the data directory's own entry durable, and those of the
+// directories above it, which may be as new. A directory far above that cannot be
+// synced is not ours.
+func (s *Store) syncAncestors() error {
+	parent := s.o.FS.PathDir(s.o.Dir)
+	if err := s.syncDir(parent); err != nil {
+		return err
+	}
+	for dir := s.o.FS.PathDir(parent); dir != parent; dir = s.o.FS.PathDir(parent) {
+		if s.syncDir(dir) != nil {
+			break
+		}
+		parent = dir
+	}
+	return nil
 }
 
 func (s *Store) syncDir(dir string) error {

@@ -1,0 +1,100 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/errors"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvrange"
+)
+
+func open(t *testing.T, fs vfs.FS, dir string) (*store.Store, *kv.DB) {
+	t.Helper()
+	s, err := store.Open(store.Options{FS: fs, Dir: dir, SegmentBytes: 1 << 20,
+		OnFatal: func(err error) { t.Errorf("fatal: %+v", err) }})
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	return s, kv.New(kvrange.New(s), time.Now)
+}
+
+func set(t *testing.T, db *kv.DB, key, value string) {
+	t.Helper()
+	if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+		tx.Set([]byte(key), []byte(value))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, db *kv.DB, key string) (value string) {
+	t.Helper()
+	if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+		v, err := tx.Get([]byte(key))
+		value = string(v)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// TestNewStoreSurvivesPowerLoss: the first acknowledged write of a store is there
+// after everything that was not synced is lost, the directories' entries included.
+func TestNewStoreSurvivesPowerLoss(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s, db := open(t, fs, "a/b/data")
+	set(t, db, "\x04k", "v")
+	after := fs.CrashClone(vfs.CrashCloneCfg{})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, db = open(t, after, "a/b/data")
+	if v := get(t, db, "\x04k"); v != "v" {
+		t.Errorf("k is %q", v)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCloseUnderReaders: whoever reads while the store closes gets an error, and
+// nobody panics.
+func TestCloseUnderReaders(t *testing.T) {
+	s, db := open(t, vfs.NewMem(), "data")
+	for i := range 100 {
+		set(t, db, fmt.Sprintf("\x04%03d", i), "v")
+	}
+	reading, ended := make(chan struct{}), make(chan error)
+	go func() {
+		first := true
+		for {
+			_, err := db.NewSession().Run(kv.Func(func(tx kv.Txn) error {
+				return tx.Scan(base.Span{Start: []byte{4}, End: []byte{5}}, kv.ScanOptions{}, func(_, _ []byte) bool { return true })
+			}))
+			if first {
+				first = false
+				close(reading)
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	<-reading
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.IsAny(err, base.ErrUnavailable, base.ErrClosed) {
+		t.Fatal(err)
+	}
+}
