@@ -68,6 +68,7 @@ type scenarioTxn struct {
 	a      *Attempt
 	req    Request
 	ticket base.Ticket
+	told   *flagWaiter // registered with the ticket
 	busy   *coroutine // waits inside a call
 	result string     // of the call
 }
@@ -306,14 +307,19 @@ func (x *scenarioTxn) commit() string {
 }
 
 func (x *scenarioTxn) answered() string {
-	var w flagWaiter
-	switch {
-	case x.ticket.Done() || !x.ticket.Log.Notify(x.ticket.Pos, &w):
-		return "yes"
-	case w.called:
-		return w.err.Error()
+	if x.told == nil {
+		x.told = &flagWaiter{}
+		if x.ticket.Done() || !x.ticket.Log.Notify(x.ticket.Pos, x.told) {
+			x.told.called = true
+		}
 	}
-	return "not yet"
+	switch {
+	case !x.told.called:
+		return "not yet"
+	case x.told.err != nil:
+		return x.told.err.Error()
+	}
+	return "yes"
 }
 
 func show(v []byte, err error) string {
