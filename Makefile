@@ -19,7 +19,7 @@ build: ## build bin/strata
 
 test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; below 10 minutes
 	$(GO) vet ./...
-	scripts/fuzz 2s
+	scripts/fuzz 20000x
 	$(GO) test -race -short $(RACED)
 	$(GO) test ./...
 
