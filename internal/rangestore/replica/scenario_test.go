@@ -111,7 +111,10 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 	if err != nil {
 		out += "error: " + strings.SplitN(err.Error(), "\n", 2)[0]
 	}
-	return strings.TrimSpace(out) + "\n"
+	if out = strings.TrimSpace(out); out != "" {
+		out += "\n"
+	}
+	return out
 }
 
 func (s *scenario) command(d *datadriven.TestData) (string, error) {

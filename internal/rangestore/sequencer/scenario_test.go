@@ -37,7 +37,10 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				out += "error: " + strings.SplitN(err.Error(), "\n", 2)[0]
 			}
-			return strings.TrimSpace(out) + "\n"
+			if out = strings.TrimSpace(out); out != "" {
+				out += "\n"
+			}
+			return out
 		})
 	})
 }
