@@ -1,8 +1,12 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,4 +101,78 @@ func TestCloseUnderReaders(t *testing.T) {
 	if err := <-ended; !errors.IsAny(err, base.ErrUnavailable, base.ErrClosed) {
 		t.Fatal(err)
 	}
+}
+
+// TestDamagedEndIsRefusedUnchanged: a log that ends before what the state was built
+// from is refused, and nothing on disk is changed by that.
+func TestDamagedEndIsRefusedUnchanged(t *testing.T) {
+	fs := vfs.NewMem()
+	s, db := open(t, fs, "data")
+	for i := range 20 {
+		set(t, db, "\x04k", fmt.Sprint(i))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files := read(t, fs, "data")
+	damaged := ""
+	for name, b := range files {
+		if strings.HasPrefix(name, "data/log/") && strings.HasSuffix(name, ".log") && bytes.Contains(b, []byte("\x04k")) {
+			damaged = name
+		}
+	}
+	end := len(bytes.TrimRight(files[damaged], "\x00"))
+	clear(files[damaged][end/2 : end])
+	f, err := fs.OpenReadWrite(damaged, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(files[damaged], 0)
+	if err = errors.CombineErrors(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Open(store.Options{FS: fs, Dir: "data", SegmentBytes: 1 << 20, OnFatal: func(error) {}})
+	if !errors.Is(err, base.ErrCorruption) {
+		t.Fatalf("%v", err)
+	}
+	for name, b := range read(t, fs, "data") {
+		if !bytes.Equal(b, files[name]) {
+			t.Errorf("refusing has changed %s", name)
+		}
+		delete(files, name)
+	}
+	for name := range files {
+		t.Errorf("refusing has removed %s", name)
+	}
+}
+
+// read is every file below dir.
+func read(t *testing.T, fs vfs.FS, dir string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	names, err := fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		path := fs.PathJoin(dir, n)
+		st, err := fs.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.IsDir() {
+			maps.Copy(out, read(t, fs, path))
+			continue
+		}
+		f, err := fs.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(f)
+		if err = errors.CombineErrors(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		out[path] = b
+	}
+	return out
 }

@@ -69,8 +69,8 @@ type scenarioTxn struct {
 	req    Request
 	ticket base.Ticket
 	told   *flagWaiter // registered with the ticket
-	busy   *coroutine // waits inside a call
-	result string     // of the call
+	busy   *coroutine  // waits inside a call
+	result string      // of the call
 }
 
 // coroutine is a piece of work that stops at the replica's points.
