@@ -26,7 +26,7 @@ import (
 func TestStress(t *testing.T) {
 	s := &stress{t: t, fs: vfs.NewMem()}
 	for range 3 {
-		s.round(700 * time.Millisecond)
+		s.round(4000)
 	}
 	final := map[string][]uint32{}
 	s.open()
@@ -55,6 +55,8 @@ type stress struct {
 	}
 	ops                   []*history.Op // mu
 	acknowledged, unknown atomic.Int64
+	target                int64         // of acknowledged
+	reached               chan struct{} // closed then
 }
 
 const stressLists = 8
@@ -69,23 +71,22 @@ func (s *stress) open() {
 	s.store, s.db = st, kv.New(kvrange.New(st), time.Now)
 }
 
-// round runs the clients for a while, and closes the store under them.
-func (s *stress) round(d time.Duration) {
+// round runs the clients until some transactions are acknowledged, and closes the
+// store under them.
+func (s *stress) round(transactions int64) {
 	s.open()
+	s.target, s.reached = s.acknowledged.Load()+transactions, make(chan struct{})
 	var stop atomic.Bool
 	var wait sync.WaitGroup
 	for n := range 12 {
 		wait.Go(func() { s.client(uint64(n), &stop) })
 	}
 	wait.Go(func() { s.watcher(&stop) })
-	time.Sleep(d) // the clients' time, not a wait for something
-	wait.Go(func() {
-		time.Sleep(d / 20)
-		stop.Store(true)
-	})
+	<-s.reached
 	if err := s.store.Close(); err != nil {
 		s.t.Error(err)
 	}
+	stop.Store(true)
 	wait.Wait()
 }
 
@@ -135,7 +136,9 @@ func (s *stress) file(op *history.Op, ticket base.Ticket, err error) {
 		return
 	}
 	op.Outcome, op.Return = history.OK, s.clock.Add(1)
-	s.acknowledged.Add(1)
+	if s.acknowledged.Add(1) == s.target {
+		close(s.reached)
+	}
 }
 
 func (s *stress) oneShot(sess *kv.Session, op *history.Op, keys []string, rnd *rand.Rand) (base.Ticket, error) {
