@@ -182,8 +182,9 @@ func (l *Log) spareFits(path string) bool {
 }
 
 // collectDueLocked reports whether the oldest segment should go: nothing in it
-// is live, or less than half of all full segments is, so that moving the oldest
-// one's live records costs at most as much again as what is appended.
+// is live, or less than half of all full segments is. Moving live records costs at
+// most as much again as what is appended, and one segment: where records are about
+// as long as segments, the ends that stay unused let no number of moves help.
 func (l *Log) collectDueLocked() bool {
 	if l.mu.err != nil || l.mu.closed || len(l.mu.segs) == 0 || l.mu.segs[0] == l.mu.active {
 		return false
@@ -200,7 +201,8 @@ func (l *Log) collectDueLocked() bool {
 		live += s.liveBytes
 		size += s.size
 	}
-	return full >= collectMinSegments && live <= size/2
+	paid := l.mu.stats.bytesWritten - l.mu.stats.relocated + l.opts.SegmentBytes
+	return full >= collectMinSegments && live <= size/2 && l.mu.stats.relocated+l.mu.segs[0].liveBytes <= paid
 }
 
 // collectOldest moves what is live in the oldest segment to the log's head, logs
