@@ -179,8 +179,14 @@ func (n *Node) await(stdout io.Reader) error {
 	case <-n.exited:
 		return fmt.Errorf("the node did not start: %w", n.err)
 	case <-time.After(readyWithin):
-		n.Kill()
-		return fmt.Errorf("the node was not ready within %v", readyWithin)
+		// SIGQUIT makes the Go runtime write the stacks to the log.
+		_ = n.cmd.Process.Signal(syscall.SIGQUIT)
+		select {
+		case <-n.exited:
+		case <-time.After(readyWithin / 6):
+			n.Kill()
+		}
+		return fmt.Errorf("the node was not ready within %v; its stacks are in the log", readyWithin)
 	}
 }
 
