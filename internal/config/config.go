@@ -30,7 +30,7 @@ type Config struct {
 	MaxClients    int    `koanf:"maxclients" default:"10000" help:"most RESP clients at a time"`
 
 	CacheBytes    int64 `koanf:"cache-bytes" default:"100663296" help:"block cache of the state on disk, in bytes"`
-	RowCacheBytes int64 `koanf:"row-cache-bytes" default:"67108864" help:"cache of single rows, in bytes; allocated as it fills"`
+	RowCacheBytes int64 `koanf:"row-cache-bytes" default:"268435456" help:"cache of single rows, in bytes; allocated as it fills"`
 	ReserveBytes  int64 `koanf:"disk-reserve-bytes" default:"0" help:"free disk space kept for deletions, in bytes; 0: 256 MiB, or an eighth of a smaller disk"`
 
 	LogLevel  string `koanf:"log-level" default:"info" help:"debug, info, warn or error"`

@@ -34,7 +34,7 @@ func TestPrecedence(t *testing.T) {
 	if c, err = load(t, nil, []string{"STRATA_CONFIG=" + path}); err != nil || c.Data != "file" {
 		t.Fatalf("%+v, %v", c, err)
 	}
-	if c, err = load(t, nil, nil); err != nil || c.Data != "strata-data" || !c.ProtectedMode || c.RowCacheBytes != 64<<20 {
+	if c, err = load(t, nil, nil); err != nil || c.Data != "strata-data" || !c.ProtectedMode || c.RowCacheBytes != 256<<20 {
 		t.Fatalf("%+v, %v", c, err)
 	}
 }
