@@ -7,6 +7,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/rangestore/window"
 )
 
 // Request is what an attempt leaves behind; see kv.CommitRequest.
@@ -46,6 +47,12 @@ func (a *Attempt) Commit(q *Request) (Receipt, error) {
 	for {
 		if err := a.admit(q.Mutations); err != nil {
 			return Receipt{}, err
+		}
+		if result != nil && a.r.mu.win.Latest(result).State != window.Unknown {
+			a.split = true // the same request was sequenced since it was looked for
+			a.unlock()
+			r, _, err := a.repeated(result)
+			return r, err
 		}
 		if pos, dirty := a.guards(q.Guards); dirty {
 			a.note(pos)
