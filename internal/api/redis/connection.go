@@ -3,7 +3,6 @@ package redis
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"strconv"
 
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/redisnum"
@@ -227,5 +226,3 @@ func parseInt(b []byte) (int64, error) {
 	}
 	return n, nil
 }
-
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,6 +1,9 @@
 package redis
 
-import "github.com/stratadb/strata/internal/model/zmap"
+import (
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/zmap"
+)
 
 func zmapTypedCommands() []Command {
 	const (
@@ -8,14 +11,14 @@ func zmapTypedCommands() []Command {
 		write = FlagWrite | FlagDenyOOM | FlagFast | FlagNoScript | FlagNoMulti
 	)
 	rows := []Command{
-		{Name: "zset.i64", Summary: "Sets a key of the ordered map to a 64-bit integer.", Arity: 3, Flags: write, Handler: zsetI64Command},
-		{Name: "zinc.i64", Summary: "Adds to a 64-bit integer of the ordered map without conflicts.", Arity: 3, Flags: write, Handler: zincI64Command},
+		{Name: "zset.i64", Summary: "Sets a key of the ordered map to a 64-bit integer.", Arity: 3, Flags: write, Handler: typedWrite(zmap.ParseInt64, zmap.SetInt64)},
+		{Name: "zinc.i64", Summary: "Adds to a 64-bit integer of the ordered map without conflicts.", Arity: 3, Flags: write, Handler: typedWrite(zmap.ParseInt64, zmap.AddInt64)},
 		{Name: "zget.i64", Summary: "Returns a 64-bit integer of the ordered map.", Arity: 2, Flags: read, Handler: zgetI64Command},
-		{Name: "zset.f64", Summary: "Sets a key of the ordered map to a floating point number.", Arity: 3, Flags: write, Handler: zsetF64Command},
-		{Name: "zinc.f64", Summary: "Adds to a floating point number of the ordered map.", Arity: 3, Flags: write, Handler: zincF64Command},
+		{Name: "zset.f64", Summary: "Sets a key of the ordered map to a floating point number.", Arity: 3, Flags: write, Handler: typedWrite(zmap.ParseFloat64, zmap.SetFloat64)},
+		{Name: "zinc.f64", Summary: "Adds to a floating point number of the ordered map.", Arity: 3, Flags: write, Handler: typedWrite(zmap.ParseFloat64, zmap.AddFloat64)},
 		{Name: "zget.f64", Summary: "Returns a floating point number of the ordered map.", Arity: 2, Flags: read, Handler: zgetF64Command},
-		{Name: "zset.d128", Summary: "Sets a key of the ordered map to a decimal with 34 digits.", Arity: 3, Flags: write, Handler: zsetD128Command},
-		{Name: "zinc.d128", Summary: "Adds to a decimal of the ordered map.", Arity: 3, Flags: write, Handler: zincD128Command},
+		{Name: "zset.d128", Summary: "Sets a key of the ordered map to a decimal with 34 digits.", Arity: 3, Flags: write, Handler: typedWrite(zmap.ParseDecimal, zmap.SetDecimal)},
+		{Name: "zinc.d128", Summary: "Adds to a decimal of the ordered map.", Arity: 3, Flags: write, Handler: typedWrite(zmap.ParseDecimal, zmap.AddDecimal)},
 		{Name: "zget.d128", Summary: "Returns a decimal of the ordered map.", Arity: 2, Flags: read, Handler: zgetD128Command},
 	}
 	for i := range rows {
@@ -24,20 +27,16 @@ func zmapTypedCommands() []Command {
 	return rows
 }
 
-func zsetI64Command(c *Call) error {
-	n, err := zmap.ParseInt64(string(c.Args[2]))
-	if err != nil {
-		return err
+// typedWrite is the handler of a command that parses its last argument as a
+// number and applies it to its key.
+func typedWrite[N any](parse func(string) (N, error), apply func(kv.Txn, zmap.Map, []byte, N) error) func(c *Call) error {
+	return func(c *Call) error {
+		n, err := parse(string(c.Args[2]))
+		if err != nil {
+			return err
+		}
+		return c.ok(apply(c.Txn, c.zmap(), c.Args[1], n))
 	}
-	return c.ok(zmap.SetInt64(c.Txn, c.zmap(), c.Args[1], n))
-}
-
-func zincI64Command(c *Call) error {
-	n, err := zmap.ParseInt64(string(c.Args[2]))
-	if err != nil {
-		return err
-	}
-	return c.ok(zmap.AddInt64(c.Txn, c.zmap(), c.Args[1], n))
 }
 
 func zgetI64Command(c *Call) error {
@@ -47,22 +46,6 @@ func zgetI64Command(c *Call) error {
 		return nil
 	}
 	return c.integer(n, err)
-}
-
-func zsetF64Command(c *Call) error {
-	f, err := zmap.ParseFloat64(string(c.Args[2]))
-	if err != nil {
-		return err
-	}
-	return c.ok(zmap.SetFloat64(c.Txn, c.zmap(), c.Args[1], f))
-}
-
-func zincF64Command(c *Call) error {
-	f, err := zmap.ParseFloat64(string(c.Args[2]))
-	if err != nil {
-		return err
-	}
-	return c.ok(zmap.AddFloat64(c.Txn, c.zmap(), c.Args[1], f))
 }
 
 func zgetF64Command(c *Call) error {
@@ -76,22 +59,6 @@ func zgetF64Command(c *Call) error {
 		c.W.Double(f)
 	}
 	return nil
-}
-
-func zsetD128Command(c *Call) error {
-	d, err := zmap.ParseDecimal(string(c.Args[2]))
-	if err != nil {
-		return err
-	}
-	return c.ok(zmap.SetDecimal(c.Txn, c.zmap(), c.Args[1], d))
-}
-
-func zincD128Command(c *Call) error {
-	d, err := zmap.ParseDecimal(string(c.Args[2]))
-	if err != nil {
-		return err
-	}
-	return c.ok(zmap.AddDecimal(c.Txn, c.zmap(), c.Args[1], d))
 }
 
 func zgetD128Command(c *Call) error {

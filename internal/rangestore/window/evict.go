@@ -98,7 +98,7 @@ func (w *Window) BeginEvict() (*Eviction, bool) {
 // planEntry decides what becomes of an entry of the oldest slice (W4).
 func (w *Window) planEntry(ev *Eviction, id uint64) {
 	e := w.ring.at(id)
-	e.flags &^= toDisk | toCarry
+	e.flags &^= toCarry
 	carry := false
 	switch {
 	case e.flags&replaced != 0 || e.next != 0 && e.next <= ev.slice.lastID:
@@ -114,7 +114,6 @@ func (w *Window) planEntry(ev *Eviction, id uint64) {
 		e.flags |= toCarry
 		return
 	}
-	e.flags |= toDisk
 	value := w.version(id, e).Value
 	ev.Pairs = append(ev.Pairs, base.KeyValue{Key: key, Value: value})
 }
@@ -176,17 +175,3 @@ func (w *Window) evictEntry(id uint64) {
 
 // Carried is the number of versions kept behind their successors.
 func (w *Window) Carried() int { return len(w.carry) }
-
-// Reset forgets everything; the disk's state now ends with stamp and position.
-func (w *Window) Reset(stamp base.Stamp, pos base.Position) { *w = *New(stamp, pos) }
-
-// CheckStored compares what a test expects on disk; it reports whether key has a
-// committed version in the window.
-func (w *Window) CheckStored(key []byte) bool {
-	for id := w.head(key); w.ring.has(id); id = w.ring.at(id).prev {
-		if w.ring.at(id).batch <= w.committed {
-			return true
-		}
-	}
-	return false
-}

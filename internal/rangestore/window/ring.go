@@ -29,8 +29,6 @@ const (
 	// replaced: a later write of the same batch took the entry's place; it is in
 	// no version list.
 	replaced
-	// toDisk: the eviction in progress writes the entry to disk.
-	toDisk
 	// toCarry: the eviction in progress carries the entry behind its successor.
 	toCarry
 )
