@@ -54,6 +54,17 @@ func TestZMapCommands(t *testing.T) {
 			ZSET.I64 n 9223372036854775807
 			ZINC.I64 n 1
 			ZGET.I64 n                                        => -9223372036854775808
+			ZSET.I64 over 5
+			ZSET.I64 over 7
+			ZGET.I64 over                                     => 7
+			ZSET.F64 over 2.5
+			ZSET.F64 over 0.5
+			ZINC.F64 over 1
+			ZGET.F64 over                                     => 1.5
+			ZSET.D128 over 1.5
+			ZSET.D128 over 0.50
+			ZINC.D128 over 1
+			ZGET.D128 over                                    => 1.50
 			ZSET.I64 n 1.5                                    => ERR value is not a long or out of range
 			ZGET.F64 k3                                       => ERR Invalid stored value: expected 8-byte IEEE-754 double
 			ZGET.I64 k3                                       => ERR Invalid stored value: expected 8-byte two's-complement int64
