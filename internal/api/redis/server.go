@@ -275,27 +275,32 @@ func (s *Server) accept(conn net.Conn) {
 		return
 	}
 	sess := s.newSession(conn)
-	s.mu.Lock()
-	if s.closing.Load() || int64(len(s.mu.byID)) >= s.settings.maxClients.Load() {
-		s.mu.Unlock()
+	if !s.register(sess) {
 		s.refuse(conn, "-"+string(errMaxClients)+"\r\n")
-		return
+	}
+}
+
+// register makes the session known and starts it, unless the server is full or
+// ends. Others see a session only when it is whole: they poke and list it.
+func (s *Server) register(sess *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() || int64(len(s.mu.byID)) >= s.settings.maxClients.Load() {
+		return false
 	}
 	s.mu.nextID++
 	sess.id = s.mu.nextID
+	sess.conn, sess.loop = s.adopt(sess.conn, sess.id)
+	sess.out.init(sess.conn, s.flushers[int(sess.id)%len(s.flushers)], s.o.Stall, &s.stats.sent)
 	s.mu.byID[sess.id] = sess
 	s.sessions.Add(1)
-	s.mu.Unlock()
-	sess.conn, sess.loop = s.adopt(conn, sess.id)
-	sess.out.init(sess.conn, s.flushers[int(sess.id)%len(s.flushers)], s.o.Stall, &s.stats.sent)
 	if sess.loop == nil {
 		go sess.serve()
-		return
-	}
-	if err := sess.loop.Start(sess); err != nil {
+	} else if err := sess.loop.Start(sess); err != nil {
 		s.log.Error("connection not served", slog.Any("error", err))
 		go sess.end()
 	}
+	return true
 }
 
 // refuse answers without a session. A fresh socket takes a few bytes at once.

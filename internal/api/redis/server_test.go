@@ -3,6 +3,7 @@ package redis
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -125,4 +126,48 @@ func TestPipeline(t *testing.T) {
 	c.expect(crlf("+PONG|+OK|$1|v|$-1|:1|$2|hi|"))
 	c.send("QUIT\r\n")
 	c.expectEnd("+OK\r\n")
+}
+
+// TestShutdownMeetsNewConnections: a connection that arrives while the server ends
+// or lists its clients is served or refused, and nobody sees half of it.
+func TestShutdownMeetsNewConnections(t *testing.T) {
+	for range 20 {
+		s := start(t, Options{})
+		lister := s.dial(t)
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for {
+					c, err := net.Dial("tcp", s.addr)
+					if err != nil {
+						return // the listener is closed
+					}
+					_, _ = io.WriteString(c, "PING\r\n") // the server may be gone already
+					_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+					got, err := io.ReadAll(io.LimitReader(c, 7))
+					_ = c.Close()
+					var late net.Error
+					if errors.As(err, &late) && late.Timeout() {
+						t.Errorf("neither served nor refused: %q", got)
+					}
+				}
+			})
+		}
+		for range 20 {
+			lister.send("CLIENT ID\r\nCLIENT LIST\r\n")
+			readSome(t, lister)
+		}
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+	}
+}
+
+// readSome takes what has arrived.
+func readSome(t *testing.T, c *rawConn) {
+	t.Helper()
+	if _, err := c.Read(make([]byte, 1<<16)); err != nil {
+		t.Fatal(err)
+	}
 }
