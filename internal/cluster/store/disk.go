@@ -10,7 +10,8 @@ import (
 	"github.com/stratadb/strata/internal/storage/rowcache"
 )
 
-// disk is a range's state: Pebble with the row cache in front.
+// disk is a range's state: Pebble with the row cache in front. What its filter
+// knows to be absent is not cached.
 type disk struct {
 	state   *lsm.Store
 	rows    *rowcache.Cache
@@ -31,7 +32,7 @@ func (d *disk) Cached(dst, key []byte) ([]byte, bool) {
 	case rowcache.Absent:
 		return nil, true
 	}
-	return nil, false
+	return nil, d.state.Absent(key)
 }
 
 func (d *disk) Get(key []byte) ([]byte, error) {

@@ -155,8 +155,8 @@ func (s *Store) openFiles() (err error) {
 	}
 	s.state, err = lsm.Open(lsm.Options{
 		FS: s.o.FS, Dir: s.path("state"), CacheBytes: s.o.CacheBytes, ErrorIfMissing: !fresh, Logger: s.o.Log,
-		NoCompactions: s.o.Manual,
-		OnFlushed:     s.wakeCompactor, OnFatal: s.o.OnFatal, OnDiskFull: func(error) { s.full.Store(true) },
+		Inline:    s.o.Manual,
+		OnFlushed: s.wakeCompactor, OnFatal: s.o.OnFatal, OnDiskFull: func(error) { s.full.Store(true) },
 	})
 	if err != nil {
 		return err

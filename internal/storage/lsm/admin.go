@@ -18,7 +18,7 @@ func (s *Store) Flush() error {
 // settle waits for Pebble's cleaner in a store whose I/O must follow from the
 // calls alone: whether a flush syncs the directory depends on what was removed.
 func (s *Store) settle() {
-	if s.opts.NoCompactions {
+	if s.opts.Inline {
 		s.db.TestOnlyWaitForCleaning()
 	}
 }
@@ -94,6 +94,9 @@ type Metrics struct {
 	CompactionDebt int64 // estimate of what is left to compact
 	L0Files        int64
 	ReadAmp        int
+	FilterBytes    int64
+	FilterKeys     int64
+	FilterAnswers  int64 // reads of absent keys that ended at the filter
 }
 
 // Metrics returns the current values.
@@ -105,6 +108,10 @@ func (s *Store) Metrics() Metrics {
 		Flushes: pm.Flush.Count, Compactions: pm.Compact.Count,
 		CompactionDebt: int64(pm.Compact.EstimatedDebt), L0Files: pm.Levels[0].TablesCount, ReadAmp: pm.ReadAmp(),
 	}
+	if f := s.known.filter.Load(); f != nil {
+		m.FilterBytes, m.FilterKeys = f.Bytes(), f.Keys()
+	}
+	m.FilterAnswers = int64(s.known.answers.Load())
 	for i := range pm.Levels {
 		m.FlushedBytes += int64(pm.Levels[i].TableBytesFlushed)
 		m.CompactedBytes += int64(pm.Levels[i].TableBytesCompacted)

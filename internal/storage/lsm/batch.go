@@ -7,13 +7,15 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/storage/keyfilter"
 )
 
 // Batch gathers mutations that become visible and durable together. The first
 // misuse makes Apply fail and the batch do nothing.
 type Batch struct {
-	b   *pebble.Batch
-	err error
+	b      *pebble.Batch
+	hashes []uint64 // of the keys set
+	err    error
 }
 
 // NewBatch makes an empty batch; Close it when done.
@@ -30,7 +32,7 @@ func (b *Batch) fail(err error) {
 }
 
 func (b *Batch) check(key []byte) bool {
-	if len(key) == 0 || key[0] == localPrefix {
+	if !isData(key) {
 		b.fail(errLocalKey(key))
 	}
 	return b.err == nil
@@ -39,6 +41,7 @@ func (b *Batch) check(key []byte) bool {
 // Set stores value under key; both are copied.
 func (b *Batch) Set(key, value []byte) {
 	if b.check(key) {
+		b.hashes = append(b.hashes, keyfilter.Hash(key))
 		b.fail(b.b.Set(key, value, nil))
 	}
 }
@@ -86,7 +89,7 @@ func (b *Batch) Bytes() int { return b.b.Len() }
 // Reset empties the batch for reuse; an applied batch too.
 func (b *Batch) Reset() {
 	b.b.Reset()
-	b.err = nil
+	b.hashes, b.err = b.hashes[:0], nil
 }
 
 // Close releases the batch.
@@ -98,5 +101,6 @@ func (s *Store) Apply(b *Batch) error {
 	if b.err != nil {
 		return b.err
 	}
-	return errors.Wrap(s.db.Apply(b.b, pebble.NoSync), "applying a batch")
+	err := s.known.apply(b.hashes, func() error { return s.db.Apply(b.b, pebble.NoSync) })
+	return errors.Wrap(err, "applying a batch")
 }

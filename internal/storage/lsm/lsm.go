@@ -18,6 +18,9 @@ import (
 const (
 	// DefaultCacheBytes is the block cache; it is allocated as it fills.
 	DefaultCacheBytes = 96 << 20
+	// DefaultFilterBytes is the largest filter of the keys that exist, enough for
+	// 32 million; it grows with the keys.
+	DefaultFilterBytes = 64 << 20
 	// DefaultMemtableBytes is the size at which a memtable is flushed; it
 	// begins at 256 KiB and doubles.
 	DefaultMemtableBytes = 64 << 20
@@ -36,13 +39,16 @@ type Options struct {
 	Dir           string
 	CacheBytes    int64
 	MemtableBytes int64
+	FilterBytes   int64
+	filterFirst   int64 // the first filter's size
 	// ErrorIfMissing refuses to make a new store.
 	ErrorIfMissing bool
 	// ReadOnly is for checks: nothing is written and nothing runs in the background.
 	ReadOnly bool
-	// NoCompactions keeps Pebble from compacting by itself, so that its I/O
-	// follows from the calls alone; for simulations.
-	NoCompactions bool
+	// Inline keeps Pebble from compacting by itself and builds the filter of keys
+	// when the store is opened only, so that I/O follows from the calls alone; for
+	// simulations.
+	Inline bool
 	// Logger defaults to none.
 	Logger *slog.Logger
 	// OnFlushed is called after memtables have become durable, from a
@@ -63,6 +69,7 @@ type Store struct {
 	cache *pebble.Cache
 	opts  Options
 	gate  gate
+	known presence
 
 	flushed chan struct{}
 	quit    chan struct{}
@@ -77,6 +84,12 @@ func Open(o Options) (*Store, error) {
 	}
 	if o.MemtableBytes == 0 {
 		o.MemtableBytes = DefaultMemtableBytes
+	}
+	if o.FilterBytes == 0 {
+		o.FilterBytes = DefaultFilterBytes
+	}
+	if o.filterFirst == 0 {
+		o.filterFirst = filterFirst
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -93,8 +106,21 @@ func Open(o Options) (*Store, error) {
 	}
 	s.db = db
 	s.settle()
-	s.done.Add(1)
-	go s.notify()
+	s.done.Go(s.notify)
+	s.known.init(s, o.filterFirst, o.FilterBytes)
+	switch {
+	case o.ReadOnly:
+	case o.Inline:
+		if err := s.known.build(s.quit, false); err != nil {
+			return nil, errors.CombineErrors(err, s.Close())
+		}
+	default:
+		s.done.Go(func() {
+			if err := s.known.run(s.quit); err != nil {
+				s.fatal(err)
+			}
+		})
+	}
 	return s, nil
 }
 
@@ -106,7 +132,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FormatMajorVersion:          formatVersion,
 		ErrorIfNotExists:            s.opts.ErrorIfMissing,
 		ReadOnly:                    s.opts.ReadOnly,
-		DisableAutomaticCompactions: s.opts.NoCompactions,
+		DisableAutomaticCompactions: s.opts.Inline,
 		MemTableSize:                uint64(s.opts.MemtableBytes),
 		MemTableStopWritesThreshold: memtablesMax,
 		MaxOpenFiles:                openFilesMax,
@@ -168,7 +194,6 @@ func (s *Store) wakeNotifier() {
 }
 
 func (s *Store) notify() {
-	defer s.done.Done()
 	for {
 		select {
 		case <-s.quit:

@@ -30,11 +30,19 @@ func (s *Store) AppendGet(dst, key []byte) (value []byte, found bool, err error)
 		return dst, false, err
 	}
 	defer s.gate.leave()
+	if isData(key) && s.known.absent(key) {
+		return dst, false, nil
+	}
 	return appendValue(s.db, dst, key)
 }
 
+func isData(key []byte) bool { return len(key) > 0 && key[0] != localPrefix }
+
+// Absent reports, from memory, that key certainly does not exist.
+func (s *Store) Absent(key []byte) bool { return s.known.absent(key) }
+
 func appendValue(r reader, dst, key []byte) ([]byte, bool, error) {
-	if len(key) == 0 || key[0] == localPrefix {
+	if !isData(key) {
 		return dst, false, errLocalKey(key)
 	}
 	return appendAny(r, dst, key)
