@@ -45,6 +45,7 @@ const (
 	shardBytesMin = 256 << 10
 	shardsMax     = 64
 	stripes       = 64 // of versions in a shard
+	slotBytes     = 8
 )
 
 // Options configures a cache.
@@ -97,9 +98,9 @@ func New(o Options) *Cache {
 	n = 1 << (bits.Len64(uint64(n)) - 1)
 	c := &Cache{opts: o, shards: make([]shard, n), shift: uint(64 - bits.TrailingZeros64(uint64(n)))}
 	perShard := int(o.Bytes / n)
-	// The table takes at most a fifth: four bytes a slot, a power of two of them.
-	c.slots = 1 << (bits.Len(uint(perShard/5/4)) - 1)
-	c.ringBytes = (perShard - 4*c.slots) &^ (entryAlign - 1)
+	// The table takes at most a quarter, a power of two of slots.
+	c.slots = 1 << (bits.Len(uint(perShard/4/slotBytes)) - 1)
+	c.ringBytes = (perShard - slotBytes*c.slots) &^ (entryAlign - 1)
 	c.opts.ValueBytesMax = min(o.ValueBytesMax, c.ringBytes/8)
 	c.spans.state.Store(&spanState{gen: 1})
 	return c
@@ -237,7 +238,7 @@ func (c *Cache) Metrics() (m Metrics) {
 		s := &c.shards[i]
 		s.mu.Lock()
 		m.Entries += int64(s.mu.entries)
-		m.Bytes += int64(len(s.mu.ring) + 4*len(s.mu.table))
+		m.Bytes += int64(len(s.mu.ring) + slotBytes*len(s.mu.table))
 		m.Hits += s.mu.hits
 		m.Misses += s.mu.misses
 		m.Evictions += s.mu.evictions

@@ -31,7 +31,7 @@ type shard struct {
 	mu struct {
 		sync.Mutex
 		ring    []byte
-		table   []uint32 // offset/entryAlign + 1; 0 is free
+		table   []slot
 		entries int
 
 		// The entries lie in [tail, head), or when wrapped in [tail, end) and
@@ -74,7 +74,15 @@ func (s *shard) entry(off int) entry    { return entry(s.mu.ring[off:]) }
 func (s *shard) value(off int) []byte   { return s.entry(off).value() }
 func (s *shard) slot(h uint64) int      { return int(h & uint64(len(s.mu.table)-1)) }
 func (s *shard) after(slot int) int     { return (slot + 1) & (len(s.mu.table) - 1) }
-func (s *shard) offset(slot uint32) int { return int(slot-1) * entryAlign }
+
+// slot is a place of the table: zero when free, otherwise the lower half of the
+// key's hash, so that entries of other keys need not be looked at, and where the
+// entry lies.
+type slot uint64
+
+func makeSlot(h uint64, off int) slot { return slot(h<<32 | uint64(off/entryAlign+1)) }
+func (v slot) offset() int            { return int(uint32(v)-1) * entryAlign }
+func (v slot) hash() uint64           { return uint64(v) >> 32 }
 
 // find returns the offset of key's entry, or -1.
 func (s *shard) find(h uint64, key []byte) int {
@@ -82,8 +90,11 @@ func (s *shard) find(h uint64, key []byte) int {
 		return -1
 	}
 	for i := s.slot(h); s.mu.table[i] != 0; i = s.after(i) {
-		off := s.offset(s.mu.table[i])
-		if e := s.entry(off); e.hash() == h && bytes.Equal(e.key(), key) {
+		v := s.mu.table[i]
+		if v.hash() != h&(1<<32-1) {
+			continue
+		}
+		if off := v.offset(); bytes.Equal(s.entry(off).key(), key) {
 			return off
 		}
 	}
@@ -94,7 +105,7 @@ func (s *shard) find(h uint64, key []byte) int {
 // until the tail passes.
 func (s *shard) remove(h uint64, off int) {
 	i := s.slot(h)
-	for s.offset(s.mu.table[i]) != off {
+	for s.mu.table[i].offset() != off {
 		i = s.after(i)
 	}
 	s.entry(off).setLive(0)
@@ -102,7 +113,7 @@ func (s *shard) remove(h uint64, off int) {
 	// Close the gap: move back every later entry of the run that may not be
 	// found beyond a free slot.
 	for j := s.after(i); s.mu.table[j] != 0; j = s.after(j) {
-		home := s.slot(s.entry(s.offset(s.mu.table[j])).hash())
+		home := s.slot(s.mu.table[j].hash())
 		if (j-home)&(len(s.mu.table)-1) >= (j-i)&(len(s.mu.table)-1) {
 			s.mu.table[i] = s.mu.table[j]
 			i = j
@@ -136,7 +147,7 @@ func (s *shard) insert(c *Cache, h uint64, key, value []byte, present bool, gen 
 	for s.mu.table[i] != 0 {
 		i = s.after(i)
 	}
-	s.mu.table[i] = uint32(off/entryAlign) + 1
+	s.mu.table[i] = makeSlot(h, off)
 	s.mu.entries++
 }
 
@@ -224,12 +235,12 @@ func (s *shard) reserveSlot(c *Cache) {
 
 func (s *shard) growTable(n int) {
 	old := s.mu.table
-	s.mu.table = make([]uint32, n)
+	s.mu.table = make([]slot, n)
 	for _, v := range old {
 		if v == 0 {
 			continue
 		}
-		i := s.slot(s.entry(s.offset(v)).hash())
+		i := s.slot(v.hash())
 		for s.mu.table[i] != 0 {
 			i = s.after(i)
 		}
