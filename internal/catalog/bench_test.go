@@ -9,8 +9,8 @@ import (
 )
 
 // BenchmarkGuard is what the guards add to a short write that is sequenced and
-// not waited for: none, the shards' table as on every write of a client, and a
-// namespace's term besides.
+// not waited for: none, the term as on every command of a client, and the shards'
+// table besides, as on every write.
 func BenchmarkGuard(b *testing.B) {
 	for guards := range 3 {
 		b.Run(fmt.Sprintf("guards=%d", guards), func(b *testing.B) {
@@ -20,7 +20,7 @@ func BenchmarkGuard(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer shards.Close()
-			f.s.Guards = []kv.Watch{shards.Table().Guard(), f.c.Term().Guard()}[:guards]
+			f.s.Guards = []kv.Watch{f.c.Term().Guard(), shards.Table().Guard()}[:guards]
 			key, value := []byte("\x04key:000000"), make([]byte, 100)
 			var last base.Ticket
 			b.ReportAllocs()

@@ -11,7 +11,7 @@ import (
 )
 
 // Catalog is what a process keeps about namespaces: ids reserved ahead, and the
-// watch that tells when paths are taken away. It is safe for concurrent use.
+// watch that tells when paths are taken away and databases swapped. It is safe for concurrent use.
 type Catalog struct {
 	db   *kv.DB
 	term atomic.Pointer[Term]
@@ -23,14 +23,14 @@ type Catalog struct {
 	}
 }
 
-// Term is the time during which no path was taken away.
+// Term is the time during which no path was taken away and no database swapped.
 type Term struct{ watch kv.Watch }
 
 // Guard is the watch under which a short command commits.
 func (t *Term) Guard() kv.Watch { return t.watch }
 
-// Over reports whether a path may have been taken away since the term began, and
-// the ticket of the write that did it.
+// Over reports whether a path may have been taken away or a database swapped since
+// the term began, and the ticket of the write that did it.
 func (t *Term) Over() (bool, base.Ticket) { return t.watch.Dirty() }
 
 // Changed is closed after the term's end.
@@ -47,8 +47,8 @@ func New(db *kv.DB) *Catalog {
 // Close gives the watch back. The catalog must not be used any more.
 func (c *Catalog) Close() { c.term.Load().watch.Close() }
 
-// Term is the present term; it may be over. A path is to be resolved after
-// asking for the term (N2).
+// Term is the present term; it may be over. What is resolved under it is to be
+// read after asking for it (N2, B1).
 func (c *Catalog) Term() *Term { return c.term.Load() }
 
 // Renew begins a new term if old, or the present one, is over, and returns the

@@ -1,5 +1,6 @@
-// Package catalog keeps what the whole database shares: namespaces, the shards
-// that an operator routes, and the members of the cluster. Everything is rows of
+// Package catalog keeps what the whole database shares: namespaces and where their
+// Redis databases are, the shards that an operator routes, and the members of the
+// cluster. Everything is rows of
 // the sys area and functions over a kv.Txn.
 //
 // # Namespaces
@@ -10,7 +11,7 @@
 //	sys/namespace-path/<parent id> <name>  →  state 1, id (ordered number)
 //	sys/next-namespace/0x00                →  the next free id
 //	sys/next-namespace/0x01                →  the epoch: written by every change
-//	                                          that takes a path away
+//	                                          that takes a path away, and by swaps
 //
 // So CREATE, USE, EXISTS, REMOVE read one row per segment and write at most as
 // many; LIST is one scan over the rows of a parent, in order of their names;
@@ -18,7 +19,7 @@
 // with it: its data moves by not moving.
 //
 // The default namespace, "global" in the root, has id 1 and no row. It cannot be
-// removed, moved or purged, therefore it needs no checks.
+// removed, moved or purged.
 //
 // Ids come from a counter, in blocks that a process reserves ahead, so that
 // creations do not conflict with one another; what a process has not used when it
@@ -44,8 +45,29 @@
 //
 // Why one epoch and not a watch per segment: a node has one watch instead of
 // ten for each namespace in use, and the price is paid when namespaces
-// are taken away: then each session with a namespace of its own resolves it again
-// at its next command, a few reads from memory.
+// are taken away: then each session resolves its own again at its next command, a
+// few reads from memory.
+//
+// # Databases
+//
+// A namespace's numbered Redis databases are stored under physical numbers, which are
+// the same until they are swapped:
+//
+//	sys/redis-db/0x01 <id>            →  16 bytes: the physical number of each
+//	sys/redis-db/0x02 <id> <number>      never there, cleared by every swap
+//
+// A swap rewrites the first row, or clears it when every database is back under its
+// own number; no data moves. Nothing about it is kept but what sessions hold.
+//
+//	B1  A transaction that uses a database conflicts with a swap of its namespace's
+//	    databases. An interactive transaction reads the row. A short command
+//	    commits under the same guard as for its path (N1, N2): a swap writes the
+//	    epoch. So a client that is told of a swap finds everybody in it.
+//	B2  A transaction sees its own swap: it resolves from what it reads.
+//	B3  What looks at a database by its physical number needs no mapping: background
+//	    expiry deletes the same rows whatever they are called.
+//	B4  A WATCH on a key watches the second row of its database, too, since the key's
+//	    header is where the database was.
 //
 // # Shards
 //

@@ -150,7 +150,7 @@ func lookup(t kv.Reader, p Path) (parent keyspace.NamespaceID, e entry, err erro
 	return parent, e, err
 }
 
-// bumpEpoch makes every session resolve its path again.
+// bumpEpoch makes every session resolve its path and its database again.
 func bumpEpoch(t kv.Txn) {
 	t.Atomic(base.OpAdd, epochKey, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 }

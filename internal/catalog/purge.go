@@ -78,6 +78,7 @@ func purgeStep(t kv.Txn, way []frame) ([]frame, error) {
 		return append(way, down), nil
 	}
 	t.ClearRange(base.PrefixSpan(keyspace.AppendNamespace(nil, last.id)))
+	t.Clear(databasesKey(last.id))
 	t.Clear(rowKey(last.parent, last.name))
 	if len(way) == 1 {
 		bumpEpoch(t)

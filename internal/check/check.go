@@ -10,7 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/storage/identity"
 	"github.com/stratadb/strata/internal/storage/lsm"
 	"github.com/stratadb/strata/internal/storage/raftlog"
@@ -28,7 +30,8 @@ type Problem struct {
 	Detail string `json:"detail"`
 }
 
-// Database counts what a Redis database holds.
+// Database counts what a Redis database holds. Its number is the one that clients
+// select.
 type Database struct {
 	Namespace uint64 `json:"namespace"`
 	Number    uint8  `json:"database"`
@@ -109,7 +112,7 @@ func Run(o Options) (_ Report, err error) {
 	default:
 		defer func() { err = errors.CombineErrors(err, lock.Close()) }()
 	}
-	c := checker{o: o, r: &r, view: newOverlay(o.FS)}
+	c := checker{o: o, r: &r, view: newOverlay(o.FS), databases: map[keyspace.NamespaceID]catalog.Databases{}}
 	c.run()
 	return r, nil
 }
@@ -130,6 +133,8 @@ type checker struct {
 	o    Options
 	r    *Report
 	view *overlay
+	// databases says where swapped databases are; it is known before they come.
+	databases map[keyspace.NamespaceID]catalog.Databases
 }
 
 func (c *checker) path(name string) string { return c.o.FS.PathJoin(c.o.Dir, name) }

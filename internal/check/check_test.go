@@ -159,6 +159,21 @@ func TestPlantedContradictions(t *testing.T) {
 	}
 }
 
+// TestSwappedDatabases: a database is reported under the number that clients select.
+func TestSwappedDatabases(t *testing.T) {
+	prefix := []byte{keyspace.Sys, keyspace.SysRedisDatabase, keyspace.DatabasePhysical}
+	numbers := []byte{0, 1, 5, 3, 4, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	r := check(t, crashed(t, damaged{keyspace.AppendOrdered(prefix, 7), numbers}))
+	if len(r.Problems) > 0 || len(r.Databases) != 1 || r.Databases[0].Number != 5 || r.Databases[0].Keys != 300 {
+		t.Fatalf("%+v", r)
+	}
+	numbers[0] = 1
+	r = check(t, crashed(t, damaged{keyspace.AppendOrdered(prefix, 7), numbers}))
+	if len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Where, "/sys/redis-db/physical/7") {
+		t.Fatalf("%+v", r)
+	}
+}
+
 func TestFlippedByte(t *testing.T) {
 	fs := crashed(t)
 	flip(t, fs, dir+"/log/0000000000000001.log", 6000)

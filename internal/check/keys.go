@@ -4,6 +4,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
@@ -71,7 +72,7 @@ func (c *checker) part(r reader, key []byte) (base.Span, func(base.Span) error) 
 	case keyspace.RangeLocal, keyspace.Meta:
 		return base.PrefixSpan(key[:1]), count(&other)
 	case keyspace.Sys:
-		return c.sysPart(key, count(&other))
+		return c.sysPart(r, key, count(&other))
 	}
 	ns, rest, ok := keyspace.DecodeOrdered(key[1:])
 	if key[0] != keyspace.Data || !ok || len(rest) == 0 {
@@ -85,10 +86,11 @@ func (c *checker) part(r reader, key []byte) (base.Span, func(base.Span) error) 
 		if len(rest) < 2 {
 			return c.unknown(key)
 		}
-		db, err := redis.Open(id, rest[1], redis.Options{})
+		db, err := redis.Open(id, c.databases[id].Number(rest[1]), redis.Options{})
 		if err != nil {
 			return c.unknown(key)
 		}
+		db = db.StoredAs(rest[1])
 		return db.Span(), func(span base.Span) error {
 			if err := count(&other)(span); err != nil {
 				return err
@@ -108,11 +110,33 @@ func (c *checker) unknown(key []byte) (base.Span, func(base.Span) error) {
 	}
 }
 
-func (c *checker) sysPart(key []byte, visit func(base.Span) error) (base.Span, func(base.Span) error) {
+func (c *checker) sysPart(r reader, key []byte, count func(base.Span) error) (base.Span, func(base.Span) error) {
 	if len(key) < 2 || key[1] < keyspace.SysNamespaceByPath || key[1] > keyspace.SysRedisDatabase {
 		return c.unknown(key)
 	}
+	visit := count
+	if key[1] == keyspace.SysRedisDatabase {
+		visit = func(span base.Span) error {
+			if err := count(span); err != nil {
+				return err
+			}
+			return c.swapped(r, span)
+		}
+	}
 	return base.PrefixSpan(key[:2]), visit
+}
+
+// swapped reads where the databases of each namespace are.
+func (c *checker) swapped(r reader, span base.Span) error {
+	return r.Scan(span, kv.ScanOptions{}, func(key, value []byte) bool {
+		ns, d, err := catalog.DecodeDatabases(key, value)
+		if err != nil {
+			c.r.problem("key "+keyspace.Pretty(key), "%v", err)
+		} else {
+			c.databases[ns] = d
+		}
+		return true
+	})
 }
 
 func (c *checker) database(r reader, ns keyspace.NamespaceID, db *redis.DB) error {

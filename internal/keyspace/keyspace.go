@@ -10,8 +10,9 @@
 //	     │                   0x02 <millis> <key>       redis TTL index
 //	     └─ 0x02 <key>                                 zmap
 //
-// <namespace> is an ordered number (length byte, then big-endian bytes). <slot>
-// is two bytes, big-endian, so a hash slot is one contiguous span; <place> is
+// <namespace> is an ordered number (length byte, then big-endian bytes). <db> is
+// the number of a database as SWAPDB left it (catalog.Databases). <slot> is two
+// bytes, big-endian, so a hash slot is one contiguous span; <place> is
 // five bytes of the key's hash, which order the keys of a slot. A <key>
 // inside a longer key is escaped (0x00 becomes 0x00 0xFF) and ends with
 // 0x00 0x01, which keeps the order of the keys and makes none a prefix of
@@ -49,6 +50,15 @@ const (
 	SysSetting         byte = 0x07
 	SysRedisDatabase   byte = 0x08
 )
+
+// Areas of the table SysRedisDatabase.
+const (
+	DatabasePhysical byte = 0x01
+	DatabaseSwapped  byte = 0x02
+)
+
+// RedisDatabases is how many numbered Redis databases a namespace has.
+const RedisDatabases = 16
 
 // Model names the stratum that owns a part of a namespace.
 type Model byte
@@ -141,7 +151,7 @@ func AppendModel(dst []byte, ns NamespaceID, m Model) []byte {
 	return append(AppendNamespace(dst, ns), byte(m))
 }
 
-// AppendRedisDB appends the prefix of a Redis database.
+// AppendRedisDB appends the prefix of a Redis database, given its physical number.
 func AppendRedisDB(dst []byte, ns NamespaceID, db uint8) []byte {
 	return append(AppendModel(dst, ns, ModelRedis), db)
 }
@@ -175,15 +185,31 @@ func Pretty(key []byte) string {
 func prettySys(b []byte) string {
 	names := map[byte]string{
 		SysNamespaceByPath: "namespace-path", SysNamespaceByID: "namespace-id", SysNextNamespace: "next-namespace",
-		SysPurge: "purge", SysMember: "member", SysShard: "shard", SysSetting: "setting", SysRedisDatabase: "redis-db",
+		SysPurge: "purge", SysMember: "member", SysShard: "shard", SysSetting: "setting",
 	}
 	if len(b) == 0 {
 		return "/sys"
+	}
+	if b[0] == SysRedisDatabase {
+		return prettyDatabase(b[1:])
 	}
 	if name, ok := names[b[0]]; ok {
 		return fmt.Sprintf("/sys/%s/%q", name, b[1:])
 	}
 	return fmt.Sprintf("/sys/%x", b)
+}
+
+func prettyDatabase(b []byte) string {
+	if len(b) > 0 {
+		ns, rest, ok := DecodeOrdered(b[1:])
+		switch {
+		case ok && b[0] == DatabasePhysical && len(rest) == 0:
+			return fmt.Sprintf("/sys/redis-db/physical/%d", ns)
+		case ok && b[0] == DatabaseSwapped && len(rest) == 1:
+			return fmt.Sprintf("/sys/redis-db/swapped/%d/%d", ns, rest[0])
+		}
+	}
+	return fmt.Sprintf("/sys/redis-db/?%x", b)
 }
 
 func prettyData(b []byte) string {

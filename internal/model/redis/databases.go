@@ -9,7 +9,8 @@ import (
 )
 
 // NextDatabase finds the first database with any data behind after, over all
-// namespaces, and nil when there is none. A nil after begins at the first. It
+// namespaces, and nil when there is none. It goes by what is stored, so the handle's
+// number is the physical one. A nil after begins at the first. It
 // looks at a few keys only, however many there are.
 func NextDatabase(r kv.Reader, after *DB, o Options) (*DB, error) {
 	span := base.Span{Start: []byte{keyspace.Data}, End: []byte{keyspace.Data + 1}}

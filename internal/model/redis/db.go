@@ -14,7 +14,7 @@ import (
 )
 
 // Databases is how many numbered databases a namespace has.
-const Databases = 16
+const Databases = keyspace.RedisDatabases
 
 // Options say when a value leaves its header record. They decide for new writes
 // only: what is stored says itself how it is laid out, so they may differ
@@ -77,12 +77,20 @@ type DB struct {
 	events Events
 }
 
-// Open makes the handle of database number. It reads nothing.
+// Open makes the handle of the database that is stored under its own number. It
+// reads nothing.
 func Open(ns keyspace.NamespaceID, number uint8, o Options) (*DB, error) {
 	if number >= Databases {
 		return nil, ErrDBIndex
 	}
 	return &DB{prefix: keyspace.AppendRedisDB(nil, ns, number), ns: ns, number: number, o: o.withDefaults()}, nil
+}
+
+// StoredAs is the same database, stored under another, physical number.
+func (db *DB) StoredAs(physical uint8) *DB {
+	c := *db
+	c.prefix = keyspace.AppendRedisDB(nil, db.ns, physical)
+	return &c
 }
 
 // WithEvents is the same database with a sink for its events; nil for none.
@@ -92,7 +100,7 @@ func (db *DB) WithEvents(e Events) *DB {
 	return &c
 }
 
-// Number is the database's number.
+// Number is the database's number, as clients select it.
 func (db *DB) Number() uint8 { return db.number }
 
 // Namespace is the database's namespace.
