@@ -298,3 +298,31 @@ func TestPassword(t *testing.T) {
 		t.Errorf("%d, %q", code, out)
 	}
 }
+
+// TestSwappedDatabasesAfterCrash: where a database is survives a crash, and so does
+// that it came back.
+func TestSwappedDatabasesAfterCrash(t *testing.T) {
+	n := process.Start(t, process.Options{})
+	c := dial(t, n.RESP)
+	c.expect("SET k zero", "OK")
+	c.expect("SWAPDB 0 3", "OK")
+	c.expect("NAMESPACE CREATE shop", "OK")
+	c.expect("NAMESPACE USE shop", "OK")
+	c.expect("SWAPDB 1 0", "OK")
+	c.expect("SET k shop", "OK")
+	c.expect("SWAPDB 1 0", "OK")
+	n.Kill()
+	n = process.Start(t, process.Options{Dir: n.Dir})
+	c = dial(t, n.RESP)
+	c.expect("GET k", "(nil)")
+	c.expect("SELECT 3", "OK")
+	c.expect("GET k", `"zero"`)
+	c.expect("NAMESPACE USE shop", "OK")
+	c.expect("DBSIZE", "(integer) 0")
+	c.expect("SELECT 1", "OK")
+	c.expect("GET k", `"shop"`)
+	n.Stop()
+	if code, out, _ := process.Run(t, "check", n.Dir); code != 0 || !strings.Contains(out, "namespace 1 database 3: 1 keys") {
+		t.Errorf("check: %d\n%s", code, out)
+	}
+}

@@ -28,7 +28,8 @@
 //	D5  Every command is one row of one table and one handler, whether it comes
 //	    alone, in EXEC or in an interactive transaction.
 //	D6  A handler may run several times (K1); what it wrote to its reply before is
-//	    cut off each time. It must not change the session.
+//	    cut off each time. It must not change the session but for its choice, as
+//	    SELECT and SWAPDB do: EXEC takes that back when it has to begin again.
 //
 // A family of commands is a file with a function that returns its rows, listed
 // in newTable.

@@ -259,18 +259,18 @@ func infoCluster(_ *Call, b *bytes.Buffer) error {
 }
 
 func infoKeyspace(c *Call, b *bytes.Buffer) error {
-	for n := range uint8(model.Databases) {
-		var st model.Stats
-		err := c.Transact(kv.Func(func(t kv.Txn) (err error) {
-			st, err = model.DBStats(t, c.s.srv.handle(c.s.ns, n))
-			return err
-		}))
-		if err != nil {
-			return err
+	mark := b.Len()
+	return c.Transact(func(t kv.Txn) error {
+		b.Truncate(mark)
+		for n := range uint8(model.Databases) {
+			st, err := model.DBStats(t, c.s.srv.handle(c.s.ns, n))
+			if err != nil {
+				return err
+			}
+			if st.Keys > 0 {
+				field(b, fmt.Sprintf("db%d", n), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d", st.Keys, st.Expiring, st.AverageTTLMillis))
+			}
 		}
-		if st.Keys > 0 {
-			field(b, fmt.Sprintf("db%d", n), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d", st.Keys, st.Expiring, st.AverageTTLMillis))
-		}
-	}
-	return nil
+		return nil
+	})
 }

@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/redisnum"
 )
 
 func keyCommands() []Command {
@@ -21,6 +23,7 @@ func keyCommands() []Command {
 		{Name: "move", Summary: "Moves a key to another database.", Since: "1.0.0", Arity: 3, Flags: write, Keys: oneKey, Handler: moveCommand},
 		{Name: "randomkey", Summary: "Returns a random key name from the database.", Since: "1.0.0", Arity: 1, Flags: FlagReadonly, Handler: randomkeyCommand},
 		{Name: "keys", Summary: "Returns all key names that match a pattern.", Since: "1.0.0", Arity: 2, Flags: FlagReadonly | flagDangerous, Kind: KindPaged, Handler: keysCommand},
+		{Name: "swapdb", Summary: "Swaps two Redis databases.", Since: "4.0.0", Arity: 3, Flags: write | flagDangerous, Handler: swapdbCommand},
 		{Name: "dbsize", Summary: "Returns the number of keys in the database.", Since: "1.0.0", Arity: 1, Flags: FlagReadonly | FlagFast, Handler: dbsizeCommand},
 		{Name: "flushdb", Summary: "Remove all keys from the current database.", Since: "1.0.0", Arity: -1, Flags: FlagWrite | flagDangerous, Handler: flushdbCommand},
 		{Name: "flushall", Summary: "Removes all keys from all databases.", Since: "1.0.0", Arity: -1, Flags: FlagWrite | flagDangerous, Handler: flushallCommand},
@@ -28,7 +31,7 @@ func keyCommands() []Command {
 	for i := range rows {
 		rows[i].Group = GroupGeneric
 		switch rows[i].Name {
-		case "dbsize", "flushdb", "flushall":
+		case "swapdb", "dbsize", "flushdb", "flushall":
 			rows[i].Group, rows[i].Categories = GroupServer, []string{"keyspace"}
 		}
 	}
@@ -91,6 +94,40 @@ func moveCommand(c *Call) error {
 	return c.truth(model.Move(c.Txn, c.DB, c.Args[1], dst))
 }
 
+// swapIndex reads an argument of SWAPDB; the range is checked when both are numbers.
+func swapIndex(arg []byte, mistake replyError) (int64, error) {
+	n, ok := redisnum.ParseInt(arg)
+	if !ok || n != int64(int32(n)) {
+		return 0, mistake
+	}
+	return n, nil
+}
+
+// swapdbCommand shows the databases swapped to the commands behind it in the same
+// transaction. The session resolves them again for the next one, since nobody knows
+// yet whether this one commits.
+func swapdbCommand(c *Call) error {
+	a, err := swapIndex(c.Args[1], "ERR invalid first DB index")
+	if err != nil {
+		return err
+	}
+	b, err := swapIndex(c.Args[2], "ERR invalid second DB index")
+	if err != nil {
+		return err
+	}
+	if min(a, b) < 0 || max(a, b) >= model.Databases {
+		return model.ErrDBIndex
+	}
+	ns := c.s.ns
+	if ns.databases, err = catalog.SwapDatabases(c.Txn, ns.ID, uint8(a), uint8(b)); err != nil {
+		return err
+	}
+	ns.term = nil
+	c.s.use(c.x, ns)
+	c.W.OK()
+	return nil
+}
+
 func randomkeyCommand(c *Call) error { return c.value(model.RandomKey(c.Txn, c.DB, c.x.rand)) }
 
 func dbsizeCommand(c *Call) error { return c.integer(model.DBSize(c.Txn, c.DB)) }
@@ -130,6 +167,7 @@ func keysCommand(c *Call) error {
 	mark := c.W.DeferArray()
 	from, n, cursor := len(c.W.Buf), 0, uint64(0)
 	for {
+		db := c.DB
 		var next uint64
 		var keys [][]byte
 		err := c.Transact(kv.Func(func(t kv.Txn) (err error) {
@@ -138,6 +176,11 @@ func keysCommand(c *Call) error {
 		}))
 		if err != nil {
 			return err
+		}
+		if c.DB != db { // swapped: what was found is no longer here
+			c.W.Buf = c.W.Buf[:from]
+			n, cursor = 0, 0
+			continue
 		}
 		for _, k := range keys {
 			c.W.Bulk(k)

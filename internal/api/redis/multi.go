@@ -4,6 +4,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
 	model "github.com/stratadb/strata/internal/model/redis"
@@ -24,10 +25,10 @@ type queued struct {
 	args [][]byte
 }
 
-// watched is a key under WATCH.
+// watched is a row under WATCH: a key's header, or what a swap of its database writes.
 type watched struct {
 	watch    kv.Watch
-	header   string
+	row      string
 	expireAt int64 // when the key ends, milliseconds; 0: never
 }
 
@@ -138,6 +139,9 @@ func execCommand(c *Call) error {
 		return err
 	}
 	err := e.run()
+	if err != nil {
+		s.choose(x, e.before) // nothing of it happened, not even a SELECT
+	}
 	if e.expired || errors.Is(err, base.ErrConflict) && s.watchDirty(x) {
 		x.w.Buf = x.w.Buf[:x.mark]
 		x.w.NullArray()
@@ -163,6 +167,7 @@ func (e *exec) run() error {
 
 // renewed implements renewer.
 func (e *exec) renewed(s *session) error {
+	s.choose(e.x, e.before) // the attempt before may have got past a SELECT
 	if err := s.resolveNamespace(e.x); err != nil {
 		return err
 	}
@@ -181,7 +186,7 @@ func (e *exec) Do(t kv.Txn) error {
 	x := e.x
 	mark := x.mark
 	x.w.Buf = x.w.Buf[:mark]
-	e.s.choose(x, e.before) // the attempt before may have got past a SELECT
+	e.s.choose(x, e.before)
 	e.expired = false
 	for _, w := range e.watches {
 		if w.expireAt != 0 && w.expireAt <= t.NowMillis() {
@@ -217,28 +222,31 @@ func watchCommand(c *Call) error {
 		return err
 	}
 	c.DB = s.handle
+	swap := catalog.SwapKey(s.ns.ID, c.DB.Number())
 	for _, key := range c.Args[1:] {
-		header := string(c.DB.AppendHeaderKey(nil, key))
-		if s.isWatched(header) {
+		if s.isWatched(c.DB.AppendHeaderKey(nil, key)) {
 			continue
 		}
 		if len(s.multi.watches) >= limits.WatchesPerConnection {
 			return replyError("ERR too many watched keys")
 		}
-		w, err := c.watch(key, header)
+		if !s.isWatched(swap) {
+			s.multi.watches = append(s.multi.watches, watched{watch: s.srv.db.Watch(swap), row: string(swap)})
+		}
+		w, err := c.watch(key)
 		if err != nil {
 			return err
 		}
 		s.multi.watches = append(s.multi.watches, w)
-		s.watching.Store(int32(len(s.multi.watches)))
+		s.watching.Add(1)
 	}
 	c.W.OK()
 	return nil
 }
 
-func (s *session) isWatched(header string) bool {
+func (s *session) isWatched(row []byte) bool {
 	for i := range s.multi.watches {
-		if s.multi.watches[i].header == header {
+		if s.multi.watches[i].row == string(row) {
 			return true
 		}
 	}
@@ -250,10 +258,13 @@ func (s *session) isWatched(header string) bool {
 const watchAttempts = 3
 
 // watch begins to watch a key and learns when it ends, since the end of a key
-// is a change although nobody may have written it yet.
-func (c *Call) watch(key []byte, header string) (watched, error) {
+// is a change although nobody may have written it yet. It looks again when the
+// database was found to be elsewhere meanwhile.
+func (c *Call) watch(key []byte) (watched, error) {
 	for attempt := 0; ; attempt++ {
-		w := watched{watch: c.s.srv.db.Watch([]byte(header)), header: header}
+		db := c.DB
+		row := db.AppendHeaderKey(nil, key)
+		w := watched{watch: c.s.srv.db.Watch(row), row: string(row)}
 		err := c.Transact(func(t kv.Txn) (err error) {
 			w.expireAt, err = model.ExpireTime(t, c.DB, key, model.UnitMillis)
 			return err
@@ -263,7 +274,7 @@ func (c *Call) watch(key []byte, header string) (watched, error) {
 			return w, err
 		}
 		w.expireAt = max(w.expireAt, 0)
-		if dirty, _ := w.watch.Dirty(); !dirty || attempt == watchAttempts {
+		if dirty, _ := w.watch.Dirty(); c.DB == db && (!dirty || attempt >= watchAttempts) {
 			return w, nil
 		}
 		w.watch.Close()

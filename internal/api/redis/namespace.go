@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/hashslot"
 	"github.com/stratadb/strata/internal/kv"
@@ -85,50 +86,59 @@ func namespaceUse(c *Call) error {
 // use makes ns the session's namespace.
 func (s *session) use(x *executor, ns Namespace) {
 	next := s.choice
-	if next.ns.ID != ns.ID {
+	if next.ns.ID != ns.ID || next.ns.databases != ns.databases {
 		next.handle = s.srv.handle(ns, s.handle.Number())
 	}
 	next.ns = ns
 	s.choose(x, next)
 }
 
-// find resolves a path: in the interactive transaction, which remembers it, or
-// by itself under the present term.
+// find resolves a path and the databases behind it: in the interactive transaction,
+// which remembers it, or by itself under the present term.
 func (s *session) find(x *executor, p catalog.Path, ns *Namespace) (err error) {
 	if s.tx != nil {
-		ns.term = nil // what the transaction sees need not come true
-		if ns.ID, err = catalog.Resolve(s.tx, p); err == nil {
+		ns.term, ns.ticket = nil, base.Ticket{} // what the transaction sees need not come true
+		if err = ns.read(s.tx, p); err == nil {
 			s.txState.path = ns.Path
 		}
 		return err
 	}
-	ns.term = s.srv.catalog.Renew() // before the path is read
-	t, err := x.kvs.Run(kv.Func(func(t kv.Txn) (err error) {
-		ns.ID, err = catalog.Resolve(t, p)
-		return err
-	}))
-	x.note(t)
+	read := kv.Func(func(t kv.Txn) error { return ns.read(t, p) })
+	held := len(x.kvs.Guards)
+	for over := true; over; {
+		ns.term = s.srv.catalog.Renew() // before anything is read
+		x.kvs.Guards = append(x.kvs.Guards, ns.term.Guard())
+		ns.ticket, err = x.kvs.Run(read)
+		x.kvs.Guards = x.kvs.Guards[:held]
+		x.note(ns.ticket)
+		over = base.Retryable(err) && outdated(ns.term, nil)
+	}
 	return err
 }
 
-// resolveNamespace makes sure that the session's path leads where it did, or
-// finds out where it leads now.
+func (ns *Namespace) read(t kv.Reader, p catalog.Path) (err error) {
+	if ns.ID, err = catalog.Resolve(t, p); err == nil {
+		ns.databases, err = catalog.ReadDatabases(t, ns.ID)
+	}
+	return err
+}
+
+// resolveNamespace makes sure that the session's path leads where it did and its
+// databases are where they were, or finds out where they are now.
 func (s *session) resolveNamespace(x *executor) error {
-	ns := s.ns
 	switch {
-	case ns.ID == catalog.DefaultID:
-		return nil
 	case s.tx != nil:
-		if s.txState.path == ns.Path {
+		if s.txState.path == s.ns.Path {
 			return nil
 		}
-	case ns.term != nil:
-		over, t := ns.term.Over()
+	case s.ns.term != nil:
+		over, t := s.ns.term.Over()
 		if !over {
 			return nil
 		}
 		x.note(t)
 	}
+	ns := s.ns
 	p, err := catalog.ParsePath(ns.Path)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
@@ -24,8 +25,13 @@ import (
 type Namespace struct {
 	ID   keyspace.NamespaceID
 	Path string
-	// term is when the path was resolved; nil means that it must be.
+	// databases is where its databases are stored.
+	databases catalog.Databases
+	// term is when path and databases were resolved; nil means that they must be.
 	term *catalog.Term
+	// ticket is what must be committed before anything that was found there may be
+	// revealed.
+	ticket base.Ticket
 }
 
 // Namespaces finds namespaces.
@@ -181,12 +187,15 @@ func (s *Server) open(ns Namespace, number uint8) *model.DB {
 	if err != nil {
 		panic(err) // SELECT checks the number
 	}
+	if physical := ns.databases.Physical(number); physical != number {
+		db = db.StoredAs(physical)
+	}
 	return db
 }
 
 // handle is the handle of a database of a namespace.
 func (s *Server) handle(ns Namespace, number uint8) *model.DB {
-	if s.handles[number].Namespace() == ns.ID {
+	if s.handles[number].Namespace() == ns.ID && ns.databases.Physical(number) == number {
 		return s.handles[number]
 	}
 	return s.open(ns, number)

@@ -95,7 +95,7 @@ func (s *session) choose(x *executor, c choice) {
 		return
 	}
 	s.choice = c
-	x.w.Proto = c.proto
+	x.w.Proto, x.call.DB = c.proto, c.handle
 	s.info.Lock()
 	s.info.db, s.info.proto = c.handle.Number(), c.proto
 	s.info.Unlock()

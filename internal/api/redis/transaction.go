@@ -215,13 +215,14 @@ func tickCommand(c *Call) error {
 }
 
 // enter prepares a command that touches data: its namespace is resolved, and its
-// keys lie in shards that allow it. In the default namespace, outside of an
-// interactive transaction and with all shards open, there is nothing to do.
+// keys lie in shards that allow it. In the default namespace, which is always there,
+// an interactive transaction asks only where the databases are, and run does it for
+// the others.
 func (s *session) enter(x *executor, cmd *Command, args [][]byte) error {
 	if cmd.Kind == KindConnection && cmd.Flags&(FlagWrite|FlagReadonly) == 0 {
 		return nil
 	}
-	if s.ns.ID != catalog.DefaultID {
+	if s.ns.ID != catalog.DefaultID || s.tx != nil && cmd.Group != GroupZMap {
 		if err := s.resolveNamespace(x); err != nil {
 			return err
 		}
@@ -262,34 +263,34 @@ func (s *Server) watchShards() {
 }
 
 // renewer is a closure that can be adapted when what it was prepared for has
-// changed: the session's namespace, or the shards.
+// changed: the session's namespace and its databases, or the shards.
 type renewer interface {
 	renewed(s *session) error
 }
 
 // renewed implements renewer for a single command.
 func (x *executor) renewed(s *session) error {
-	x.call.DB = s.handle
+	if err := s.resolveNamespace(x); err != nil {
+		return err
+	}
 	return s.checkShards(x, x.call.cmd, x.call.Args)
 }
 
 // run runs a closure as one transaction of its own and makes the replies wait for
-// it. It commits under guards: that no namespace was taken away, outside of the
-// default one, and that no shard was restricted, if it writes.
+// it. It commits under guards: that no namespace was taken away and no database
+// swapped, and that no shard was restricted, if it writes.
 func (s *session) run(x *executor, write bool, c kv.Closure) error {
 	held := len(x.kvs.Guards) // those of the caller
 	for {
-		var term *catalog.Term
-		var table *catalog.ShardTable
-		if s.ns.ID != catalog.DefaultID {
-			if s.ns.term == nil {
-				if err := s.resolveNamespace(x); err != nil {
-					return err
-				}
+		if s.ns.term == nil {
+			if err := s.resolveNamespace(x); err != nil {
+				return err
 			}
-			term = s.ns.term
-			x.kvs.Guards = append(x.kvs.Guards, term.Guard())
 		}
+		x.note(s.ns.ticket)
+		term := s.ns.term
+		x.kvs.Guards = append(x.kvs.Guards, term.Guard())
+		var table *catalog.ShardTable
 		if write && s.srv.shards != nil {
 			table = s.srv.shards.Table()
 			x.kvs.Guards = append(x.kvs.Guards, table.Guard())
@@ -308,10 +309,8 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 
 // outdated reports whether a guard was hit, which may be why a closure failed.
 func outdated(term *catalog.Term, table *catalog.ShardTable) bool {
-	if term != nil {
-		if over, _ := term.Over(); over {
-			return true
-		}
+	if over, _ := term.Over(); over {
+		return true
 	}
 	if table != nil {
 		if dirty, _ := table.Guard().Dirty(); dirty {
@@ -328,12 +327,12 @@ func (s *session) renew(x *executor, c kv.Closure) error {
 			return err
 		}
 	}
+	if r, ok := c.(renewer); ok {
+		return r.renewed(s)
+	}
 	before := s.ns.ID
 	if err := s.resolveNamespace(x); err != nil {
 		return err
-	}
-	if r, ok := c.(renewer); ok {
-		return r.renewed(s)
 	}
 	if s.ns.ID != before {
 		return errNamespaceChanged

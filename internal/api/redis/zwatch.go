@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/model/zmap"
 )
@@ -48,7 +49,7 @@ func zwatchCommand(c *Call) error {
 			return nil
 		}
 		var term <-chan struct{}
-		if s.ns.term != nil {
+		if s.ns.ID != catalog.DefaultID {
 			term = s.ns.term.Changed()
 		}
 		s.flush(x)
