@@ -21,7 +21,8 @@ type Engine interface {
 	// it is cheap and may be seconds behind. Key and value are valid during the
 	// call only.
 	ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error
-	// Kick makes the engine commit what was sequenced with Quiet.
+	// Kick makes the engine commit what was sequenced with Quiet, in the caller's
+	// goroutine where that is cheaper.
 	Kick()
 	// EstimateSize is a rough count of the bytes stored in span.
 	EstimateSize(span base.Span) (int64, error)

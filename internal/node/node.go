@@ -87,6 +87,10 @@ func (n *Node) tendMemory(stop <-chan struct{}) {
 	}
 }
 
+// promptProcessors is up to how many processors commits are made by those who
+// wait for them: with more, another processor does it while they go on.
+const promptProcessors = 2
+
 // Start opens the store and the doors. The node runs until Close.
 func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err error) {
 	// A thread that syncs the log keeps its processor until the runtime takes it
@@ -112,6 +116,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 	n.store, err = store.Open(store.Options{
 		FS: vfs.Default, Dir: dir, Log: log, OnFatal: n.fatal,
 		CacheBytes: c.CacheBytes, RowCacheBytes: c.RowCacheBytes, ReserveBytes: c.ReserveBytes,
+		PromptCommit: runtime.NumCPU() <= promptProcessors,
 	})
 	if err != nil {
 		return nil, err

@@ -30,8 +30,9 @@ var words = []string{"internal/base", "internal/keyspace", "internal/clock", "in
 // row that matches a package counts.
 var layers = []layer{
 	{"0 words", words, nil},
+	{"1 disk: filter", []string{"internal/storage/keyfilter"}, nil},
 	{"1 disk", []string{"internal/storage/lsm", "internal/storage/raftlog", "internal/storage/identity",
-		"internal/storage/rowcache", "internal/storage/volume"}, nil},
+		"internal/storage/rowcache", "internal/storage/volume"}, []string{"internal/storage/keyfilter"}},
 	{"2 range", []string{"internal/rangestore"}, []string{"internal/storage"}},
 	{"3 cluster", []string{"internal/cluster"}, []string{"internal/rangestore", "internal/storage"}},
 	// The built-in engine adapts replicas to kv's interface; only the assembly names it.

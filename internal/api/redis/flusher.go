@@ -8,7 +8,8 @@ type flusher struct {
 	wake chan struct{}
 	mu   struct {
 		sync.Mutex
-		list []*output
+		list   []*output
+		during bool
 	}
 }
 
@@ -18,9 +19,9 @@ func newFlusher() *flusher { return &flusher{wake: make(chan struct{}, 1)} }
 func (f *flusher) add(o *output) {
 	f.mu.Lock()
 	f.mu.list = append(f.mu.list, o)
-	first := len(f.mu.list) == 1
+	wake := len(f.mu.list) == 1 && !f.mu.during
 	f.mu.Unlock()
-	if first {
+	if wake {
 		select {
 		case f.wake <- struct{}{}:
 		default:
@@ -38,16 +39,41 @@ func (f *flusher) run(stop <-chan struct{}) {
 		case <-f.wake:
 		}
 		for {
-			f.mu.Lock()
-			work, f.mu.list = f.mu.list, work[:0]
-			f.mu.Unlock()
+			work = f.take(work, false)
 			if len(work) == 0 {
 				break
 			}
-			for i, o := range work {
-				o.flushReady()
-				work[i] = nil
-			}
+			flushAll(work)
 		}
+	}
+}
+
+// during calls commit and writes, in the caller's goroutine, what it releases.
+// One goroutine uses it; work is its scratch memory, which it gets back.
+func (f *flusher) during(commit func(), work []*output) []*output {
+	f.mu.Lock()
+	f.mu.during = true
+	f.mu.Unlock()
+	commit()
+	work = f.take(work, true)
+	flushAll(work)
+	return work
+}
+
+// take exchanges the list for the empty slice work.
+func (f *flusher) take(work []*output, end bool) []*output {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if end {
+		f.mu.during = false
+	}
+	work, f.mu.list = f.mu.list, work[:0]
+	return work
+}
+
+func flushAll(work []*output) {
+	for i, o := range work {
+		o.flushReady()
+		work[i] = nil
 	}
 }

@@ -17,15 +17,17 @@ type loops []*netloop.Loop
 // startLoops starts one loop for two processors. Where there are none, every
 // connection is served by a goroutine.
 func (s *Server) startLoops() {
-	for range max(1, runtime.NumCPU()/2) {
+	for i := range max(1, runtime.NumCPU()/2) {
 		l, err := netloop.New()
 		if err != nil {
 			s.log.Debug("connections are served without a loop", slog.Any("error", err))
 			return
 		}
 		s.loops = append(s.loops, l)
+		f, kick := s.flushers[i%len(s.flushers)], s.db.Kick
 		s.own(func() {
-			if err := l.Run(s.db.Kick); err != nil {
+			var work []*output
+			if err := l.Run(func() { work = f.during(kick, work) }); err != nil {
 				s.log.Error("connection loop failed", slog.Any("error", err))
 			}
 		})

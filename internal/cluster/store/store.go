@@ -51,6 +51,8 @@ type Options struct {
 	// ReserveBytes of free disk space are kept for deletions; below it writes
 	// that add data are refused. Zero means the default.
 	ReserveBytes int64
+	// PromptCommit lets whoever kicks a range commit in its own goroutine.
+	PromptCommit bool
 	// Manual starts no goroutines for the replicas: the caller steps them.
 	// The log then prepares its segments inline.
 	Manual bool
@@ -324,6 +326,7 @@ func (s *Store) openRanges() error {
 				Readable: st.ReadableFrom},
 			Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
 			WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
+			PromptCommit: s.o.PromptCommit,
 		})
 		if err != nil {
 			return err
@@ -335,7 +338,6 @@ func (s *Store) openRanges() error {
 
 func (s *Store) start() {
 	for _, r := range s.ranges {
-		r.Kick()
 		s.wait.Go(func() { r.Run(s.ctx) })
 		s.wait.Go(func() { r.RunEvictor(s.ctx, s.oracle.Now) })
 	}

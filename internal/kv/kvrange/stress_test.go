@@ -24,9 +24,15 @@ import (
 // middle, opens it again and goes on. Then the history is checked. The simulator
 // covers the schedules; this test is for the race detector and for deadlocks.
 func TestStress(t *testing.T) {
-	s := &stress{t: t, fs: vfs.NewMem()}
+	for _, prompt := range []bool{false, true} {
+		t.Run(fmt.Sprintf("prompt=%t", prompt), func(t *testing.T) { testStress(t, prompt) })
+	}
+}
+
+func testStress(t *testing.T, prompt bool) {
+	s := &stress{t: t, fs: vfs.NewMem(), prompt: prompt}
 	for range 3 {
-		s.round(4000)
+		s.round(2500)
 	}
 	final := map[string][]uint32{}
 	s.open()
@@ -44,13 +50,14 @@ func TestStress(t *testing.T) {
 }
 
 type stress struct {
-	t     *testing.T
-	fs    vfs.FS
-	store *store.Store
-	db    *kv.DB
-	clock atomic.Int64 // orders what clients see
-	ids   atomic.Uint32
-	mu    struct {
+	t      *testing.T
+	fs     vfs.FS
+	prompt bool // clients commit in their own goroutines
+	store  *store.Store
+	db     *kv.DB
+	clock  atomic.Int64 // orders what clients see
+	ids    atomic.Uint32
+	mu     struct {
 		sync.Mutex
 	}
 	ops                   []*history.Op // mu
@@ -63,7 +70,7 @@ const stressLists = 8
 
 func (s *stress) open() {
 	st, err := store.Open(store.Options{FS: s.fs, Dir: "data", SegmentBytes: 256 << 10, RowCacheBytes: 64 << 10,
-		WindowAge: 20 * time.Millisecond, WindowBytes: 96 << 10,
+		WindowAge: 20 * time.Millisecond, WindowBytes: 96 << 10, PromptCommit: s.prompt,
 		OnFatal: func(err error) { s.t.Errorf("fatal: %+v", err) }})
 	if err != nil {
 		s.t.Fatal(err)
@@ -102,6 +109,7 @@ func (s *stress) newOp() *history.Op {
 func (s *stress) client(n uint64, stop *atomic.Bool) {
 	rnd := rand.New(rand.NewPCG(n, 1))
 	sess := s.db.NewSession()
+	sess.Quiet = n%2 == 0 // as a loop of connections does it
 	for !stop.Load() {
 		op := s.newOp()
 		keys := []string{listKey(rnd), listKey(rnd), listKey(rnd)}[:1+rnd.IntN(3)]
@@ -114,6 +122,7 @@ func (s *stress) client(n uint64, stop *atomic.Bool) {
 			ticket, err = s.interactive(op, keys, rnd)
 		} else {
 			ticket, err = s.oneShot(sess, op, keys, rnd)
+			s.db.Kick()
 		}
 		s.file(op, ticket, err)
 		if errors.IsAny(err, base.ErrUnavailable, base.ErrUnknownOutcome, base.ErrClosed) {

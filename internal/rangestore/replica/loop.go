@@ -26,34 +26,72 @@ const diskFullPause = 50 * time.Millisecond
 
 // Run drives the replica until ctx ends or something fails for good.
 func (r *Replica) Run(ctx context.Context) {
+	r.signal()
 	for {
 		select {
 		case <-ctx.Done():
+			r.driving.Lock()
 			r.Stop()
+			r.driving.Unlock()
 			return
 		case <-r.wake:
 		}
-		for {
+		for more := true; more; {
 			// Whoever is runnable now joins the batch: an entry costs more than
 			// letting them go first.
 			runtime.Gosched()
-			worked, err := r.Step(ctx)
-			if err != nil {
-				r.Stop()
-				if ctx.Err() == nil {
-					r.o.OnFatal(err)
-				}
-				return
-			}
-			if !worked {
-				break
-			}
+			r.driving.Lock()
+			more = r.drive(ctx)
+			r.driving.Unlock()
 		}
 	}
 }
 
+// drive makes a step and reports whether there may be more to do. The caller holds
+// driving.
+func (r *Replica) drive(ctx context.Context) (more bool) {
+	if r.loop.stopped {
+		return false
+	}
+	more, err := r.Step(ctx)
+	if err != nil {
+		r.Stop()
+		if ctx.Err() == nil {
+			r.o.OnFatal(err)
+		}
+		return false
+	}
+	return more
+}
+
+// promptFlush is how long a flush of the log may take, on average, for the
+// goroutine that asks for a commit to make the flush itself: on a fast disk it
+// costs less than waking another goroutine.
+const promptFlush = 250 * time.Microsecond
+
+// promptBytes is how large a batch may be for that: while another goroutine
+// commits a larger one, the caller does much else.
+const promptBytes = 32 << 10
+
+// Kick makes the loop look for work, or does the work: on few processors, if
+// nobody else does, the disk is fast and the batch is small.
+func (r *Replica) Kick() {
+	r.mu.Lock()
+	open, bytes := r.mu.seq.Open()
+	r.mu.Unlock()
+	switch {
+	case !open:
+	case r.o.PromptCommit && bytes <= promptBytes && r.flushTook.Load() <= int64(promptFlush) && r.driving.TryLock():
+		r.drive(context.Background())
+		r.driving.Unlock()
+	default:
+		r.signal()
+	}
+}
+
 // Step does what there is to do and reports whether there was anything. It is
-// called by one goroutine.
+// called by one goroutine at a time: the one that holds driving, or in a manual
+// replica the only one.
 func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 	if r.loop.leading && len(r.loop.inFlight) == 0 {
 		if worked, err = r.propose(); err != nil {
@@ -224,9 +262,12 @@ func (r *Replica) storageAppend(ctx context.Context, m *pb.Message) error {
 	}
 	r.pause(PointAppended)
 	if !r.o.Faults.SkipSync {
+		began := time.Now()
 		if err := r.o.Log.Flush(); err != nil {
 			return errors.Wrap(err, "raft log")
 		}
+		average := r.flushTook.Load()
+		r.flushTook.Store(average + (int64(time.Since(began))-average)/8)
 	}
 	r.pause(PointFlushed)
 	for _, resp := range m.Responses {
@@ -355,6 +396,7 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 // Stop ends the tenure: nothing is answered any more. Run calls it in the end; in
 // a manual replica it is the caller's.
 func (r *Replica) Stop() {
+	r.loop.stopped = true
 	r.mu.Lock()
 	r.mu.stopped = true
 	r.room.Broadcast()

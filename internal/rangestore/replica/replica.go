@@ -31,6 +31,8 @@ type Options struct {
 	Full func(ahead int64) bool
 	// Faults plants bugs; tests only. Optional.
 	Faults Faults
+	// PromptCommit lets Kick commit in the caller's goroutine.
+	PromptCommit bool
 	// Manual means that no loop runs: whoever waits for a commit steps the
 	// replica itself. All calls come from one goroutine then.
 	Manual bool
@@ -90,8 +92,10 @@ type Replica struct {
 	}
 	baseStamp atomic.Uint64 // mirrors win.BaseStamp
 	evictions atomic.Uint64 // counts slices written to disk and dropped
+	flushTook atomic.Int64  // moving average in nanoseconds
 
-	loop loopState
+	driving sync.Mutex // guards loop; never taken with mu held
+	loop    loopState
 	evictor
 }
 
@@ -102,9 +106,10 @@ type want struct {
 	out   *base.Versionstamp
 }
 
-// loopState belongs to the loop goroutine.
+// loopState belongs to the goroutine that makes a step.
 type loopState struct {
 	raft      *raft.RawNode
+	stopped   bool
 	leading   bool
 	term      base.Term
 	lead      *tenure // of this term, before it may serve and while it does
@@ -214,9 +219,6 @@ func (r *Replica) Stats() Stats {
 		Speculative: r.mu.seq.Speculative(), Serving: r.mu.tenure != nil,
 	}
 }
-
-// Kick makes the loop look for work.
-func (r *Replica) Kick() { r.signal() }
 
 func (r *Replica) signal() {
 	select {

@@ -156,12 +156,11 @@ func (w *Window) evictEntry(id uint64) {
 	switch {
 	case e.flags&replaced != 0:
 	case e.next == 0:
-		key := w.keyOf(e)
 		sh := w.idx.shard(e.hash)
-		at, _ := sh.find(e.hash, w.sameKey(key))
+		at, _ := sh.find(e.hash, func(head uint64) bool { return head == id })
 		sh.remove(at)
 		if id < w.ordered {
-			w.order.Delete(orderKey{key: key})
+			w.order.Delete(orderKey{key: w.keyOf(e)})
 		}
 	case e.flags&toCarry != 0:
 		v := w.version(id, e)

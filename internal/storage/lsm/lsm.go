@@ -136,7 +136,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		MemTableSize:                uint64(s.opts.MemtableBytes),
 		MemTableStopWritesThreshold: memtablesMax,
 		MaxOpenFiles:                openFilesMax,
-		L0CompactionThreshold:       2,
+		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       32,
 		LBaseMaxBytes:               64 << 20,
 		FlushSplitBytes:             4 << 20,

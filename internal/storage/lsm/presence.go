@@ -27,6 +27,7 @@ type presence struct {
 	answers     atomic.Uint64 // of absent
 	filter      atomic.Pointer[keyfilter.Filter]
 	full        chan struct{}
+	building    sync.Mutex   // one filter at a time
 	mu          sync.RWMutex // shared: a batch adds and is applied
 	next        *keyfilter.Filter
 }
@@ -98,6 +99,8 @@ func (p *presence) run(quit <-chan struct{}) error {
 // build makes the next filter: the smallest that is not full when the scan ends.
 // polite leaves half of a processor to others.
 func (p *presence) build(quit <-chan struct{}, polite bool) error {
+	p.building.Lock()
+	defer p.building.Unlock()
 	size := p.first
 	if f := p.filter.Load(); f != nil {
 		if size = f.Bytes() * filterGrowth; size > p.most || f.Keys() <= f.Capacity() {

@@ -70,10 +70,10 @@ func entrySize(key, value []byte) int {
 	return (entryHeader + len(key) + len(value) + entryAlign - 1) &^ (entryAlign - 1)
 }
 
-func (s *shard) entry(off int) entry    { return entry(s.mu.ring[off:]) }
-func (s *shard) value(off int) []byte   { return s.entry(off).value() }
-func (s *shard) slot(h uint64) int      { return int(h & uint64(len(s.mu.table)-1)) }
-func (s *shard) after(slot int) int     { return (slot + 1) & (len(s.mu.table) - 1) }
+func (s *shard) entry(off int) entry  { return entry(s.mu.ring[off:]) }
+func (s *shard) value(off int) []byte { return s.entry(off).value() }
+func (s *shard) slot(h uint64) int    { return int(h & uint64(len(s.mu.table)-1)) }
+func (s *shard) after(slot int) int   { return (slot + 1) & (len(s.mu.table) - 1) }
 
 // slot is a place of the table: zero when free, otherwise the lower half of the
 // key's hash, so that entries of other keys need not be looked at, and where the
