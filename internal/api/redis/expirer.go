@@ -62,10 +62,12 @@ func (e *Expirer) Step(nowMillis int64) (visited int, more bool, err error) {
 }
 
 // The pause between two rounds doubles while there is little to delete, because
-// a round looks at every slot that is in use.
+// a round looks at every slot that is in use, and takes its share of a processor.
 const (
 	expireEveryMin = 100 * time.Millisecond
 	expireEveryMax = 10 * time.Second
+	// expireRest is how many times longer than a round the pause behind it is.
+	expireRest = 20
 )
 
 // expireInBackground deletes overdue keys of every namespace's databases.
@@ -79,15 +81,16 @@ func (s *Server) expireInBackground() {
 			return
 		case <-timer.C:
 		}
-		visited := 0
+		visited, began := 0, time.Now()
 		for db := s.nextDatabase(nil); db != nil && !s.closing.Load(); db = s.nextDatabase(db) {
 			visited += s.expireRound(NewExpirer(s.db, db))
 		}
 		pause = min(2*pause, expireEveryMax)
+		rest := expireRest * time.Since(began)
 		if visited >= expireStepKeys {
-			pause = expireEveryMin
+			pause, rest = expireEveryMin, 0
 		}
-		timer.Reset(pause)
+		timer.Reset(max(pause, rest))
 	}
 }
 

@@ -150,9 +150,7 @@ func (w *Window) FinishEvict(ev *Eviction) {
 
 func (w *Window) evictEntry(id uint64) {
 	e := w.ring.at(id)
-	if len(w.carry) > 0 {
-		delete(w.carry, id) // nobody can read below this entry any more
-	}
+	w.carry.drop(e) // nobody can read below this entry any more
 	switch {
 	case e.flags&replaced != 0:
 	case e.next == 0:
@@ -168,9 +166,9 @@ func (w *Window) evictEntry(id uint64) {
 		if v.State == Present {
 			c.value = append([]byte{}, v.Value...)
 		}
-		w.carry[e.next] = c
+		w.carry.put(w.ring.at(e.next), c)
 	}
 }
 
 // Carried is the number of versions kept behind their successors.
-func (w *Window) Carried() int { return len(w.carry) }
+func (w *Window) Carried() int { return w.carry.used }

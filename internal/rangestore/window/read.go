@@ -62,7 +62,7 @@ func (w *Window) fromEntries(id uint64, s base.Stamp) Version {
 			return w.version(id, e)
 		}
 		if !w.ring.has(e.prev) {
-			if c, ok := w.carry[id]; ok && c.stamp <= s {
+			if c := w.carry.at(e); c != nil && c.stamp <= s {
 				return makeVersion(c)
 			}
 		}
@@ -71,7 +71,7 @@ func (w *Window) fromEntries(id uint64, s base.Stamp) Version {
 	return Version{}
 }
 
-func makeVersion(c carried) Version {
+func makeVersion(c *carried) Version {
 	if c.value == nil {
 		return Version{State: Absent, Pos: c.pos, id: c.id}
 	}

@@ -14,6 +14,7 @@ type entry struct {
 	kLen  uint32
 	vOff  uint32
 	vLen  uint32
+	carry uint32 // what is carried behind the entry: its place in carriages, or 0
 	op    base.MutationOp
 	flags entryFlags
 }

@@ -24,7 +24,7 @@ type Window struct {
 	order   *btree.BTreeG[orderKey]
 	ordered uint64 // entries below this id are in order
 
-	carry map[uint64]carried // by the id of the successor
+	carry carriages
 
 	slices    []slice // sealed, oldest first
 	baseStamp base.Stamp
@@ -70,19 +70,11 @@ type slice struct {
 	bytes     int64
 }
 
-type carried struct {
-	stamp base.Stamp
-	value []byte // nil: absent
-	pos   base.Position
-	id    uint64
-}
-
 // New makes an empty window over a disk whose state ends with stamp and position.
 func New(stamp base.Stamp, pos base.Position) *Window {
 	w := &Window{ring: newRing(), frags: newFrags(), firstBatch: 1, baseStamp: stamp, basePos: pos}
 	w.order = btree.NewG(32, func(a, b orderKey) bool { return bytes.Compare(a.key, b.key) < 0 })
 	w.ordered = w.ring.next
-	w.carry = map[uint64]carried{}
 	return w
 }
 
