@@ -101,6 +101,8 @@ func (c *Conn) TryRead(p []byte) (int, error) {
 			return 0, ErrAgain
 		case err != nil:
 			return 0, os.NewSyscallError("read", err)
+		case n == 0 && c.uses.Load()&closedBit != 0:
+			return 0, net.ErrClosed
 		case n == 0:
 			return 0, io.EOF
 		default:
@@ -269,16 +271,8 @@ func (c *Conn) Close() error {
 	if !c.use() {
 		return nil
 	}
+	c.uses.Or(closedBit)                    // first: whoever finds the end knows whose it is
 	_ = unix.Shutdown(c.fd, unix.SHUT_RDWR) // fails when the peer was first
-	for {
-		n := c.uses.Load()
-		if n&closedBit != 0 {
-			break
-		}
-		if c.uses.CompareAndSwap(n, n|closedBit) {
-			break
-		}
-	}
 	c.setDeadline(func() {})
 	c.loop.forget(c)
 	c.loop.post(c)
