@@ -10,6 +10,10 @@ type Clock interface {
 	Now() time.Time
 	// UnixMicros is the wall clock in microseconds of the Unix epoch.
 	UnixMicros() int64
+	// Elapsed is the time since some moment before the process began. It never
+	// goes back, and counts the time that the machine was suspended: leases are
+	// measured by it.
+	Elapsed() time.Duration
 }
 
 // System is the machine's clock.

@@ -93,8 +93,9 @@ func (r *Result) Missing() (names []string) {
 // simClock is the machine's clock.
 type simClock struct{ micros int64 }
 
-func (c *simClock) Now() time.Time    { return time.UnixMicro(c.micros) }
-func (c *simClock) UnixMicros() int64 { return c.micros }
+func (c *simClock) Now() time.Time         { return time.UnixMicro(c.micros) }
+func (c *simClock) UnixMicros() int64      { return c.micros }
+func (c *simClock) Elapsed() time.Duration { return time.Duration(c.micros) * time.Microsecond }
 
 // client runs one operation at a time.
 type client struct {

@@ -14,6 +14,8 @@ type fakeClock struct{ micros int64 }
 func (c *fakeClock) Now() time.Time    { return time.UnixMicro(c.micros) }
 func (c *fakeClock) UnixMicros() int64 { return c.micros }
 
+func (c *fakeClock) Elapsed() time.Duration { return time.Duration(c.micros) * time.Microsecond }
+
 func TestStampsIncreaseOverCrashAndClockJump(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	if err := fs.MkdirAll("d", 0o755); err != nil {

@@ -1,22 +1,26 @@
 package store
 
 import (
+	"bytes"
+	"encoding/binary"
+
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 	"github.com/stratadb/strata/internal/rangestore/window"
 	"github.com/stratadb/strata/internal/storage/lsm"
+	"github.com/stratadb/strata/internal/storage/raftlog"
 	"github.com/stratadb/strata/internal/storage/rowcache"
 )
 
 // disk is a range's state: Pebble with the row cache in front. What its filter
 // knows to be absent is not cached.
 type disk struct {
-	state   *lsm.Store
-	rows    *rowcache.Cache
-	id      base.RangeID
-	payload []byte // of the range state: the descriptor
+	state *lsm.Store
+	rows  *rowcache.Cache
+	log   *raftlog.Log
+	id    base.RangeID
 }
 
 var _ replica.Disk = (*disk)(nil)
@@ -83,8 +87,7 @@ func (d *disk) Write(ev *window.Eviction, s replica.State) (err error) {
 			b.Delete(p.Key)
 		}
 	}
-	b.SetRangeState(d.id, lsm.RangeState{Applied: s.Applied, Position: s.Position, Stamp: s.Stamp,
-		ReadableFrom: s.Readable, Payload: d.payload})
+	b.SetRangeState(d.id, encodeState(s, 0))
 	if err := d.state.Apply(b); err != nil {
 		return err
 	}
@@ -96,4 +99,106 @@ func (d *disk) Write(ev *window.Eviction, s replica.State) (err error) {
 		d.rows.Update(p.Key, p.Value, p.Value != nil)
 	}
 	return nil
+}
+
+func encodeState(s replica.State, term base.Term) lsm.RangeState {
+	return lsm.RangeState{Applied: s.Applied, AppliedTerm: term, Position: s.Position, Stamp: s.Stamp,
+		ReadableFrom: s.Readable, Payload: s.Range.Append(nil)}
+}
+
+func decodeState(st lsm.RangeState) (replica.State, error) {
+	d, err := base.DecodeRangeDescriptor(st.Payload)
+	return replica.State{Range: d, Applied: st.Applied, Position: st.Position, Stamp: st.Stamp,
+		Readable: st.ReadableFrom, Received: st.AppliedTerm != 0}, err
+}
+
+// Snapshot implements replica.Disk.
+func (d *disk) Snapshot() (_ *replica.Snapshot, err error) {
+	snap := d.state.NewSnapshot()
+	defer func() { err = errors.CombineErrors(err, snap.Close()) }()
+	st, found, err := snap.RangeState(d.id)
+	if err != nil || !found {
+		return nil, errors.CombineErrors(err, errors.Newf("range %d has no state", d.id))
+	}
+	out := &replica.Snapshot{}
+	if out.State, err = decodeState(st); err != nil {
+		return nil, err
+	}
+	it, err := snap.NewIterator(out.State.Range.Span)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.CombineErrors(err, it.Close()) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.Value()
+		if err != nil {
+			return nil, err
+		}
+		out.Pairs = append(out.Pairs, base.KeyValue{Key: bytes.Clone(it.Key()), Value: append([]byte{}, value...)})
+	}
+	return out, it.Err()
+}
+
+// Install implements replica.Disk. The record in the log says that the state may
+// have been replaced and the log not; see Store.lifecycle.
+func (d *disk) Install(s *replica.Snapshot) (err error) {
+	mark := raftlog.Mark{Index: s.State.Applied, Term: s.Term}
+	id, err := d.log.AppendLifecycle(d.id, raftlog.LifecycleSnapshot, appendMark(nil, mark))
+	if err == nil {
+		err = d.log.Flush()
+	}
+	if err != nil {
+		return err
+	}
+	b := d.state.NewBatch()
+	defer func() { err = errors.CombineErrors(err, b.Close()) }()
+	spans := []base.Span{s.State.Range.Span}
+	if old, found, err := d.state.RangeState(d.id); err != nil {
+		return err
+	} else if found {
+		st, err := decodeState(old)
+		if err != nil {
+			return err
+		}
+		spans = append(spans, st.Range.Span)
+	}
+	for _, span := range spans {
+		b.DeleteRange(span)
+	}
+	for _, p := range s.Pairs {
+		b.Set(p.Key, p.Value)
+	}
+	b.SetRangeState(d.id, encodeState(s.State, s.Term))
+	if err := d.state.Apply(b); err != nil {
+		return err
+	}
+	for _, span := range spans {
+		d.rows.InvalidateSpan(span)
+	}
+	if err := d.state.Flush(); err != nil {
+		return err
+	}
+	return finishInstall(d.log, d.id, mark, id)
+}
+
+// finishInstall makes the log begin at what was installed.
+func finishInstall(log *raftlog.Log, r base.RangeID, mark raftlog.Mark, id raftlog.LifecycleID) error {
+	if err := log.Append(raftlog.Write{Range: r, Snapshot: &mark}); err != nil {
+		return err
+	}
+	if err := log.ReleaseLifecycle(id); err != nil {
+		return err
+	}
+	return log.Flush()
+}
+
+func appendMark(dst []byte, m raftlog.Mark) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, uint64(m.Index)), uint64(m.Term))
+}
+
+func decodeMark(b []byte) (m raftlog.Mark, err error) {
+	if len(b) != 16 {
+		return m, errors.Wrapf(base.ErrCorruption, "snapshot record of %d bytes", len(b))
+	}
+	return raftlog.Mark{Index: base.LogIndex(binary.BigEndian.Uint64(b)), Term: base.Term(binary.BigEndian.Uint64(b[8:]))}, nil
 }

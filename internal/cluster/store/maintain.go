@@ -113,7 +113,7 @@ func (s *Store) CheckDisk() {
 
 // WindowBytes is the memory of all windows.
 func (s *Store) WindowBytes() (n int64) {
-	for _, r := range s.ranges {
+	for _, r := range s.Replicas() {
 		n += r.Stats().WindowBytes
 	}
 	return n
@@ -132,7 +132,8 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	st := Stats{Ranges: map[base.RangeID]replica.Stats{}, Log: s.log.Metrics(), State: s.state.Metrics(),
 		Rows: s.rows.Metrics(), Full: s.Full(0)}
-	for id, r := range s.ranges {
+	for _, r := range s.Replicas() {
+		id, _ := r.ID()
 		st.Ranges[id] = r.Stats()
 	}
 	return st

@@ -51,6 +51,13 @@ type Options struct {
 	// ReserveBytes of free disk space are kept for deletions; below it writes
 	// that add data are refused. Zero means the default.
 	ReserveBytes int64
+	// Join makes a new store one of an existing cluster: it begins without ranges.
+	Join *Join
+	// Send hands a message to a replica on another node; it may be lost. A message
+	// with a snapshot is followed by it.
+	Send func(to base.NodeID, m *replica.Message)
+	// QuorumReads makes reads ask a quorum instead of relying on a lease.
+	QuorumReads bool
 	// PromptCommit lets whoever kicks a range commit in its own goroutine.
 	PromptCommit bool
 	// Manual starts no goroutines for the replicas: the caller steps them.
@@ -62,6 +69,12 @@ type Options struct {
 	// WindowAge and WindowBytes override limits.WindowAge and WindowBytes.
 	WindowAge   time.Duration
 	WindowBytes int64
+}
+
+// Join says which cluster a new store belongs to, and which of its nodes it is.
+type Join struct {
+	Cluster [16]byte
+	Node    base.NodeID
 }
 
 // firstRange is the range that a new store creates for the whole keyspace.
@@ -77,8 +90,12 @@ type Store struct {
 	rows   *rowcache.Cache
 	oracle *oracle.Local
 
-	ranges map[base.RangeID]*replica.Replica
-	only   *replica.Replica // of the whole keyspace, while there is one range
+	mu struct {
+		sync.RWMutex
+		ranges map[base.RangeID]*replica.Replica
+	}
+	adopting sync.Mutex                      // one new replica at a time
+	only     atomic.Pointer[replica.Replica] // of the whole keyspace, while there is one range
 
 	full   atomic.Bool
 	cached cachedStamp
@@ -97,7 +114,8 @@ func Open(o Options) (_ *Store, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{o: o, ranges: map[base.RangeID]*replica.Replica{}, flush: make(chan struct{}, 1)}
+	s := &Store{o: o, flush: make(chan struct{}, 1)}
+	s.mu.ranges = map[base.RangeID]*replica.Replica{}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -143,8 +161,11 @@ func (s *Store) openFiles() (err error) {
 			makeID = func() identity.Identity { return identity.NewFrom(s.o.Random) }
 		}
 		s.id, err = makeID(), nil
-		s.id.Node = 1
-		s.id.Cluster = makeID().Store
+		if s.o.Join != nil {
+			s.id.Cluster, s.id.Node = s.o.Join.Cluster, s.o.Join.Node
+		} else {
+			s.id.Cluster, s.id.Node = makeID().Store, 1
+		}
 	}
 	if err != nil {
 		return err
@@ -195,7 +216,11 @@ func (s *Store) openLog(fresh bool) (err error) {
 
 func (s *Store) inspectLog(state *lsm.Store, last map[base.RangeID]base.LogIndex) error {
 	return state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
-		if need := max(st.Applied, st.ReadableFrom); last[id] < need {
+		need := max(st.Applied, st.ReadableFrom)
+		if st.AppliedTerm != 0 {
+			return nil // received as a snapshot: the log may be the one before; see lifecycle
+		}
+		if last[id] < need {
 			return errors.Wrapf(base.ErrCorruption, "the raft log in %s ends at index %d of range %d, but the state was built from index %d: "+
 				"its end is damaged; restore the data directory from a backup", s.path("log"), last[id], id, need)
 		}
@@ -261,16 +286,30 @@ func (s *Store) syncDir(dir string) error {
 	return errors.CombineErrors(d.Sync(), d.Close())
 }
 
-// create writes the first range of a new store. The identity comes last: with it
-// the store exists.
+// The first range's log begins behind these, so that a replica which has nothing
+// is always sent a snapshot first.
+const (
+	firstIndex base.LogIndex = 10
+	firstTerm  base.Term     = 5
+)
+
+// create writes the first range of a new store, unless it belongs to a cluster that
+// has one. The identity comes last: with it the store exists.
 func (s *Store) create() error {
-	d := base.RangeDescriptor{ID: firstRange, Epoch: 1, Span: keyspace.All(),
-		Replicas: []base.ReplicaDescriptor{{Node: s.id.Node, Replica: 1}}}
-	if _, err := s.log.AppendLifecycle(d.ID, raftlog.LifecycleCreate, d.Append(nil)); err != nil {
-		return errors.Wrap(err, "creating the first range")
-	}
-	if err := s.log.Flush(); err != nil {
-		return errors.Wrap(err, "creating the first range")
+	if s.o.Join == nil {
+		d := base.RangeDescriptor{ID: firstRange, Epoch: 1, Span: keyspace.All(),
+			Replicas: []base.ReplicaDescriptor{{Node: s.id.Node, Replica: 1}}, NextReplica: 2}
+		_, err := s.log.AppendLifecycle(d.ID, raftlog.LifecycleCreate, d.Append(nil))
+		if err == nil {
+			err = s.log.Append(raftlog.Write{Range: d.ID, Snapshot: &raftlog.Mark{Index: firstIndex, Term: firstTerm},
+				HardState: &raftlog.HardState{Term: firstTerm, Commit: firstIndex}})
+		}
+		if err == nil {
+			err = s.log.Flush()
+		}
+		if err != nil {
+			return errors.Wrap(err, "creating the first range")
+		}
 	}
 	if err := identity.Save(s.o.FS, s.o.Dir, s.id); err != nil {
 		return err
@@ -282,75 +321,140 @@ func (s *Store) create() error {
 func (s *Store) lifecycle() error {
 	records := s.log.Lifecycles()
 	for _, rec := range records {
-		if rec.Kind != raftlog.LifecycleCreate {
-			return errors.Wrapf(base.ErrCorruption, "lifecycle record of kind %d for range %d", rec.Kind, rec.Range)
+		var err error
+		switch rec.Kind {
+		case raftlog.LifecycleCreate:
+			err = s.finishCreate(rec)
+		case raftlog.LifecycleSnapshot:
+			err = s.finishSnapshot(rec)
+		default:
+			err = errors.Wrapf(base.ErrCorruption, "lifecycle record of kind %d for range %d", rec.Kind, rec.Range)
 		}
-		if _, err := base.DecodeRangeDescriptor(rec.Payload); err != nil {
+		if err != nil {
 			return err
 		}
-		if _, found, err := s.state.RangeState(rec.Range); err != nil {
-			return err
-		} else if found {
-			continue
-		}
+	}
+	return nil
+}
+
+func (s *Store) finishCreate(rec raftlog.LifecycleRecord) error {
+	d, err := base.DecodeRangeDescriptor(rec.Payload)
+	if err != nil {
+		return err
+	}
+	if _, found, err := s.state.RangeState(rec.Range); err != nil {
+		return err
+	} else if !found {
 		b := s.state.NewBatch()
-		b.SetRangeState(rec.Range, lsm.RangeState{Payload: rec.Payload})
+		b.SetRangeState(rec.Range, encodeState(replica.State{Range: d, Applied: firstIndex, Readable: firstIndex}, 0))
 		if err := s.state.Apply(b); err != nil {
 			return err
 		}
 	}
-	if len(records) == 0 {
-		return nil
-	}
 	if err := s.state.Flush(); err != nil {
 		return err
 	}
-	for _, rec := range records {
-		if err := s.log.ReleaseLifecycle(rec.ID); err != nil {
-			return err
-		}
+	if err := s.log.ReleaseLifecycle(rec.ID); err != nil {
+		return err
 	}
 	return s.log.Flush()
 }
 
+// finishSnapshot: the state is the old one, or the new one with the old log.
+func (s *Store) finishSnapshot(rec raftlog.LifecycleRecord) error {
+	mark, err := decodeMark(rec.Payload)
+	if err != nil {
+		return err
+	}
+	st, found, err := s.state.RangeState(rec.Range)
+	if err != nil {
+		return err
+	}
+	if found && st.Applied == mark.Index && st.AppliedTerm == mark.Term {
+		return finishInstall(s.log, rec.Range, mark, rec.ID)
+	}
+	if err := s.log.ReleaseLifecycle(rec.ID); err != nil {
+		return err
+	}
+	return s.log.Flush()
+}
+
+// openRanges opens the replicas of all ranges whose state is here. What else the log
+// knows belongs to replicas that never got one: they have promised nothing.
 func (s *Store) openRanges() error {
-	return s.state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
-		d, err := base.DecodeRangeDescriptor(st.Payload)
+	if err := s.state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
+		state, err := decodeState(st)
 		if err != nil {
 			return err
 		}
-		r, err := replica.New(replica.Options{
-			Range: d, Replica: d.Replicas[0].Replica, Log: s.log,
-			Disk: &disk{state: s.state, rows: s.rows, id: id, payload: st.Payload},
-			State: replica.State{Applied: st.Applied, Position: st.Position, Stamp: st.Stamp,
-				Readable: st.ReadableFrom},
-			Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
-			WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
-			PromptCommit: s.o.PromptCommit,
-		})
+		self, found := state.Range.On(s.id.Node)
+		if !found {
+			return errors.Wrapf(base.ErrCorruption, "range %d has no replica on node %d", id, s.id.Node)
+		}
+		r, err := s.openReplica(id, self.Replica, state)
 		if err != nil {
 			return err
 		}
-		s.ranges[id], s.only = r, r
-		return r.Campaign()
+		if len(state.Range.Replicas) == 1 {
+			return r.Campaign()
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, id := range s.log.Ranges() {
+		if s.Replica(id) == nil {
+			if err := s.log.Remove(id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openReplica opens one replica; nothing of it runs yet.
+func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.State) (*replica.Replica, error) {
+	r, err := replica.New(replica.Options{
+		Range: id, Replica: self, Node: s.id.Node, Log: s.log, State: state,
+		Disk:   &disk{state: s.state, rows: s.rows, log: s.log, id: id},
+		Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
+		WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
+		PromptCommit: s.o.PromptCommit, Clock: s.o.Clock, QuorumReads: s.o.QuorumReads,
+		Send: func(to base.NodeID, m *replica.Message) { s.send(id, to, m) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.mu.ranges[id] = r
+	s.mu.Unlock()
+	s.only.Store(r)
+	return r, nil
 }
 
 func (s *Store) start() {
-	for _, r := range s.ranges {
-		s.wait.Go(func() { r.Run(s.ctx) })
-		s.wait.Go(func() { r.RunEvictor(s.ctx, s.oracle.Now) })
+	replicas := s.Replicas()
+	for _, r := range replicas {
+		s.run(r)
 	}
 	s.wait.Go(s.compactor)
 	s.wait.Go(s.watchDisk)
-	for _, r := range s.ranges {
-		r.AwaitServing(s.ctx)
+	s.wait.Go(s.ticker)
+	for _, r := range replicas {
+		if len(r.Descriptor().Replicas) == 1 {
+			r.AwaitServing(s.ctx)
+		}
 	}
+}
+
+func (s *Store) run(r *replica.Replica) {
+	s.wait.Go(func() { r.Run(s.ctx) })
+	s.wait.Go(func() { r.RunEvictor(s.ctx, s.oracle.Now) })
 }
 
 // Step drives the replicas of a manual store until there is nothing to do.
 func (s *Store) Step() error {
-	for _, r := range s.ranges {
+	for _, r := range s.Replicas() {
 		for {
 			worked, err := r.Step(s.ctx)
 			if err != nil {
@@ -367,7 +471,7 @@ func (s *Store) Step() error {
 // Maintain does once what a store does in the background: it evicts what has
 // left the windows, makes the state durable and shortens the log.
 func (s *Store) Maintain() error {
-	for _, r := range s.ranges {
+	for _, r := range s.Replicas() {
 		if err := r.Evict(s.oracle.Now()); err != nil {
 			return err
 		}
@@ -379,7 +483,7 @@ func (s *Store) Maintain() error {
 }
 
 // Range is the replica that holds key.
-func (s *Store) Range([]byte) *replica.Replica { return s.only }
+func (s *Store) Range([]byte) *replica.Replica { return s.only.Load() }
 
 // ScanStored visits the pairs on disk, without what is still in the windows.
 func (s *Store) ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
@@ -409,12 +513,12 @@ func (s *Store) Close() error {
 	s.cancel()
 	s.wait.Wait()
 	if s.o.Manual {
-		for _, r := range s.ranges {
+		for _, r := range s.Replicas() {
 			r.Stop()
 		}
 	}
 	var err error
-	for _, r := range s.ranges {
+	for _, r := range s.Replicas() {
 		err = errors.CombineErrors(err, r.EvictAll())
 	}
 	if err == nil {

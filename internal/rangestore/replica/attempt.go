@@ -43,6 +43,7 @@ type Attempt struct {
 	based   bool // point and ten are set
 	split   bool // the lock was given up after the first read: validate
 	waited  bool // batches below a snapshot are committed
+	leased  bool // Faults.LeaseBeforeRead: there was a lease when it began
 	reads   int
 	ten     *tenure
 	point   window.ReadPoint
@@ -57,7 +58,7 @@ func (r *Replica) NewAttempt() *Attempt { return &Attempt{r: r} }
 
 // Begin starts over: at the snapshot at, or at the newest state when it is zero.
 func (a *Attempt) Begin(at base.Stamp, hold Hold) {
-	a.Abort()
+	a.end()
 	a.at, a.hold = at, hold
 	a.holding = at == 0 && hold != HoldNever
 	a.based, a.split, a.waited, a.reads = false, false, false, 0
@@ -88,7 +89,7 @@ func (a *Attempt) enter() error {
 		return base.ErrConflict
 	}
 	if !a.based {
-		a.based, a.ten = true, ten
+		a.based, a.ten, a.leased = true, ten, a.r.leasedLocked()
 		a.point = window.ReadPoint{Pos: a.r.mu.seq.Position(), Stamp: a.at}
 	}
 	return nil
@@ -367,12 +368,45 @@ func (a *Attempt) NowMillis() int64 {
 	return a.now
 }
 
-// Abort ends the attempt and returns the ticket of what it looked at.
+// Abort ends the attempt and returns the ticket of what it looked at: nothing may be
+// revealed before that is committed (R1), and unless the leader was known to be the
+// leader after the last read (R2).
 func (a *Attempt) Abort() base.Ticket {
-	a.unlock()
-	a.holding = false
-	if a.ten == nil || a.pos == 0 {
+	defer a.end()
+	if a.ten == nil {
+		return base.Ticket{}
+	}
+	if !a.r.solo.Load() {
+		return a.prove()
+	}
+	if a.pos == 0 {
 		return base.Ticket{}
 	}
 	return base.Ticket{Log: a.ten, Pos: a.pos}
+}
+
+// prove makes the ticket where others may have been elected meanwhile.
+func (a *Attempt) prove() base.Ticket {
+	if !a.locked {
+		a.r.mu.Lock()
+		a.locked = true
+	}
+	switch {
+	case a.r.o.Faults.LeaseBeforeRead && a.leased:
+	case a.r.mu.tenure != a.ten:
+		c := &confirmation{ten: a.ten}
+		c.end(base.ErrUnavailable)
+		return base.Ticket{Log: c, Pos: 1}
+	case !a.r.leasedLocked():
+		return a.r.confirmLocked(a.ten, a.pos)
+	}
+	if a.pos == 0 {
+		return base.Ticket{}
+	}
+	return base.Ticket{Log: a.ten, Pos: a.pos}
+}
+
+func (a *Attempt) end() {
+	a.unlock()
+	a.holding = false
 }

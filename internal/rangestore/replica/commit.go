@@ -32,7 +32,7 @@ type Receipt struct {
 
 // Commit validates the reads and sequences the writes. It ends the attempt.
 func (a *Attempt) Commit(q *Request) (Receipt, error) {
-	defer a.Abort()
+	defer a.end()
 	if len(q.Mutations) == 0 && len(q.Guards) == 0 {
 		return a.commitReads(q)
 	}

@@ -18,15 +18,31 @@ type Disk interface {
 	// Write stores an evicted slice and the state in one atomic step. When it
 	// returns, reads see it.
 	Write(ev *window.Eviction, s State) error
+	// Snapshot copies the state and what it says of itself.
+	Snapshot() (*Snapshot, error)
+	// Install replaces everything by a snapshot, durably, and the range's log by
+	// its mark, also when it is interrupted by a crash.
+	Install(s *Snapshot) error
+}
+
+// Snapshot is the state of a range as one replica sends it to another.
+type Snapshot struct {
+	State State
+	Term  base.Term // of the entry State.Applied
+	Pairs []base.KeyValue
 }
 
 // State is what the disk knows about the range it holds: the last applied log
 // entry and what of the log a restart must replay before it may answer (W5).
 type State struct {
+	Range    base.RangeDescriptor
 	Applied  base.LogIndex
 	Position base.Position
 	Stamp    base.Stamp
 	Readable base.LogIndex
+	// Received: it came as a snapshot, and nothing of the log was added since. The
+	// log may end below Readable then.
+	Received bool
 }
 
 // Oracle issues stamps.

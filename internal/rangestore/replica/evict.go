@@ -103,13 +103,17 @@ func (r *Replica) due(now base.Stamp) bool {
 
 // evictOne writes the oldest slice to disk and drops it.
 func (r *Replica) evictOne() (bool, error) {
+	r.lockEviction()
+	defer r.unlockEviction()
 	r.mu.Lock()
 	ev, ok := r.mu.win.BeginEvict()
-	r.mu.Unlock()
 	if !ok {
+		r.mu.Unlock()
 		return false, nil
 	}
-	s := State{Applied: ev.Applied, Position: ev.Position, Stamp: ev.Stamp, Readable: ev.Readable}
+	desc := r.descriptorLocked(ev.Applied)
+	r.mu.Unlock()
+	s := State{Range: desc, Applied: ev.Applied, Position: ev.Position, Stamp: ev.Stamp, Readable: ev.Readable}
 	// The mirror moves first: a snapshot reader that finds the disk newer than
 	// its stamp must see afterwards that it is too old.
 	r.baseStamp.Store(uint64(ev.Stamp))
@@ -121,6 +125,7 @@ func (r *Replica) evictOne() (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.win.FinishEvict(ev)
+	r.mu.onDisk = s
 	r.evictions.Add(1)
 	r.room.Broadcast()
 	return true, nil

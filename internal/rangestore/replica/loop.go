@@ -93,10 +93,15 @@ func (r *Replica) Kick() {
 // called by one goroutine at a time: the one that holds driving, or in a manual
 // replica the only one.
 func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
-	if r.loop.leading && len(r.loop.inFlight) == 0 {
-		if worked, err = r.propose(); err != nil {
-			return worked, err
+	worked = r.tick()
+	worked = r.receive() || worked
+	worked = r.ask() || worked
+	if r.loop.leading && len(r.loop.inFlight) == 0 && r.loop.raft.BasicStatus().LeadTransferee == 0 {
+		proposed, err := r.propose()
+		if err != nil {
+			return true, err
 		}
+		worked = worked || proposed
 	}
 	for r.loop.raft.HasReady() {
 		worked = true
@@ -104,7 +109,77 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 			return worked, err
 		}
 	}
+	r.loop.incoming = nil
 	return worked, nil
+}
+
+// tick passes a tick on; those that were missed are not made up for, since a
+// follower's promise to its leader is measured in ticks.
+func (r *Replica) tick() bool {
+	if !r.ticked.Swap(false) || len(r.loop.desc.Replicas) <= 1 {
+		return false
+	}
+	r.loop.raft.Tick()
+	r.loop.proofs.ticks++
+	return true
+}
+
+// receive takes the messages that have come in.
+func (r *Replica) receive() bool {
+	r.mu.Lock()
+	inbox := r.mu.inbox
+	r.mu.inbox = nil
+	r.mu.Unlock()
+	for _, m := range inbox {
+		kind := m.Raft.GetType()
+		if kind == pb.MsgSnapStatus { // of this replica's own store
+			r.reportSnapshot(m)
+			continue
+		}
+		r.loop.nodes[m.From] = m.Node
+		if isElection(kind) && r.o.Clock.Elapsed() < r.loop.quiet {
+			continue
+		}
+		if kind == pb.MsgSnap {
+			if m.Snapshot == nil {
+				continue
+			}
+			r.loop.incoming = append(r.loop.incoming, m.Snapshot)
+		}
+		// Raft refuses what makes no sense to it, and hears of everything again.
+		if err := r.loop.raft.Step(m.Raft); err == nil {
+			r.took(m)
+		}
+	}
+	return len(inbox) > 0
+}
+
+func isElection(kind pb.MessageType) bool {
+	return kind == pb.MsgVote || kind == pb.MsgPreVote || kind == pb.MsgTimeoutNow
+}
+
+// send hands a message of Raft to the replica it is for, this one or another.
+func (r *Replica) send(m *pb.Message) error {
+	to := base.ReplicaID(m.GetTo())
+	if to == r.o.Replica {
+		return errors.Wrap(r.loop.raft.Step(m), "raft")
+	}
+	node, known := r.loop.nodes[to]
+	if d, found := r.loop.desc.Replica(to); found {
+		node, known = d.Node, true
+	}
+	if !known {
+		return nil
+	}
+	out := &Message{Range: r.o.Range, From: r.o.Replica, To: to, Node: r.o.Node, Raft: m}
+	if r.loop.leading {
+		out.Sent = r.o.Clock.Elapsed()
+	}
+	if l := &r.loop.lease; to == l.heard {
+		out.Echo, out.EchoTerm = l.heardSent, l.heardTerm
+	}
+	r.o.Send(node, out)
+	return nil
 }
 
 // propose closes the open batch, asks for its stamp and hands it to Raft.
@@ -181,6 +256,15 @@ func (r *Replica) ready(ctx context.Context, rd raft.Ready) error {
 	if rd.SoftState != nil {
 		r.leadership(rd.SoftState.RaftState == raft.StateLeader)
 	}
+	r.answered(rd.ReadStates)
+	// The others write while this replica does.
+	for _, m := range rd.Messages {
+		if !raft.IsLocalMsgTarget(m.GetTo()) {
+			if err := r.send(m); err != nil {
+				return err
+			}
+		}
+	}
 	for _, m := range rd.Messages {
 		var err error
 		switch m.GetTo() {
@@ -188,8 +272,6 @@ func (r *Replica) ready(ctx context.Context, rd raft.Ready) error {
 			err = r.storageAppend(ctx, m)
 		case raft.LocalApplyThread:
 			err = r.storageApply(m)
-		default:
-			err = errors.AssertionFailedf("message to replica %d of a range with one replica", m.GetTo())
 		}
 		if err != nil {
 			return err
@@ -207,6 +289,7 @@ func (r *Replica) leadership(leads bool) {
 	if leads && !r.loop.leading {
 		r.loop.leading, r.loop.term = true, term
 		r.loop.lastStamp = r.loop.stamp
+		r.revokeLease(false)
 	}
 }
 
@@ -215,12 +298,14 @@ func (r *Replica) endTenure() {
 	r.mu.Lock()
 	lost := r.loop.lead
 	r.mu.tenure, r.loop.lead = nil, nil
+	r.leaseUntil.Store(0)
 	r.mu.seq.DropTail(r.loop.position)
 	r.mu.wants = nil
 	r.mu.watches.tenureEndedLocked(base.Ticket{})
 	r.room.Broadcast()
 	r.mu.Unlock()
 	r.loop.leading, r.loop.inFlight = false, nil
+	r.dropProofs()
 	if lost != nil {
 		lost.end()
 	}
@@ -243,7 +328,7 @@ func (r *Replica) beginTenure() {
 
 // storageAppend makes entries and hard state durable, and tells Raft.
 func (r *Replica) storageAppend(ctx context.Context, m *pb.Message) error {
-	w := raftlog.Write{Range: r.o.Range.ID}
+	w := raftlog.Write{Range: r.o.Range}
 	r.loop.entries = r.loop.entries[:0]
 	for _, e := range m.Entries {
 		r.loop.entries = append(r.loop.entries, raftlog.Entry{Term: base.Term(e.GetTerm()),
@@ -253,6 +338,11 @@ func (r *Replica) storageAppend(ctx context.Context, m *pb.Message) error {
 	if m.Term != nil && m.Vote != nil {
 		w.HardState = &raftlog.HardState{Term: base.Term(m.GetTerm()), Vote: base.ReplicaID(m.GetVote()),
 			Commit: base.LogIndex(m.GetCommit())}
+	}
+	if m.Snapshot != nil {
+		if err := r.install(m.Snapshot); err != nil {
+			return err
+		}
 	}
 	if err := r.appendWithRoom(ctx, w); err != nil {
 		return err
@@ -271,8 +361,8 @@ func (r *Replica) storageAppend(ctx context.Context, m *pb.Message) error {
 	}
 	r.pause(PointFlushed)
 	for _, resp := range m.Responses {
-		if err := r.loop.raft.Step(resp); err != nil {
-			return errors.Wrap(err, "raft")
+		if err := r.send(resp); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -319,10 +409,12 @@ func (r *Replica) apply(e *pb.Entry) error {
 		return errors.AssertionFailedf("entry %d follows entry %d", index, r.loop.applied)
 	}
 	r.loop.applied = index
-	if e.GetType() != pb.EntryNormal {
-		return errors.AssertionFailedf("entry %d is a membership change", index)
-	}
-	if len(e.Data) == 0 { // a leader's first entry
+	if e.GetType() != pb.EntryNormal || len(e.Data) == 0 { // or a leader's first entry
+		if e.GetType() != pb.EntryNormal {
+			if err := r.applyChange(index, e); err != nil {
+				return err
+			}
+		}
 		r.mu.Lock()
 		r.mu.applied = index
 		r.mu.Unlock()

@@ -13,25 +13,21 @@ import (
 
 // raftStorage shows a group of the store's log to etcd/raft.
 type raftStorage struct {
+	r     *Replica
 	group raftlog.Group
-	desc  *base.RangeDescriptor
-	// applied is what the disk holds. It is committed, whatever the hard state
-	// says: the commit index is written without being synced.
-	applied base.LogIndex
 }
 
 var _ raft.Storage = raftStorage{}
 
 func (s raftStorage) InitialState() (*pb.HardState, *pb.ConfState, error) {
+	// What the disk holds is committed, whatever the hard state says: the commit
+	// index is written without being synced.
+	onDisk := s.r.mu.onDisk
 	hs := &pb.HardState{}
 	if h, ok := s.group.HardState(); ok {
-		hs.Term, hs.Vote, hs.Commit = new(uint64(h.Term)), new(uint64(h.Vote)), new(uint64(max(h.Commit, s.applied)))
+		hs.Term, hs.Vote, hs.Commit = new(uint64(h.Term)), new(uint64(h.Vote)), new(uint64(max(h.Commit, onDisk.Applied)))
 	}
-	cs := &pb.ConfState{}
-	for _, r := range s.desc.Replicas {
-		cs.Voters = append(cs.Voters, uint64(r.Replica))
-	}
-	return hs, cs, nil
+	return hs, confState(onDisk.Range.Replicas), nil
 }
 
 func (s raftStorage) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
@@ -56,9 +52,19 @@ func (s raftStorage) Term(i uint64) (uint64, error) {
 func (s raftStorage) LastIndex() (uint64, error)  { return uint64(s.group.LastIndex()), nil }
 func (s raftStorage) FirstIndex() (uint64, error) { return uint64(s.group.FirstIndex()), nil }
 
-// Snapshot is asked for by a follower that is too far behind; the only voter has none.
+// Snapshot is asked for a follower that is too far behind. What it is sent may be
+// newer: the copy is made when the message goes out.
 func (s raftStorage) Snapshot() (*pb.Snapshot, error) {
-	return nil, raft.ErrSnapshotTemporarilyUnavailable
+	s.r.mu.Lock()
+	onDisk := s.r.mu.onDisk
+	s.r.mu.Unlock()
+	term, err := s.group.Term(onDisk.Applied)
+	if err != nil {
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	return &pb.Snapshot{Metadata: &pb.SnapshotMetadata{
+		Index: new(uint64(onDisk.Applied)), Term: new(uint64(term)), ConfState: confState(onDisk.Range.Replicas),
+	}}, nil
 }
 
 func storageError(err error) error {

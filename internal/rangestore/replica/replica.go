@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/clock"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/sequencer"
 	"github.com/stratadb/strata/internal/rangestore/window"
@@ -18,7 +19,7 @@ import (
 
 // Options configures a replica. All of it is required unless it says otherwise.
 type Options struct {
-	Range   base.RangeDescriptor
+	Range   base.RangeID
 	Replica base.ReplicaID
 	Log     *raftlog.Log
 	Disk    Disk
@@ -33,6 +34,14 @@ type Options struct {
 	Faults Faults
 	// PromptCommit lets Kick commit in the caller's goroutine.
 	PromptCommit bool
+	// Node is the node that holds the replica. Send hands a message to another
+	// node, and may lose it; it keeps the message. Clock measures leases. They are
+	// required where a range has, or may get, more than one replica.
+	Node  base.NodeID
+	Send  func(to base.NodeID, m *Message)
+	Clock clock.Clock
+	// QuorumReads asks a quorum for every read instead of relying on a lease.
+	QuorumReads bool
 	// Manual means that no loop runs: whoever waits for a commit steps the
 	// replica itself. All calls come from one goroutine then.
 	Manual bool
@@ -69,6 +78,8 @@ type Faults struct {
 	TrustReads bool
 	// ForgetResults repeats a write that is delivered again.
 	ForgetResults bool
+	// LeaseBeforeRead looks at the lease before a read and not after it.
+	LeaseBeforeRead bool
 	// CountUncommitted lets an evicted version die in memory although its
 	// successor may vanish.
 	CountUncommitted bool
@@ -89,10 +100,21 @@ type Replica struct {
 		wants   []want
 		applied base.LogIndex
 		stopped bool
+
+		inbox    []*Message
+		desc     base.RangeDescriptor
+		descs    []descriptorAt // since what is on disk
+		unproven []*confirmation
+		onDisk   State
+		evicting bool // a slice is on its way to disk
 	}
+	solo      atomic.Bool // nobody else votes; changes with mu held
+	ticked    atomic.Bool
 	baseStamp atomic.Uint64 // mirrors win.BaseStamp
 	evictions atomic.Uint64 // counts slices written to disk and dropped
 	flushTook atomic.Int64  // moving average in nanoseconds
+	// leaseUntil is the end of the leader's lease by Clock.Elapsed.
+	leaseUntil atomic.Int64
 
 	driving sync.Mutex // guards loop; never taken with mu held
 	loop    loopState
@@ -121,6 +143,12 @@ type loopState struct {
 	readable  base.LogIndex // W5
 	entries   []raftlog.Entry
 	woken     []base.Waiter
+	desc      base.RangeDescriptor
+	nodes     map[base.ReplicaID]base.NodeID // of replicas that were heard
+	lease     lease
+	proofs    proofs
+	quiet     time.Duration // no elections before that moment of the clock
+	incoming  []*Snapshot // of messages that Raft has just got
 	prefetch  base.Stamp // Faults.PrefetchStamp
 }
 
@@ -133,27 +161,26 @@ func New(o Options) (*Replica, error) {
 	if o.WindowBytes == 0 {
 		o.WindowBytes = limits.WindowBytes
 	}
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
 	r := &Replica{o: o, wake: make(chan struct{}, 1)}
 	r.room = sync.NewCond(&r.mu)
-	r.mu.win = window.New(o.State.Stamp, o.State.Position)
-	r.mu.win.CountUncommitted = o.Faults.CountUncommitted
-	r.mu.seq = sequencer.New(r.mu.win, o.Range.Span, o.State.Position)
-	r.mu.applied = o.State.Applied
-	r.baseStamp.Store(uint64(o.State.Stamp))
-	r.loop.applied, r.loop.position, r.loop.stamp = o.State.Applied, o.State.Position, o.State.Stamp
-	r.loop.readable = o.State.Readable
+	r.loop.nodes = map[base.ReplicaID]base.NodeID{}
+	r.loop.lease.acks = map[base.ReplicaID]time.Duration{}
+	r.loop.quiet = o.Clock.Elapsed() + quietFor
+	r.load(o.State)
 	r.evictor.init()
-	o.Oracle.Observe(o.State.Stamp)
-	group := o.Log.Group(o.Range.ID)
-	if last := group.LastIndex(); last < o.State.Readable {
+	group := o.Log.Group(o.Range)
+	if last := group.LastIndex(); last < o.State.Applied || !o.State.Received && last < o.State.Readable {
 		return nil, errors.Wrapf(base.ErrCorruption,
-			"range %d: the log ends at index %d, but the store has applied %d", o.Range.ID, last, o.State.Readable)
+			"range %d: the log ends at index %d, but the store has applied %d", o.Range, last, o.State.Readable)
 	}
 	node, err := raft.NewRawNode(&raft.Config{
 		ID:                        uint64(o.Replica),
-		ElectionTick:              10,
-		HeartbeatTick:             1,
-		Storage:                   raftStorage{group: group, desc: &r.o.Range, applied: o.State.Applied},
+		ElectionTick:              electionTicks,
+		HeartbeatTick:             heartbeatTicks,
+		Storage:                   raftStorage{r: r, group: group},
 		Applied:                   uint64(o.State.Applied),
 		AsyncStorageWrites:        true,
 		MaxSizePerMsg:             1 << 20,
@@ -166,14 +193,65 @@ func New(o Options) (*Replica, error) {
 		Logger:                    quiet{},
 	})
 	if err != nil {
-		return nil, errors.Wrapf(err, "range %d", o.Range.ID)
+		return nil, errors.Wrapf(err, "range %d", o.Range)
 	}
 	r.loop.raft = node
+	r.setDescriptor(o.State.Range, o.State.Applied)
 	return r, nil
 }
 
+// load makes what the disk holds the state of the replica.
+func (r *Replica) load(s State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.win = window.New(s.Stamp, s.Position)
+	r.mu.win.CountUncommitted = r.o.Faults.CountUncommitted
+	r.mu.seq = sequencer.New(r.mu.win, s.Range.Span, s.Position)
+	r.mu.applied, r.mu.onDisk, r.mu.descs = s.Applied, s, nil
+	r.baseStamp.Store(uint64(s.Stamp))
+	r.loop.applied, r.loop.position, r.loop.stamp, r.loop.readable = s.Applied, s.Position, s.Stamp, s.Readable
+	r.o.Oracle.Observe(s.Stamp)
+}
+
 // Descriptor is the range's descriptor.
-func (r *Replica) Descriptor() base.RangeDescriptor { return r.o.Range }
+func (r *Replica) Descriptor() base.RangeDescriptor {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.desc
+}
+
+// ID is the range's id and the replica's.
+func (r *Replica) ID() (base.RangeID, base.ReplicaID) { return r.o.Range, r.o.Replica }
+
+// Receive takes a message from another replica of the range, and keeps it.
+func (r *Replica) Receive(m *Message) {
+	r.mu.Lock()
+	full := len(r.mu.inbox) >= inboxMax
+	if !full {
+		r.mu.inbox = append(r.mu.inbox, m)
+	}
+	r.mu.Unlock()
+	if !full {
+		r.signal()
+	}
+}
+
+// inboxMax bounds the messages that a replica has not yet looked at; Raft sends
+// again what is lost.
+const inboxMax = 4096
+
+// Shared reports whether there are other replicas, or may be for all that is known.
+func (r *Replica) Shared() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.mu.desc.Replicas) != 1
+}
+
+// Tick is called every TickEvery.
+func (r *Replica) Tick() {
+	r.ticked.Store(true)
+	r.signal()
+}
 
 // Campaign asks for leadership. It is called before Start, or by whoever calls Step.
 func (r *Replica) Campaign() error { return r.loop.raft.Campaign() }

@@ -159,10 +159,10 @@ func (s *scenario) open(d *datadriven.TestData) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	s.disk.state.Range = base.RangeDescriptor{ID: 1, Epoch: 1, Span: base.Span{Start: []byte{1}, End: []byte{0xFF}},
+		Replicas: []base.ReplicaDescriptor{{Node: 1, Replica: 1}}}
 	s.r, err = New(Options{
-		Range: base.RangeDescriptor{ID: 1, Epoch: 1, Span: base.Span{Start: []byte{1}, End: []byte{0xFF}},
-			Replicas: []base.ReplicaDescriptor{{Node: 1, Replica: 1}}},
-		Replica: 1, Log: s.log, Disk: s.disk, State: s.disk.state, Oracle: s.oracle, Manual: true, Pause: s.pause,
+		Range: 1, Replica: 1, Log: s.log, Disk: s.disk, State: s.disk.state, Oracle: s.oracle, Manual: true, Pause: s.pause,
 		OnFatal: func(err error) { s.fatal = err }, WindowBytes: windowBytes, WindowAge: time.Hour,
 	})
 	if err == nil {
@@ -395,6 +395,9 @@ func (d *memDisk) Write(ev *window.Eviction, s State) error {
 	d.state = s
 	return nil
 }
+
+func (d *memDisk) Snapshot() (*Snapshot, error) { return nil, errors.New("a range with one replica") }
+func (d *memDisk) Install(*Snapshot) error      { return errors.New("a range with one replica") }
 
 func (d *memDisk) String() string {
 	out := fmt.Sprintf("applied %d, readable from %d, position %d, stamp %d:", d.state.Applied, d.state.Readable, d.state.Position, d.state.Stamp)

@@ -21,9 +21,10 @@ const (
 
 // RangeState is what a range's state on disk says about itself.
 type RangeState struct {
-	// Applied is the index of the last log entry whose effects are included,
-	// AppliedTerm its term.
-	Applied     base.LogIndex
+	// Applied is the index of the last log entry whose effects are included.
+	Applied base.LogIndex
+	// AppliedTerm is the term of that entry in a state that was received as a
+	// snapshot, as long as it was not added to; zero otherwise.
 	AppliedTerm base.Term
 	// Position and Stamp are those of the last transaction included.
 	Position base.Position

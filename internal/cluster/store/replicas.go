@@ -1,0 +1,120 @@
+package store
+
+import (
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+// Replica is this store's replica of a range, nil if it has none.
+func (s *Store) Replica(id base.RangeID) *replica.Replica {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.mu.ranges[id]
+}
+
+// Replicas are this store's replicas, by range.
+func (s *Store) Replicas() []*replica.Replica {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	ids := make([]base.RangeID, 0, len(s.mu.ranges))
+	for id := range s.mu.ranges {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	out := make([]*replica.Replica, len(ids))
+	for i, id := range ids {
+		out[i] = s.mu.ranges[id]
+	}
+	return out
+}
+
+// Deliver gives a message from another node to the replica it is for. The first
+// message of a range's leader makes a replica that has nothing yet.
+func (s *Store) Deliver(m *replica.Message) error {
+	if raft.IsLocalMsg(m.Raft.GetType()) {
+		return nil
+	}
+	r := s.Replica(m.Range)
+	if r == nil {
+		switch m.Raft.GetType() {
+		case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
+		default:
+			return nil
+		}
+		var err error
+		if r, err = s.adopt(m.Range, m.To); r == nil || err != nil {
+			return err
+		}
+	}
+	if _, self := r.ID(); self == m.To {
+		r.Receive(m)
+	}
+	return nil
+}
+
+// adopt makes an empty replica of a range.
+func (s *Store) adopt(id base.RangeID, self base.ReplicaID) (*replica.Replica, error) {
+	s.adopting.Lock()
+	defer s.adopting.Unlock()
+	if r := s.Replica(id); r != nil || s.ctx.Err() != nil {
+		return r, nil
+	}
+	r, err := s.openReplica(id, self, replica.State{Range: base.RangeDescriptor{ID: id}})
+	if err == nil && !s.o.Manual {
+		s.run(r)
+	}
+	return r, err
+}
+
+// send passes a replica's message on. A snapshot is copied by a goroutine: the
+// range goes on meanwhile.
+func (s *Store) send(id base.RangeID, to base.NodeID, m *replica.Message) {
+	if m.Raft.GetType() != pb.MsgSnap {
+		s.o.Send(to, m)
+		return
+	}
+	fill := func() {
+		r := s.Replica(id)
+		err := r.FillSnapshot(m)
+		if err == nil {
+			s.o.Send(to, m)
+		} else {
+			s.o.Log.Warn("snapshot not sent", "range", id, "to", to, "error", err)
+		}
+		r.SnapshotSent(m.To, err == nil)
+	}
+	if s.o.Manual {
+		fill()
+		return
+	}
+	s.wait.Go(fill)
+}
+
+// ticker makes the replicas' time pass.
+func (s *Store) ticker() {
+	tick := time.NewTicker(replica.TickEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+			s.Tick()
+		}
+	}
+}
+
+// Tick lets a tick pass at the replicas of ranges with others.
+func (s *Store) Tick() {
+	for _, r := range s.Replicas() {
+		if r.Shared() {
+			r.Tick()
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package replica
+
+import (
+	"github.com/cockroachdb/errors"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/stratadb/strata/internal/base"
+)
+
+// FillSnapshot makes the copy that a message with a snapshot brings along. Whoever
+// sends the message calls it, when it is sent.
+func (r *Replica) FillSnapshot(m *Message) error {
+	s, err := r.o.Disk.Snapshot()
+	if err != nil {
+		return err
+	}
+	term, err := r.o.Log.Group(r.o.Range).Term(s.State.Applied)
+	if err != nil {
+		return errors.Wrapf(err, "range %d: term of entry %d", r.o.Range, s.State.Applied)
+	}
+	s.Term = term
+	m.SetSnapshot(s)
+	return nil
+}
+
+// SetSnapshot makes the message speak of s.
+func (m *Message) SetSnapshot(s *Snapshot) {
+	m.Snapshot = s
+	m.Raft.Snapshot = &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(uint64(s.State.Applied)),
+		Term: new(uint64(s.Term)), ConfState: confState(s.State.Range.Replicas)}}
+}
+
+// SnapshotSent tells Raft what became of a snapshot for another replica.
+func (r *Replica) SnapshotSent(to base.ReplicaID, sent bool) {
+	r.Receive(&Message{Range: r.o.Range, From: to, To: r.o.Replica,
+		Raft: &pb.Message{Type: pb.MsgSnapStatus.Enum(), From: new(uint64(to)), Reject: new(!sent)}})
+}
+
+func (r *Replica) reportSnapshot(m *Message) {
+	status := raft.SnapshotFinish
+	if m.Raft.GetReject() {
+		status = raft.SnapshotFailure
+	}
+	r.loop.raft.ReportSnapshot(uint64(m.From), status)
+}
+
+// install makes a snapshot that Raft has accepted the state of this replica.
+func (r *Replica) install(snap *pb.Snapshot) error {
+	var s *Snapshot
+	for _, in := range r.loop.incoming {
+		if uint64(in.State.Applied) == snap.GetMetadata().GetIndex() && uint64(in.Term) == snap.GetMetadata().GetTerm() {
+			s = in
+		}
+	}
+	if s == nil {
+		return errors.AssertionFailedf("range %d: snapshot at %d without its data", r.o.Range, snap.GetMetadata().GetIndex())
+	}
+	r.lockEviction()
+	defer r.unlockEviction()
+	if err := r.o.Disk.Install(s); err != nil {
+		return errors.Wrapf(err, "range %d: snapshot at %d", r.o.Range, s.State.Applied)
+	}
+	r.load(s.State)
+	r.setDescriptor(s.State.Range, s.State.Applied)
+	return nil
+}
+
+// lockEviction waits until no slice is on its way to disk, and lets none begin.
+func (r *Replica) lockEviction() {
+	r.mu.Lock()
+	for r.mu.evicting {
+		if r.o.Pause != nil {
+			r.mu.Unlock()
+			r.pause(PointNoRoom)
+			r.mu.Lock()
+			continue
+		}
+		r.room.Wait()
+	}
+	r.mu.evicting = true
+	r.mu.Unlock()
+}
+
+func (r *Replica) unlockEviction() {
+	r.mu.Lock()
+	r.mu.evicting = false
+	r.room.Broadcast()
+	r.mu.Unlock()
+}

@@ -1,0 +1,132 @@
+package replica
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+
+	"github.com/cockroachdb/errors"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/stratadb/strata/internal/base"
+)
+
+// Message is what one replica of a range says to another: a message of Raft, and
+// the moments that a lease is made of.
+type Message struct {
+	Range    base.RangeID
+	From, To base.ReplicaID
+	Node     base.NodeID // the sender's
+	// Sent is when a leader sent this, on its own clock.
+	Sent time.Duration
+	// Echo is the Sent of the newest message that the sender took from the
+	// receiver as the leader of the term EchoTerm.
+	Echo     time.Duration
+	EchoTerm base.Term
+	Raft     *pb.Message
+	// Snapshot is what a message with a snapshot brings along. It travels by itself.
+	Snapshot *Snapshot
+}
+
+// errMessage is what DecodeMessage answers for damaged bytes.
+var errMessage = errors.New("malformed message between replicas")
+
+// entryBytesMin is the least that an entry takes in a message; it bounds how many
+// there can be before they are decoded.
+const entryBytesMin = 4
+
+// Append appends the message's binary form: numbers as uvarints, then entries
+// and strings with their lengths. Of a snapshot it carries where it stands, not
+// what is in it.
+func (m *Message) Append(dst []byte) []byte {
+	r := m.Raft
+	reject := uint64(0)
+	if r.GetReject() {
+		reject = 1
+	}
+	snap := r.GetSnapshot().GetMetadata()
+	for _, n := range [...]uint64{
+		uint64(m.Range), uint64(m.From), uint64(m.To), uint64(m.Node), uint64(m.Sent), uint64(m.Echo), uint64(m.EchoTerm),
+		uint64(r.GetType()), r.GetTerm(), r.GetLogTerm(), r.GetIndex(), r.GetCommit(), reject, r.GetRejectHint(),
+		snap.GetIndex(), snap.GetTerm(), uint64(len(r.GetContext())), uint64(len(r.GetEntries())),
+	} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	dst = append(dst, r.GetContext()...)
+	for _, e := range r.GetEntries() {
+		dst = binary.AppendUvarint(dst, uint64(e.GetType()))
+		dst = binary.AppendUvarint(dst, e.GetTerm())
+		dst = binary.AppendUvarint(dst, e.GetIndex())
+		dst = binary.AppendUvarint(dst, uint64(len(e.GetData())))
+		dst = append(dst, e.GetData()...)
+	}
+	return dst
+}
+
+// decoder reads numbers until something is wrong.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) number() uint64 {
+	n, size := binary.Uvarint(d.b)
+	if size <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *decoder) bytes(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.bad, d.b = true, nil
+		return nil
+	}
+	out := d.b[:n:n]
+	d.b = d.b[n:]
+	return out
+}
+
+// DecodeMessage reads what Append wrote. The message keeps b.
+func DecodeMessage(b []byte) (m Message, err error) {
+	d := decoder{b: b}
+	m.Range, m.From, m.To = base.RangeID(d.number()), base.ReplicaID(d.number()), base.ReplicaID(d.number())
+	m.Node = base.NodeID(d.number())
+	m.Sent, m.Echo, m.EchoTerm = time.Duration(d.number()), time.Duration(d.number()), base.Term(d.number())
+	kind := d.number()
+	if kind > math.MaxInt32 || pb.MessageType_name[int32(kind)] == "" {
+		return Message{}, errMessage
+	}
+	r := &pb.Message{Type: pb.MessageType(kind).Enum(), From: new(uint64(m.From)), To: new(uint64(m.To))}
+	r.Term, r.LogTerm, r.Index, r.Commit = new(d.number()), new(d.number()), new(d.number()), new(d.number())
+	r.Reject, r.RejectHint = new(d.number() == 1), new(d.number())
+	if index, term := d.number(), d.number(); index != 0 {
+		r.Snapshot = &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(index), Term: new(term)}}
+	}
+	context, entries := d.number(), d.number()
+	if context > 0 {
+		r.Context = d.bytes(context)
+	}
+	if entries > uint64(len(d.b)/entryBytesMin) {
+		return Message{}, errMessage
+	}
+	for range entries {
+		e := &pb.Entry{}
+		kind := d.number()
+		if kind > math.MaxInt32 || pb.EntryType_name[int32(kind)] == "" {
+			return Message{}, errMessage
+		}
+		e.Type, e.Term, e.Index = pb.EntryType(kind).Enum(), new(d.number()), new(d.number())
+		if n := d.number(); n > 0 {
+			e.Data = d.bytes(n)
+		}
+		r.Entries = append(r.Entries, e)
+	}
+	if d.bad || len(d.b) > 0 {
+		return Message{}, errMessage
+	}
+	m.Raft = r
+	return m, nil
+}
