@@ -60,4 +60,47 @@ const (
 
 	// NamespaceDepth bounds the segments of a namespace path.
 	NamespaceDepth = 10
+
+	// TransportFrameBytes bounds a message, request or response between nodes: a
+	// transaction and what goes around it.
+	TransportFrameBytes = TransactionBytes + 1<<20
+	// TransportChunkBytes bounds a chunk of a stream between nodes.
+	TransportChunkBytes = 256 << 10
+	// TransportStreamBytes bounds what a stream holds that its receiver has not
+	// taken yet.
+	TransportStreamBytes = 1 << 20
+	// TransportStreams bounds the open streams of a connection.
+	TransportStreams = 128
+	// TransportQueueBytes bounds what waits to be sent on a connection; a single
+	// larger frame is let in when nothing waits.
+	TransportQueueBytes = 16 << 20
+	// TransportAnswerBytes is how far refusals, cancellations and the like may
+	// exceed it before the connection is given up.
+	TransportAnswerBytes = 1 << 20
+	// TransportCalls bounds the calls in flight to a peer, per class of traffic.
+	TransportCalls = 4096
+	// TransportServing bounds the calls of a connection that are being served;
+	// those that were given up by their caller count until they end.
+	TransportServing = 2 * TransportCalls
+	// TransportServingBytes bounds the requests that they hold.
+	TransportServingBytes = 128 << 20
+	// TransportConnections bounds the connections that a node accepts from others.
+	TransportConnections = 1024
+	// TransportPeers bounds the nodes that a node talks to.
+	TransportPeers = 1024
+	// TransportDial bounds the time to connect and greet.
+	TransportDial = 3 * time.Second
+	// TransportPing is how often a connection is probed.
+	TransportPing = time.Second
+	// TransportSilence ends a connection on which nothing is heard.
+	TransportSilence = 4 * time.Second
+	// TransportStall ends a connection on which nothing can be sent.
+	TransportStall = 10 * time.Second
+	// TransportBackoff is the pause after a first failure to connect; it doubles
+	// up to TransportBackoffMax.
+	TransportBackoff = 50 * time.Millisecond
+	// TransportBackoffMax is the longest pause.
+	TransportBackoffMax = 2 * time.Second
+	// TransportRefused is the pause after a refusal.
+	TransportRefused = 15 * time.Second
 )

@@ -1,0 +1,167 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+)
+
+// peer is another node.
+type peer struct {
+	node     base.NodeID
+	counters counters
+	links    [classCount]link
+}
+
+func newPeer(t *Transport, node base.NodeID) *peer {
+	p := &peer{node: node}
+	for class := range p.links {
+		l := &p.links[class]
+		l.t, l.peer, l.class = t, p, Class(class)
+		l.calls, l.streams = make(chan struct{}, t.opt.Calls), make(chan struct{}, t.opt.Streams)
+	}
+	return p
+}
+
+// link is the way to a peer for one class of traffic: at most one connection at a
+// time, dialled when something is to be sent and the last failure is long enough
+// ago. Nothing is dialled for its own sake, so a peer that has gone costs nothing.
+type link struct {
+	t              *Transport
+	peer           *peer
+	class          Class
+	calls, streams chan struct{} // a token for each in flight
+	current        atomic.Pointer[conn]
+	mu             struct {
+		sync.Mutex
+		address   string    // dialled last
+		failures  int       // in a row
+		notBefore time.Time // of the next attempt to the same address
+		why       error     // the last failure
+	}
+}
+
+// connect is the connection to send on; it may still be dialling. It does not wait.
+func (l *link) connect() (*conn, error) {
+	if c := l.current.Load(); c != nil {
+		return c, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.current.Load(); c != nil {
+		return c, nil
+	}
+	address, err := l.t.opt.Resolver.Resolve(l.peer.node)
+	if err != nil {
+		return nil, errors.Wrap(err, "looking up the node's address")
+	}
+	if address == l.mu.address && l.t.opt.Clock.Now().Before(l.mu.notBefore) {
+		return nil, l.mu.why
+	}
+	if address != l.mu.address {
+		l.mu.address, l.mu.failures = address, 0
+	}
+	c := newConn(l.t, l.peer, l.class, l)
+	if err := l.t.launch(c, func() { c.dial(address) }); err != nil {
+		return nil, err
+	}
+	l.peer.counters.dials.Add(1)
+	l.current.Store(c)
+	return c, nil
+}
+
+// lost notes that the connection has failed and when to try again. A connection
+// that has lived for a while makes earlier failures forgotten.
+func (l *link) lost(c *conn, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current.Load() != c {
+		return
+	}
+	l.current.Store(nil)
+	o := &l.t.opt
+	now := o.Clock.Now()
+	opened := c.opened.Load()
+	if opened == nil {
+		l.peer.counters.dialFailures.Add(1)
+	} else if now.Sub(*opened) >= o.BackoffMax {
+		l.mu.failures = 0
+	}
+	pause := o.BackoffMax
+	if shift := l.mu.failures; shift < 16 {
+		pause = min(pause, o.Backoff<<shift)
+	}
+	if refused(err) {
+		pause = o.BackoffRefused
+	}
+	pause -= time.Duration(o.Random() % uint64(pause/2+1))
+	l.mu.notBefore, l.mu.why = now.Add(pause), err
+	if l.mu.failures++; l.mu.failures == 1 && !errors.Is(err, base.ErrClosed) {
+		o.Log.Warn("no connection to another node", slog.Uint64("node", uint64(l.peer.node)),
+			slog.String("address", l.mu.address), slog.Int("class", int(l.class)), slog.Any("error", err))
+	}
+}
+
+// dial is the life of a dialled connection.
+func (c *conn) dial(address string) {
+	raw, nc, err := c.reach(address)
+	if err != nil {
+		c.fail(err)
+		c.end()
+		return
+	}
+	c.run(raw, nc)
+}
+
+// reach connects and greets.
+func (c *conn) reach(address string) (raw, nc net.Conn, err error) {
+	o := &c.t.opt
+	ctx, cancel := context.WithTimeout(c.ctx, o.DialTimeout)
+	defer cancel()
+	if raw, err = o.Dial(ctx, address); err != nil {
+		return nil, nil, errors.Wrap(err, "connecting")
+	}
+	defer func() {
+		if err != nil {
+			_ = raw.Close()
+		}
+	}()
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	defer func() {
+		if !stop() && err == nil {
+			err = errors.Wrap(ctx.Err(), "connecting")
+		}
+	}()
+	nc = raw
+	if o.ClientTLS != nil {
+		nc = tls.Client(raw, named(o.ClientTLS, address))
+	}
+	from, err := greet(nc, hello{version: protocolVersion, oldest: protocolOldest, class: c.class,
+		cluster: o.Cluster, from: o.self(), to: c.peer.node}, o.Admit)
+	if err != nil {
+		return nil, nil, errors.Wrapf(err, "greeting node %d at %s", c.peer.node, address)
+	}
+	o.Log.Debug("connected to another node", slog.Uint64("node", uint64(from.Node)), slog.String("address", address))
+	return raw, nc, nil
+}
+
+// named is the configuration with the name to verify: the host of the address,
+// unless it names one.
+func named(config *tls.Config, address string) *tls.Config {
+	if config.ServerName != "" || config.InsecureSkipVerify {
+		return config
+	}
+	config = config.Clone()
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		config.ServerName = host
+	}
+	return config
+}
