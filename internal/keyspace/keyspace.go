@@ -39,6 +39,12 @@ const (
 	End        byte = 0x05
 )
 
+// Rows of the meta area.
+const (
+	// MetaIssued is written to move the log of the range that issues stamps on.
+	MetaIssued byte = 0x01
+)
+
 // Tables of the sys area.
 const (
 	SysNamespaceByPath byte = 0x01

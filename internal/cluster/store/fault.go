@@ -1,9 +1,6 @@
 package store
 
-import (
-	"github.com/stratadb/strata/internal/base"
-	"github.com/stratadb/strata/internal/cluster/oracle"
-)
+import "github.com/stratadb/strata/internal/base"
 
 // cachedStamp is the bug that replica.Faults.CachedStamp plants: four callers
 // share a stamp, although the later ones began after it was issued (C1).
@@ -12,11 +9,11 @@ type cachedStamp struct {
 	uses  int
 }
 
-func (c *cachedStamp) next(o *oracle.Local) (base.Stamp, error) {
+func (c *cachedStamp) next(issue func() (base.Stamp, error)) (base.Stamp, error) {
 	if c.uses++; c.uses%4 != 1 {
 		return c.stamp, nil
 	}
 	var err error
-	c.stamp, err = o.Next()
+	c.stamp, err = issue()
 	return c.stamp, err
 }

@@ -490,12 +490,16 @@ func (s *Store) ScanStored(span base.Span, reverse bool, visit func(key, value [
 	return (&disk{state: s.state}).Scan(span, reverse, visit)
 }
 
-// NextStamp asks the oracle.
+// NextStamp asks the leader of the range that issues stamps.
 func (s *Store) NextStamp() (base.Stamp, error) {
-	if s.o.Faults.CachedStamp {
-		return s.cached.next(s.oracle)
+	r := s.Range(nil)
+	if r == nil {
+		return 0, base.ErrUnavailable
 	}
-	return s.oracle.Next()
+	if s.o.Faults.CachedStamp {
+		return s.cached.next(r.IssueStamp)
+	}
+	return r.IssueStamp()
 }
 
 // Identity says which store this is.

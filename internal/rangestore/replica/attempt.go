@@ -62,7 +62,7 @@ func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 	a.at, a.hold = at, hold
 	a.holding = at == 0 && hold != HoldNever
 	a.based, a.split, a.waited, a.reads = false, false, false, 0
-	a.ten, a.pos, a.now = nil, 0, 0
+	a.pos, a.now = 0, 0
 	if cap(a.cache) > 64<<10 {
 		a.cache = nil
 	}
@@ -138,12 +138,16 @@ func (a *Attempt) note(pos base.Position) {
 func (a *Attempt) wait(pos base.Position) error {
 	a.split = true
 	a.unlock()
-	t := base.Ticket{Log: a.ten, Pos: pos}
-	if a.r.o.Pause != nil {
-		return a.r.pauseUntil(t)
+	return a.r.await(base.Ticket{Log: a.ten, Pos: pos})
+}
+
+// await waits for t, in a manual replica by doing the loop's work.
+func (r *Replica) await(t base.Ticket) error {
+	if r.o.Pause != nil {
+		return r.pauseUntil(t)
 	}
-	for a.r.o.Manual && !t.Done() {
-		if worked, err := a.r.Step(context.Background()); err != nil || !worked {
+	for r.o.Manual && !t.Done() {
+		if worked, err := r.Step(context.Background()); err != nil || !worked {
 			return errors.CombineErrors(err, base.ErrUnknownOutcome)
 		}
 	}
@@ -408,5 +412,5 @@ func (a *Attempt) prove() base.Ticket {
 
 func (a *Attempt) end() {
 	a.unlock()
-	a.holding = false
+	a.holding, a.ten = false, nil
 }

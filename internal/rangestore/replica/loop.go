@@ -318,6 +318,9 @@ func (r *Replica) beginTenure() {
 		return
 	}
 	r.loop.lastStamp = r.loop.stamp
+	if !r.solo.Load() {
+		r.o.Oracle.Observe(r.loop.stamp + issueReach) // the leader before may have issued as much
+	}
 	r.loop.lead = newTenure(r.loop.position, r.signal)
 	r.mu.Lock()
 	r.mu.seq.DropTail(r.loop.position)
@@ -449,7 +452,7 @@ func (r *Replica) applyOwn(index base.LogIndex, h batch.Header) error {
 	r.mu.win.SetIndex(f.closed.Num, index)
 	r.mu.win.Commit(f.closed.Num)
 	r.mu.seq.Committed(&f.closed)
-	r.mu.applied = index
+	r.mu.applied, r.mu.logged = index, h.Stamp
 	r.mu.watches.appliedLocked(f.closed.Last)
 	r.room.Broadcast()
 	r.mu.Unlock()
@@ -480,7 +483,7 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 	win.SetIndex(n, index)
 	win.Commit(n)
 	r.mu.seq.DropTail(h.Last())
-	r.mu.applied = index
+	r.mu.applied, r.mu.logged = index, h.Stamp
 	r.evictor.applied(h.Stamp)
 	return nil
 }

@@ -106,7 +106,8 @@ type Replica struct {
 		descs    []descriptorAt // since what is on disk
 		unproven []*confirmation
 		onDisk   State
-		evicting bool // a slice is on its way to disk
+		evicting bool       // a slice is on its way to disk
+		logged   base.Stamp // of the last applied batch
 	}
 	solo      atomic.Bool // nobody else votes; changes with mu held
 	ticked    atomic.Bool
@@ -148,8 +149,8 @@ type loopState struct {
 	lease     lease
 	proofs    proofs
 	quiet     time.Duration // no elections before that moment of the clock
-	incoming  []*Snapshot // of messages that Raft has just got
-	prefetch  base.Stamp // Faults.PrefetchStamp
+	incoming  []*Snapshot   // of messages that Raft has just got
+	prefetch  base.Stamp    // Faults.PrefetchStamp
 }
 
 // New opens a replica over its log and disk state. Nothing runs yet: call Step,
@@ -208,6 +209,7 @@ func (r *Replica) load(s State) {
 	r.mu.win.CountUncommitted = r.o.Faults.CountUncommitted
 	r.mu.seq = sequencer.New(r.mu.win, s.Range.Span, s.Position)
 	r.mu.applied, r.mu.onDisk, r.mu.descs = s.Applied, s, nil
+	r.mu.logged = s.Stamp
 	r.baseStamp.Store(uint64(s.Stamp))
 	r.loop.applied, r.loop.position, r.loop.stamp, r.loop.readable = s.Applied, s.Position, s.Stamp, s.Readable
 	r.o.Oracle.Observe(s.Stamp)
