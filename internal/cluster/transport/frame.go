@@ -74,7 +74,8 @@ func (t frameType) payloadMax() (n uint32, ok bool) {
 
 // appendHeader appends the header of a frame with this payload.
 func appendHeader(dst []byte, h header, payload []byte) []byte {
-	var b [headerBytes]byte
+	dst = append(dst, make([]byte, headerBytes)...)
+	b := dst[len(dst)-headerBytes:]
 	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(payload, castagnoli))
 	binary.LittleEndian.PutUint32(b[8:], uint32(len(payload)))
 	b[12] = byte(h.typ)
@@ -82,7 +83,7 @@ func appendHeader(dst []byte, h header, payload []byte) []byte {
 	binary.LittleEndian.PutUint64(b[16:], h.stream)
 	binary.LittleEndian.PutUint64(b[24:], h.arg)
 	binary.LittleEndian.PutUint32(b[0:], crc32.Checksum(b[4:], castagnoli))
-	return append(dst, b[:]...)
+	return dst
 }
 
 // decodeHeader reads a header. What it accepts is intact, of a known type and

@@ -123,34 +123,33 @@ func (c *conn) dial(address string) {
 
 // reach connects and greets.
 func (c *conn) reach(address string) (raw, nc net.Conn, err error) {
-	o := &c.t.opt
-	ctx, cancel := context.WithTimeout(c.ctx, o.DialTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, c.t.opt.DialTimeout)
 	defer cancel()
-	if raw, err = o.Dial(ctx, address); err != nil {
+	raw, err = c.t.opt.Dial(ctx, address)
+	if err != nil {
 		return nil, nil, errors.Wrap(err, "connecting")
 	}
-	defer func() {
-		if err != nil {
-			_ = raw.Close()
-		}
-	}()
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
-	defer func() {
-		if !stop() && err == nil {
-			err = errors.Wrap(ctx.Err(), "connecting")
-		}
-	}()
-	nc = raw
+	nc, err = c.introduce(raw, address)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = raw.Close()
+		return nil, nil, errors.Wrapf(err, "greeting node %d at %s", c.peer.node, address)
+	}
+	return raw, nc, nil
+}
+
+// introduce makes the connection secure, if it is to be, and greets.
+func (c *conn) introduce(raw net.Conn, address string) (net.Conn, error) {
+	o, nc := &c.t.opt, raw
 	if o.ClientTLS != nil {
 		nc = tls.Client(raw, named(o.ClientTLS, address))
 	}
-	from, err := greet(nc, hello{version: protocolVersion, oldest: protocolOldest, class: c.class,
+	_, err := greet(nc, hello{version: protocolVersion, oldest: protocolOldest, class: c.class,
 		cluster: o.Cluster, from: o.self(), to: c.peer.node}, o.Admit)
-	if err != nil {
-		return nil, nil, errors.Wrapf(err, "greeting node %d at %s", c.peer.node, address)
-	}
-	o.Log.Debug("connected to another node", slog.Uint64("node", uint64(from.Node)), slog.String("address", address))
-	return raw, nc, nil
+	return nc, err
 }
 
 // named is the configuration with the name to verify: the host of the address,
