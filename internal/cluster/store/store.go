@@ -380,8 +380,10 @@ func (s *Store) finishSnapshot(rec raftlog.LifecycleRecord) error {
 }
 
 // openRanges opens the replicas of all ranges whose state is here. What else the log
-// knows belongs to replicas that never got one: they have promised nothing.
+// knows belongs to replicas that never got one: they have promised nothing. A
+// replica that knows that it was removed is destroyed.
 func (s *Store) openRanges() error {
+	var removed []base.RangeDescriptor
 	if err := s.state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
 		state, err := decodeState(st)
 		if err != nil {
@@ -389,7 +391,8 @@ func (s *Store) openRanges() error {
 		}
 		self, found := state.Range.On(s.id.Node)
 		if !found {
-			return errors.Wrapf(base.ErrCorruption, "range %d has no replica on node %d", id, s.id.Node)
+			removed = append(removed, state.Range)
+			return nil
 		}
 		r, err := s.openReplica(id, self.Replica, state)
 		if err != nil {
@@ -402,6 +405,11 @@ func (s *Store) openRanges() error {
 	}); err != nil {
 		return err
 	}
+	for i := range removed {
+		if err := s.destroy(&removed[i]); err != nil {
+			return err
+		}
+	}
 	for _, id := range s.log.Ranges() {
 		if s.Replica(id) == nil {
 			if err := s.log.Remove(id); err != nil {
@@ -410,6 +418,19 @@ func (s *Store) openRanges() error {
 		}
 	}
 	return nil
+}
+
+// destroy deletes a range's state; its log goes after it, now or at the next start.
+func (s *Store) destroy(d *base.RangeDescriptor) (err error) {
+	b := s.state.NewBatch()
+	defer func() { err = errors.CombineErrors(err, b.Close()) }()
+	b.DeleteRange(d.Span)
+	b.DeleteRangeState(d.ID)
+	if err := s.state.Apply(b); err != nil {
+		return err
+	}
+	s.rows.InvalidateSpan(d.Span)
+	return s.state.Flush()
 }
 
 // openReplica opens one replica; nothing of it runs yet.

@@ -36,11 +36,9 @@ type event struct {
 	id   TxnID
 }
 
-const (
-	copiesMax   = 4
-	recoversMax = 4
-	retainsMax  = 8
-)
+// budget says how often the events that are faults, or retention, may happen. With
+// an empty one everything comes to its end.
+type budget [eventKinds]int
 
 // events lists what may happen next.
 func (w *world) events(list []event) []event {
@@ -49,17 +47,19 @@ func (w *world) events(list []event) []event {
 		if w.canStep(i) {
 			list = append(list, event{kind: evStep, i: i})
 		}
-		if w.drain || p.kind != opTxn || !p.live() {
+		if p.kind != opTxn || !p.live() {
 			continue
 		}
-		list = append(list, event{kind: evCrash, i: i})
-		if p.state == stPreparing {
+		if w.budget[evCrash] > 0 {
+			list = append(list, event{kind: evCrash, i: i})
+		}
+		if p.state == stPreparing && w.budget[evGiveUp] > 0 {
 			list = append(list, event{kind: evGiveUp, i: i})
 		}
 	}
 	for i := range w.msgs {
 		list = append(list, event{kind: evDeliver, i: i})
-		if !w.drain && w.copies < copiesMax && w.msgs[i].kind == reqEntry {
+		if w.budget[evCopy] > 0 && w.msgs[i].kind == reqEntry {
 			list = append(list, event{kind: evCopy, i: i})
 		}
 	}
@@ -96,50 +96,41 @@ func (w *world) rangeEvents(list []event, i int) []event {
 			}
 		}
 	}
-	if !w.drain && len(r.batches) > 0 {
+	if len(r.batches) > 0 && w.budget[evLose] > 0 {
 		list = append(list, event{kind: evLose, i: i})
-		if r.batches[0].phase == phaseProposed {
-			list = append(list, event{kind: evLead, i: i})
-		}
 	}
-	if !w.drain && w.retains < retainsMax {
+	if len(r.batches) > 0 && r.batches[0].phase == phaseProposed && w.budget[evLead] > 0 {
+		list = append(list, event{kind: evLead, i: i})
+	}
+	if w.budget[evRetain] > 0 {
 		list = append(list, event{kind: evRetain, i: i})
 	}
 	return list
 }
 
 // recoveries lists the transactions that somebody may settle: those that are held,
-// and records whose participants may hold them; while it is quiet, only those
-// whose coordinator is gone.
+// and records whose participants may hold them. Without a budget only those whose
+// coordinator is gone.
 func (w *world) recoveries(list []event) []event {
-	begun := 0
+	free := w.budget[evRecover] > 0
 	busy := map[TxnID]bool{}
 	for i := range w.procs {
-		p := &w.procs[i]
-		if p.kind == opRecover {
-			begun++
-		}
-		if p.live() && (p.kind == opRecover || p.kind == opTxn && w.drain) {
+		if p := &w.procs[i]; p.live() && (p.kind == opRecover || p.kind == opTxn && !free) {
 			busy[p.txn.ID] = true
-		}
-	}
-	if begun >= recoversMax && !w.drain {
-		return list
-	}
-	add := func(r int, id TxnID) {
-		if !busy[id] {
-			busy[id] = true
-			list = append(list, event{kind: evRecover, i: r, id: id})
 		}
 	}
 	for i := range w.ranges {
 		t := w.ranges[i].table
 		for _, h := range t.HeldBefore(^base.Stamp(0)) {
-			add(i, h.ID)
+			if !busy[h.ID] {
+				busy[h.ID] = true
+				list = append(list, event{kind: evRecover, i: i, id: h.ID})
+			}
 		}
-		if w.drain {
-			for _, f := range t.OpenRecords() {
-				add(i, f.ID)
+		for _, f := range t.OpenRecords() {
+			if !busy[f.ID] {
+				busy[f.ID] = true
+				list = append(list, event{kind: evRecover, i: i, id: f.ID})
 			}
 		}
 	}
@@ -149,14 +140,15 @@ func (w *world) recoveries(list []event) []event {
 // do makes an event happen.
 func (w *world) do(e event) {
 	w.clock++
+	if w.budget[e.kind] > 0 {
+		w.budget[e.kind]--
+	}
 	switch e.kind {
 	case evStep:
 		w.step(e.i)
 	case evDeliver, evCopy:
 		q := w.msgs[e.i]
-		if e.kind == evCopy {
-			w.copies++
-		} else {
+		if e.kind == evDeliver {
 			w.msgs = slices.Delete(slices.Clone(w.msgs), e.i, e.i+1)
 		}
 		w.serve(q)
@@ -356,7 +348,6 @@ func (w *world) retain(ri int) {
 		want.Forget = min(want.Forget, t.retain.Refuse)
 	}
 	if e, ok := r.table.CheckRetain(want); ok {
-		w.retains++
 		w.sequence(ri, logEntry{payload: e.Append(nil)})
 		w.logf("%s: refuses what began before %d, forgets before %d", rangeName(ri), e.Refuse, e.Forget)
 	}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -108,20 +109,27 @@ func wholeRanges(m keyMask) (all keyMask) {
 	return all
 }
 
-// runSeed runs one seed to its end.
-func runSeed(seed uint64, f Faults, trace func(string)) (w *world, err error) {
+// randomBudget is what may happen in a random run.
+func randomBudget() budget {
+	return budget{evCopy: 4, evLead: 20, evLose: 20, evCrash: 10, evGiveUp: 10, evRecover: 4, evRetain: 8}
+}
+
+// runSeed runs one seed to its end: with the given operations, or random ones.
+func runSeed(seed uint64, f Faults, ops []proc, trace func(string)) (w *world, err error) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	w = newWorld(f, true)
-	w.trace = trace
-	mix := newOpMix(rnd)
-	for i := range 2 + rnd.IntN(opsMax-1) {
-		w.procs = append(w.procs, mix.op(i))
+	w.trace, w.budget = trace, randomBudget()
+	if w.procs = slices.Clone(ops); ops == nil {
+		mix := newOpMix(rnd)
+		for i := range 2 + rnd.IntN(opsMax-1) {
+			w.procs = append(w.procs, mix.op(i))
+		}
 	}
 	s := newScheduler(rnd)
 	steps := 32 << rnd.IntN(5)
 	for i := 0; i < steps && w.alarm == "" && s.next(w); i++ {
 	}
-	w.drain = true
+	w.budget = budget{}
 	s.kinds[evRecover] = s.kinds[evDeliver]
 	for i := 0; i < drainMax && w.alarm == "" && s.next(w); i++ {
 	}
@@ -130,7 +138,7 @@ func runSeed(seed uint64, f Faults, trace func(string)) (w *world, err error) {
 
 func TestSeeds(t *testing.T) {
 	if *seedFlag != 0 {
-		_, err := runSeed(*seedFlag, Faults{}, func(line string) { t.Log(line) })
+		_, err := runSeed(*seedFlag, Faults{}, nil, func(line string) { t.Log(line) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +147,7 @@ func TestSeeds(t *testing.T) {
 	var outcomes [declined + 1]int
 	events := 0
 	for seed := range uint64(*seedsFlag) {
-		w, err := runSeed(seed+1, Faults{}, nil)
+		w, err := runSeed(seed+1, Faults{}, nil, nil)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed+1, err)
 		}
@@ -159,32 +167,33 @@ func TestPlantedBugs(t *testing.T) {
 		name   string
 		faults Faults
 		seed   uint64
+		ops    []proc // random ones, if nil
 	}{
-		{"latest read ignores a stamped write in flight", Faults{IgnoreStampedTail: true}, 0},
-		{"no read locks", Faults{NoReadLocks: true}, 0},
-		{"snapshot read does not wait for an unstamped batch", Faults{SnapshotNoWait: true}, 0},
-		{"latest read ignores write locks", Faults{ReadIgnoresLocks: true}, 0},
-		{"latest read passes an undecided lock", Faults{PassUndecided: true}, 0},
-		{"reply before commit", Faults{ReplyBeforeCommit: true}, 0},
-		{"recovery aborts without the tombstone", Faults{AbortWithoutTombstone: true}, 0},
-		{"failed SETNX answered early", Faults{NegativeEarly: true}, 0},
-		{"stamp prefetched for an open batch", Faults{PrefetchStamp: true}, 0},
-		{"stamps answered out of order", Faults{StampsOutOfOrder: true}, 0},
-		{"cached read stamp", Faults{CachedReadStamp: true}, 0},
-		{"record not conditional on the held prepare", Faults{RecordUnconditional: true}, 0},
-		{"late prepare accepted", Faults{LatePrepareAccepted: true}, 0},
-		{"blind write passes a lock", Faults{BlindWritePassesLock: true}, 0},
-		{"prepared answered before commit", Faults{PreparedBeforeCommit: true}, 0},
-		{"C asked before the last prepare", Faults{CommitStampEarly: true}, 0},
-		{"resolve judged by its batch's stamp", Faults{ResolveByBatchStamp: true}, 0},
-		{"unknown stamp counts as older", Faults{UnknownIsOlder: true}, 0},
-		{"read-only participant skipped", Faults{SkipReadOnly: true}, 0},
-		{"read-only closure not validated", Faults{ReadOnlyClosureTrusted: true}, 0},
-		{"plain waiting instead of wait-die", Faults{PlainWaiting: true}, 0},
+		{"latest read ignores a stamped write in flight", Faults{IgnoreStampedTail: true}, 0, nil},
+		{"no read locks", Faults{NoReadLocks: true}, 0, nil},
+		{"snapshot read does not wait for an unstamped batch", Faults{SnapshotNoWait: true}, 0, nil},
+		{"latest read ignores write locks", Faults{ReadIgnoresLocks: true}, 0, nil},
+		{"latest read passes an undecided lock", Faults{PassUndecided: true}, 0, undecidedLockPassed()},
+		{"reply before commit", Faults{ReplyBeforeCommit: true}, 0, nil},
+		{"recovery aborts without the tombstone", Faults{AbortWithoutTombstone: true}, 0, nil},
+		{"failed SETNX answered early", Faults{NegativeEarly: true}, 0, nil},
+		{"stamp prefetched for an open batch", Faults{PrefetchStamp: true}, 0, nil},
+		{"stamps answered out of order", Faults{StampsOutOfOrder: true}, 0, closureBetween()},
+		{"cached read stamp", Faults{CachedReadStamp: true}, 0, nil},
+		{"record not conditional on the held prepare", Faults{RecordUnconditional: true}, 0, nil},
+		{"late prepare accepted", Faults{LatePrepareAccepted: true}, 0, nil},
+		{"blind write passes a lock", Faults{BlindWritePassesLock: true}, 0, nil},
+		{"prepared answered before commit", Faults{PreparedBeforeCommit: true}, 0, nil},
+		{"C asked before the last prepare", Faults{CommitStampEarly: true}, 0, nil},
+		{"resolve judged by its batch's stamp", Faults{ResolveByBatchStamp: true}, 0, nil},
+		{"unknown stamp counts as older", Faults{UnknownIsOlder: true}, 0, nil},
+		{"read-only participant skipped", Faults{SkipReadOnly: true}, 0, nil},
+		{"read-only closure not validated", Faults{ReadOnlyClosureTrusted: true}, 0, nil},
+		{"plain waiting instead of wait-die", Faults{PlainWaiting: true}, 0, nil},
 	} {
 		t.Run(b.name, func(t *testing.T) {
-			for seed := uint64(1); seed <= 200_000; seed++ {
-				if _, err := runSeed(seed, b.faults, nil); err != nil {
+			for seed := uint64(1); seed <= 20_000; seed++ {
+				if _, err := runSeed(seed, b.faults, b.ops, nil); err != nil {
 					t.Logf("seen at seed %d (once at %d): %.300v", seed, b.seed, err)
 					return
 				}

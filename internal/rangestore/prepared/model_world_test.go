@@ -144,8 +144,7 @@ type world struct {
 	msgs    []request
 	clock   int // counts events, orders invocations and returns
 	txns    int // attempts so far
-	copies  int // duplicated messages so far
-	drain   bool
+	budget  budget
 	retains int    // so far
 	alarm   string // what broke an assertion
 	trace   func(string)

@@ -6,11 +6,15 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/window"
 )
 
 // FillSnapshot makes the copy that a message with a snapshot brings along. Whoever
 // sends the message calls it, when it is sent.
 func (r *Replica) FillSnapshot(m *Message) error {
+	if err := r.settle(); err != nil {
+		return err
+	}
 	s, err := r.o.Disk.Snapshot()
 	if err != nil {
 		return err
@@ -21,6 +25,50 @@ func (r *Replica) FillSnapshot(m *Message) error {
 	}
 	s.Term = term
 	m.SetSnapshot(s)
+	return nil
+}
+
+// settle brings the disk behind the last membership change: a replica takes no
+// snapshot whose configuration does not know it.
+func (r *Replica) settle() error {
+	for {
+		r.mu.Lock()
+		want := r.mu.descs[len(r.mu.descs)-1].index
+		done := r.mu.onDisk.Applied >= want
+		r.mu.win.Seal()
+		r.mu.Unlock()
+		if done {
+			return nil
+		}
+		if more, err := r.evictOne(); err != nil {
+			return err
+		} else if !more {
+			if err := r.settleEmpty(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// settleEmpty notes on disk what was applied since the window became empty: entries
+// without mutations.
+func (r *Replica) settleEmpty() error {
+	r.lockEviction()
+	defer r.unlockEviction()
+	r.mu.Lock()
+	s := State{Range: r.mu.desc, Applied: r.mu.applied, Position: r.mu.position, Stamp: r.mu.logged, Readable: r.mu.applied}
+	empty := r.mu.win.Empty()
+	r.mu.Unlock()
+	if !empty {
+		return nil
+	}
+	if err := r.o.Disk.Write(&window.Eviction{}, s); err != nil {
+		return errors.Wrap(err, "settle")
+	}
+	r.mu.Lock()
+	r.mu.onDisk = s
+	r.descriptorLocked(s.Applied)
+	r.mu.Unlock()
 	return nil
 }
 

@@ -137,7 +137,7 @@ func (r *Replica) receive() bool {
 			continue
 		}
 		r.loop.nodes[m.From] = m.Node
-		if isElection(kind) && r.o.Clock.Elapsed() < r.loop.quiet {
+		if isElection(kind) && r.o.Clock.Elapsed() < r.loop.quiet && !r.o.Faults.VoteAtOnce {
 			continue
 		}
 		if kind == pb.MsgSnap {
@@ -452,7 +452,7 @@ func (r *Replica) applyOwn(index base.LogIndex, h batch.Header) error {
 	r.mu.win.SetIndex(f.closed.Num, index)
 	r.mu.win.Commit(f.closed.Num)
 	r.mu.seq.Committed(&f.closed)
-	r.mu.applied, r.mu.logged = index, h.Stamp
+	r.mu.applied, r.mu.logged, r.mu.position = index, h.Stamp, h.Last()
 	r.mu.watches.appliedLocked(f.closed.Last)
 	r.room.Broadcast()
 	r.mu.Unlock()
@@ -483,7 +483,7 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 	win.SetIndex(n, index)
 	win.Commit(n)
 	r.mu.seq.DropTail(h.Last())
-	r.mu.applied, r.mu.logged = index, h.Stamp
+	r.mu.applied, r.mu.logged, r.mu.position = index, h.Stamp, h.Last()
 	r.evictor.applied(h.Stamp)
 	return nil
 }

@@ -82,7 +82,9 @@ func (r *Replica) TransferLeader(to base.ReplicaID) error {
 	if !found || d.Role != base.Voter || to == r.o.Replica {
 		return errors.Wrapf(ErrChange, "replica %d cannot lead", to)
 	}
-	r.revokeLease(true) // first
+	if !r.o.Faults.KeepLease {
+		r.revokeLease(true) // first
+	}
 	r.loop.raft.TransferLeader(uint64(to))
 	return nil
 }

@@ -78,6 +78,12 @@ type Faults struct {
 	TrustReads bool
 	// ForgetResults repeats a write that is delivered again.
 	ForgetResults bool
+	// VoteAtOnce takes part in elections right after a restart.
+	VoteAtOnce bool
+	// KeepLease does not give up the lease when leadership is handed over.
+	KeepLease bool
+	// TrustLeader answers reads without lease or proof.
+	TrustLeader bool
 	// LeaseBeforeRead looks at the lease before a read and not after it.
 	LeaseBeforeRead bool
 	// CountUncommitted lets an evicted version die in memory although its
@@ -106,8 +112,9 @@ type Replica struct {
 		descs    []descriptorAt // since what is on disk
 		unproven []*confirmation
 		onDisk   State
-		evicting bool       // a slice is on its way to disk
-		logged   base.Stamp // of the last applied batch
+		evicting bool          // a slice is on its way to disk
+		logged   base.Stamp    // of the last applied batch
+		position base.Position // of its last transaction
 	}
 	solo      atomic.Bool // nobody else votes; changes with mu held
 	ticked    atomic.Bool
@@ -209,7 +216,7 @@ func (r *Replica) load(s State) {
 	r.mu.win.CountUncommitted = r.o.Faults.CountUncommitted
 	r.mu.seq = sequencer.New(r.mu.win, s.Range.Span, s.Position)
 	r.mu.applied, r.mu.onDisk, r.mu.descs = s.Applied, s, nil
-	r.mu.logged = s.Stamp
+	r.mu.logged, r.mu.position = s.Stamp, s.Position
 	r.baseStamp.Store(uint64(s.Stamp))
 	r.loop.applied, r.loop.position, r.loop.stamp, r.loop.readable = s.Applied, s.Position, s.Stamp, s.Readable
 	r.o.Oracle.Observe(s.Stamp)

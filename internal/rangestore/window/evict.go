@@ -28,6 +28,9 @@ func (w *Window) Seal() bool {
 	return true
 }
 
+// Empty reports whether no committed batch is in the window.
+func (w *Window) Empty() bool { return w.committed < w.firstBatch }
+
 // sealedTo is the first id behind the sealed slices.
 func (w *Window) sealedTo() uint64 {
 	if n := len(w.slices); n > 0 {

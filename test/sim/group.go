@@ -1,0 +1,610 @@
+package sim
+
+import (
+	crand "crypto/rand"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/errors"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvrange"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/test/history"
+)
+
+// GroupResult is what a run over several nodes did.
+type GroupResult struct {
+	Trace                                 uint64
+	Ops, Acknowledged, Unknown            int
+	Leased, Proven                        int // acknowledged reads: at once, later
+	Crashes, Pauses, Cuts, Drops, Repeats int
+	Tenures, Transfers, Changes           int
+	Snapshots                             int
+}
+
+// Add adds the counters of o.
+func (r *GroupResult) Add(o GroupResult) {
+	to, from := r.counters(), o.counters()
+	for name, n := range from {
+		*to[name] += *n
+	}
+}
+
+func (r *GroupResult) counters() map[string]*int {
+	return map[string]*int{"operations": &r.Ops, "acknowledged": &r.Acknowledged, "unknown": &r.Unknown,
+		"leased reads": &r.Leased, "proven reads": &r.Proven, "crashes": &r.Crashes, "pauses": &r.Pauses, "cuts": &r.Cuts,
+		"drops": &r.Drops, "repeats": &r.Repeats, "tenures": &r.Tenures, "transfers": &r.Transfers,
+		"membership changes": &r.Changes, "snapshots": &r.Snapshots}
+}
+
+// Missing names what never happened.
+func (r *GroupResult) Missing() (names []string) {
+	for name, n := range r.counters() {
+		if *n == 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// GroupOptions of a run.
+type GroupOptions struct {
+	Seed        uint64
+	Events      int
+	QuorumReads bool
+	Faults      replica.Faults
+	Trace       func(line string) // optional
+}
+
+// member is a node of the group.
+type member struct {
+	id     base.NodeID
+	clock  *nodeClock
+	disk   *disk
+	store  *store.Store
+	sess   *kv.Session
+	fatal  error
+	ticked time.Duration // of its clock, at its last tick
+	paused int64         // until that moment of the run's time
+	served bool
+}
+
+// nodeClock runs a little faster or slower than time, and shows another date.
+type nodeClock struct {
+	g    *group
+	skew int64   // of the date, in microseconds
+	rate float64 // of time
+}
+
+func (c *nodeClock) Elapsed() time.Duration {
+	return time.Duration(float64(c.g.micros)*c.rate) * time.Microsecond
+}
+func (c *nodeClock) UnixMicros() int64 { return 1_700_000_000_000_000 + c.g.micros + c.skew }
+func (c *nodeClock) Now() time.Time    { return time.UnixMicro(c.UnixMicros()) }
+
+// packet is a message on its way.
+type packet struct {
+	from, to base.NodeID
+	bytes    []byte
+	snapshot *replica.Snapshot
+}
+
+// group is a run: one range over several nodes and the network between them.
+// Messages are lost, repeated, late and out of order; links are cut in one direction
+// or both; nodes crash, pause, and disagree about the time.
+type group struct {
+	o       GroupOptions
+	rnd     *rand.Rand
+	micros  int64
+	now     int64
+	members []*member
+	net     []packet
+	cut     map[[2]base.NodeID]bool
+	loss    int // percent of the messages
+	wild    int // how often there is trouble
+	ops     []*history.Op
+	pending []groupPending
+	nextID  uint32
+	hash    interface{ Write([]byte) (int, error) }
+	res     GroupResult
+}
+
+type groupPending struct {
+	op     *history.Op
+	ticket base.Ticket
+}
+
+const (
+	groupNodes = 5
+	netMax     = 400
+)
+
+// RunGroup executes one seed and checks what came of it.
+func RunGroup(o GroupOptions) (_ GroupResult, err error) {
+	h := fnv.New64a()
+	g := &group{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x6e7)), cut: map[[2]base.NodeID]bool{}, hash: h}
+	// Raft draws its election timeouts from here.
+	defer func(r io.Reader) { crand.Reader = r }(crand.Reader)
+	crand.Reader = rand.NewChaCha8([32]byte{0: byte(o.Seed), 1: byte(o.Seed >> 8), 2: byte(o.Seed >> 16)})
+	g.loss = []int{0, 1, 10}[g.rnd.IntN(3)]
+	g.wild = []int{10, 40, 160}[g.rnd.IntN(3)]
+	defer g.abandon()
+	defer func() { // Raft panics when a log has lost what it had promised
+		if v := recover(); v != nil {
+			err = errors.Newf("panic: %v", v)
+		}
+	}()
+	for id := base.NodeID(1); id <= groupNodes; id++ {
+		m := &member{id: id, disk: newDisk(vfs.NewCrashableMem(), g.rnd)}
+		m.clock = &nodeClock{g: g, skew: g.rnd.Int64N(2_000_000) - 1_000_000, rate: 0.97 + 0.06*g.rnd.Float64()}
+		g.members = append(g.members, m)
+		if err := g.open(m); err != nil {
+			return g.res, errors.Wrapf(err, "node %d", id)
+		}
+	}
+	err = g.assemble()
+	for err == nil && g.now < int64(o.Events) {
+		err = errors.Wrapf(g.event(), "event %d", g.now)
+	}
+	if err == nil {
+		err = g.finish()
+	}
+	g.res.Trace = h.Sum64()
+	return g.res, err
+}
+
+func (g *group) note(format string, args ...any) {
+	line := fmt.Sprintf("%d %dus %s", g.now, g.micros, fmt.Sprintf(format, args...))
+	_, _ = g.hash.Write([]byte(line))
+	if g.o.Trace != nil {
+		g.o.Trace(line)
+	}
+}
+
+func (g *group) open(m *member) error {
+	o := store.Options{
+		FS: m.disk, Dir: dataDir, Clock: m.clock, Manual: true, SegmentBytes: 64 << 10, Random: g.rnd.Uint64,
+		Faults: g.o.Faults, WindowAge: time.Second, QuorumReads: g.o.QuorumReads,
+		OnFatal: func(err error) { m.fatal = errors.CombineErrors(m.fatal, err) },
+		Send:    func(to base.NodeID, msg *replica.Message) { g.send(m.id, to, msg) },
+	}
+	if m.id != 1 {
+		o.Join = &store.Join{Cluster: [16]byte{1}, Node: m.id}
+	}
+	st, err := store.Open(o)
+	if err != nil {
+		return err
+	}
+	m.store, m.served = st, false
+	return nil
+}
+
+func (g *group) abandon() {
+	for _, m := range g.members {
+		if m.store != nil {
+			m.store.Abandon()
+		}
+	}
+}
+
+func (g *group) send(from, to base.NodeID, m *replica.Message) {
+	if g.rnd.IntN(100) < g.loss || len(g.net) >= netMax {
+		g.res.Drops++
+		return
+	}
+	if m.Snapshot != nil {
+		g.res.Snapshots++
+	}
+	g.net = append(g.net, packet{from: from, to: to, bytes: m.Append(nil), snapshot: m.Snapshot})
+}
+
+// deliver takes a packet off the network, most often the oldest of a link.
+func (g *group) deliver() error {
+	if len(g.net) == 0 {
+		return nil
+	}
+	i := 0
+	if g.rnd.IntN(4) == 0 {
+		i = g.rnd.IntN(len(g.net))
+	}
+	p := g.net[i]
+	if g.rnd.IntN(50) == 0 {
+		g.res.Repeats++
+	} else {
+		g.net = slices.Delete(g.net, i, i+1)
+	}
+	to := g.members[p.to-1]
+	if g.cut[[2]base.NodeID{p.from, p.to}] || g.micros < to.paused && g.rnd.IntN(2) == 0 {
+		g.res.Drops++
+		return nil
+	}
+	m, err := replica.DecodeMessage(p.bytes)
+	if err != nil {
+		return err
+	}
+	if p.snapshot != nil {
+		m.SetSnapshot(p.snapshot)
+	}
+	g.note("%d to %d: %v at %d of term %d", p.from, p.to, m.Raft.GetType(), m.Raft.GetIndex(), m.Raft.GetTerm())
+	if err := to.excuse(to.store.Deliver(&m)); err != nil {
+		return err
+	}
+	if g.rnd.IntN(3) > 0 {
+		return g.step(to)
+	}
+	return nil
+}
+
+func (g *group) step(m *member) error {
+	if g.micros < m.paused {
+		return nil
+	}
+	if err := m.excuse(m.store.Step()); err != nil {
+		return err
+	}
+	r := m.store.Range(nil)
+	if serving := r != nil && r.Serving(); serving != m.served {
+		m.served = serving
+		g.note("node %d serves: %v", m.id, serving)
+		if serving {
+			g.res.Tenures++
+		}
+	}
+	return nil
+}
+
+// tick lets a node's ticker fire when its clock says so; ticks are lost as a real
+// ticker loses them.
+func (g *group) tick(m *member) error {
+	if now := m.clock.Elapsed(); now-m.ticked >= replica.TickEvery && g.micros >= m.paused {
+		m.ticked = now
+		m.store.Tick()
+		return g.step(m)
+	}
+	return nil
+}
+
+// excuse forgets an error of a machine that is down.
+func (m *member) excuse(err error) error {
+	if m.disk.after != nil {
+		m.fatal = nil
+		return nil
+	}
+	return errors.Wrapf(err, "node %d", m.id)
+}
+
+func (g *group) any() *member { return g.members[g.rnd.IntN(len(g.members))] }
+
+// leader is a node that thinks that it leads.
+func (g *group) leader() *member {
+	for _, i := range g.rnd.Perm(len(g.members)) {
+		if m := g.members[i]; m.store.Range(nil) != nil && m.store.Range(nil).Serving() {
+			return m
+		}
+	}
+	return nil
+}
+
+func (g *group) event() error {
+	g.now++
+	g.micros += g.rnd.Int64N(3000)
+	err := g.act()
+	for _, m := range g.members {
+		if err == nil {
+			err = g.tick(m)
+		}
+		if err == nil && m.disk.after != nil {
+			err = g.restart(m)
+		}
+		if err == nil && m.fatal != nil {
+			err = errors.Wrapf(m.fatal, "node %d stopped by itself", m.id)
+		}
+	}
+	g.poll()
+	return err
+}
+
+func (g *group) act() error {
+	n := g.rnd.IntN(10_000)
+	switch {
+	case n < 5000:
+		return g.deliver()
+	case n < 6500:
+		return g.step(g.any())
+	case n < 9500:
+		g.client(g.any())
+	case n < 9700:
+		m := g.any()
+		if m.store.Range(nil) != nil {
+			return m.excuse(m.store.Maintain())
+		}
+	case n < 9740:
+		g.operate()
+	case n < 9740+g.wild:
+		return g.trouble()
+	}
+	return nil
+}
+
+// trouble is a fault, or the end of some.
+func (g *group) trouble() error {
+	switch g.rnd.IntN(10) {
+	case 0:
+		g.crash(g.any(), 0)
+	case 1, 2:
+		g.crash(g.any(), g.rnd.IntN(30))
+	case 3, 4:
+		m := g.any()
+		m.paused = g.micros + g.rnd.Int64N(2_000_000)
+		g.res.Pauses++
+		g.note("node %d pauses until %dus", m.id, m.paused)
+	case 5, 6:
+		g.cutSome()
+	case 7, 8:
+		g.cut = map[[2]base.NodeID]bool{}
+		g.note("all links are whole")
+	case 9:
+		g.micros += g.rnd.Int64N(900_000)
+	}
+	return nil
+}
+
+// cutSome cuts one direction of a link, or a part of the nodes off.
+func (g *group) cutSome() {
+	g.res.Cuts++
+	if g.rnd.IntN(2) == 0 {
+		a, b := g.any().id, g.any().id
+		g.cut[[2]base.NodeID{a, b}] = true
+		g.note("%d does not reach %d", a, b)
+		return
+	}
+	side := g.rnd.IntN(1 << groupNodes)
+	for _, a := range g.members {
+		for _, b := range g.members {
+			if side>>(a.id-1)&1 != side>>(b.id-1)&1 {
+				g.cut[[2]base.NodeID{a.id, b.id}] = true
+			}
+		}
+	}
+	g.note("partition %b", side)
+}
+
+func (g *group) crash(m *member, in int) {
+	lose := []int{0, 100, g.rnd.IntN(101)}[g.rnd.IntN(3)]
+	g.note("node %d crashes in %d I/Os, losing %d%%", m.id, in, lose)
+	if in == 0 {
+		m.disk.crash(lose)
+	} else {
+		m.disk.arm(in, lose)
+	}
+}
+
+func (g *group) restart(m *member) error {
+	for {
+		g.res.Crashes++
+		if m.store != nil {
+			m.store.Abandon()
+		}
+		m.fatal = nil
+		m.disk = newDisk(m.disk.after, g.rnd)
+		if g.rnd.IntN(4) == 0 {
+			m.disk.arm(g.rnd.IntN(30), g.rnd.IntN(101))
+		}
+		err := g.open(m)
+		if m.disk.after == nil {
+			g.note("node %d is back", m.id)
+			return errors.Wrapf(err, "node %d", m.id)
+		}
+		if err != nil {
+			m.store = nil
+		}
+	}
+}
+
+// client runs one transaction on a node: whoever does not lead refuses it.
+func (g *group) client(m *member) {
+	if g.micros < m.paused || m.disk.after != nil || m.store.Range(nil) == nil || !m.store.Range(nil).Serving() {
+		return
+	}
+	db := kv.NewWithSession(kvrange.New(m.store), m.clock.Now, g.rnd.Uint64()|1)
+	op := &history.Op{ID: len(g.ops) + 1, Invoke: g.now, Outcome: history.Failed,
+		Reads: map[string][]uint32{}, Appends: map[string]uint32{}}
+	keys := []string{fmt.Sprintf("\x04l%d", g.rnd.IntN(lists)), fmt.Sprintf("\x04l%d", g.rnd.IntN(lists))}
+	if g.rnd.IntN(2) == 0 {
+		g.nextID++
+		op.Appends[keys[0]] = g.nextID
+	}
+	t, err := db.NewSession().Run(kv.Func(func(t kv.Txn) error {
+		clear(op.Reads)
+		for _, k := range keys {
+			v, err := t.Get([]byte(k))
+			if err != nil {
+				return err
+			}
+			op.Reads[k] = decode(v)
+		}
+		for k, id := range op.Appends {
+			t.Set([]byte(k), encode(op.Reads[k], id))
+		}
+		return nil
+	}))
+	if err != nil {
+		return // it did nothing
+	}
+	g.ops = append(g.ops, op)
+	op.Outcome = history.Unknown
+	g.note("T%d at node %d: reads %v, appends %v", op.ID, m.id, op.Reads, op.Appends)
+	if len(op.Appends) == 0 {
+		if t.Done() {
+			g.res.Leased++
+		} else if t.Log.Committed() == 0 && t.Pos == 1 {
+			g.res.Proven++
+		}
+	}
+	g.pending = append(g.pending, groupPending{op, t})
+}
+
+func (g *group) poll() {
+	kept := g.pending[:0]
+	for _, p := range g.pending {
+		if !p.ticket.Done() {
+			kept = append(kept, p)
+			continue
+		}
+		g.res.Acknowledged++
+		p.op.Outcome, p.op.Return = history.OK, g.now
+		g.note("T%d answered", p.op.ID)
+	}
+	g.pending = kept
+}
+
+// operate does what an operator or the placement would: it grows the group, shrinks
+// it, and moves the leadership.
+func (g *group) operate() {
+	m := g.leader()
+	if m == nil {
+		return
+	}
+	r := m.store.Range(nil)
+	d := r.Descriptor()
+	var err error
+	switch g.rnd.IntN(3) {
+	case 0:
+		to := d.Replicas[g.rnd.IntN(len(d.Replicas))]
+		if err = r.TransferLeader(to.Replica); err == nil {
+			g.res.Transfers++
+		}
+	default:
+		steps := g.change(d)
+		if steps == nil {
+			return
+		}
+		if err = r.ChangeMembers(steps...); err == nil {
+			g.res.Changes++
+		}
+	}
+	g.note("operator at node %d, %v: %v", m.id, d.Replicas, err)
+}
+
+// change finds a step towards three to five voters.
+func (g *group) change(d base.RangeDescriptor) []replica.Change {
+	voters := 0
+	for _, x := range d.Replicas {
+		if x.Role == base.Learner {
+			return []replica.Change{{Kind: replica.Promote, Replica: x.Replica}}
+		}
+		voters++
+	}
+	for _, m := range g.members {
+		if _, found := d.On(m.id); !found && m.store.Range(nil) == nil {
+			return []replica.Change{{Kind: replica.AddLearner, Replica: d.NextReplica, Node: m.id}}
+		}
+	}
+	if voters > 3 && g.rnd.IntN(4) == 0 {
+		return []replica.Change{{Kind: replica.Remove, Replica: d.Replicas[g.rnd.IntN(voters)].Replica}}
+	}
+	return nil
+}
+
+// assemble makes a group of three before anything goes wrong.
+func (g *group) assemble() error {
+	for range 3000 {
+		g.now++
+		g.micros += g.rnd.Int64N(3000)
+		if m := g.leader(); m != nil {
+			d := m.store.Range(nil).Descriptor()
+			voters := 0
+			for _, x := range d.Replicas {
+				if x.Role == base.Voter {
+					voters++
+				}
+			}
+			if voters >= 3 {
+				g.now = 0
+				return nil
+			}
+			if steps := g.change(d); steps != nil {
+				_ = m.store.Range(nil).ChangeMembers(steps...) // refused while another one is under way
+			}
+		}
+		if err := g.quiet(); err != nil {
+			return err
+		}
+	}
+	return errors.New("three nodes never made a group")
+}
+
+// quiet lets a moment pass in which nothing goes wrong.
+func (g *group) quiet() error {
+	for range 4 {
+		if err := g.deliver(); err != nil {
+			return err
+		}
+	}
+	for _, m := range g.members {
+		if err := errors.CombineErrors(g.tick(m), g.step(m)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish heals everything, lets the group come to rest, and checks.
+func (g *group) finish() error {
+	g.cut, g.loss = map[[2]base.NodeID]bool{}, 0
+	for _, m := range g.members {
+		m.disk.countdown, m.paused = -1, 0
+	}
+	for range 4000 {
+		g.now++
+		g.micros += 2000
+		if err := g.quiet(); err != nil {
+			return errors.Wrap(err, "at the end")
+		}
+		g.poll()
+		if done, err := g.check(); done || err != nil {
+			return err
+		}
+	}
+	return errors.New("the group found no leader within eight seconds of peace")
+}
+
+// check reads the lists on whoever leads and compares everything with them.
+func (g *group) check() (done bool, err error) {
+	m := g.leader()
+	if m == nil {
+		return false, nil
+	}
+	final := map[string][]uint32{}
+	db := kv.NewWithSession(kvrange.New(m.store), m.clock.Now, 1)
+	t, err := db.NewSession().Run(kv.Func(func(t kv.Txn) error {
+		return t.Scan(listSpan, kv.ScanOptions{}, func(key, value []byte) bool {
+			final[string(key)] = decode(value)
+			return true
+		})
+	}))
+	if err != nil {
+		return false, nil
+	}
+	for n := 0; !t.Done(); n++ {
+		if n == 200 {
+			return false, nil // it led no more
+		}
+		g.micros += 2000
+		if err := g.quiet(); err != nil {
+			return false, err
+		}
+	}
+	g.poll()
+	g.res.Ops, g.res.Unknown = len(g.ops), len(g.pending)
+	return true, history.Check(g.ops, final)
+}

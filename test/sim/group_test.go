@@ -1,0 +1,82 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+var groupSeed = flag.Uint64("group", 0, "run this seed of several nodes only, with its trace")
+
+const groupEvents = 8000
+
+func TestGroups(t *testing.T) {
+	if *groupSeed != 0 {
+		res, err := RunGroup(GroupOptions{Seed: *groupSeed, Events: groupEvents, QuorumReads: *groupSeed%4 == 0,
+			Trace: func(line string) { fmt.Println(line) }})
+		t.Logf("seed %d: %+v", *groupSeed, res)
+		if err != nil {
+			t.Fatalf("seed %d: %+v", *groupSeed, err)
+		}
+		return
+	}
+	fresh := uint64(time.Now().UnixNano())
+	var sum GroupResult
+	for i := range *seeds / 2 {
+		s := uint64(i + 1)
+		if i%2 == 1 {
+			s = fresh + uint64(i)
+		}
+		res, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, QuorumReads: s%4 == 0})
+		if err != nil {
+			t.Fatalf("seed %d fails (make sim GROUP=%d): %+v", s, s, err)
+		}
+		sum.Add(res)
+	}
+	t.Logf("%d seeds: %+v", *seeds/2, sum)
+	if missing := sum.Missing(); *seeds >= 50 && len(missing) > 0 {
+		t.Fatalf("this never happened: %v", missing)
+	}
+}
+
+func TestGroupSameSeedSameTrace(t *testing.T) {
+	for s := range uint64(10) {
+		o := GroupOptions{Seed: s + 1, Events: groupEvents, QuorumReads: s%4 == 0}
+		a, errA := RunGroup(o)
+		b, errB := RunGroup(o)
+		if errA != nil || errB != nil || a != b {
+			t.Fatalf("seed %d: %+v %v, then %+v %v", s+1, a, errA, b, errB)
+		}
+	}
+}
+
+// TestGroupPlantedBugs is TestPlantedBugs over several nodes.
+func TestGroupPlantedBugs(t *testing.T) {
+	const within = 400
+	for _, b := range []struct {
+		name   string
+		faults replica.Faults
+		seed   uint64
+	}{
+		{"reply before commit", replica.Faults{ReplyBeforeCommit: true}, 1},
+		{"log not synced", replica.Faults{SkipSync: true}, 1},
+		{"reads not validated", replica.Faults{SkipValidation: true}, 1},
+		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 1},
+		{"lease looked at before the read", replica.Faults{LeaseBeforeRead: true}, 1},
+		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 1},
+		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 1},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			for s := uint64(1); s <= within; s++ {
+				if _, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, Faults: b.faults}); err != nil {
+					t.Logf("seen at seed %d (once at %d): %.300v", s, b.seed, err)
+					return
+				}
+			}
+			t.Errorf("not seen within %d seeds", within)
+		})
+	}
+}
