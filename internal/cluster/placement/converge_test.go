@@ -34,7 +34,7 @@ func TestConverges(t *testing.T) {
 	if testing.Short() {
 		seeds = 5
 	}
-	worst, ops := 0, 0
+	worst, ops, ranges, most := 0, 0, 0, 0
 	for seed := uint64(1); seed <= uint64(seeds); seed++ {
 		if *seedFlag != 0 {
 			seed = *seedFlag
@@ -49,15 +49,17 @@ func TestConverges(t *testing.T) {
 			t.Fatalf("seed %d: %v\n%s", seed, err, w.distribution())
 		}
 		worst = max(worst, ticks)
-		for _, n := range w.ops {
-			ops += n
+		ranges += len(w.Ranges)
+		for _, n := range w.moves {
+			ops, most = ops+n, max(most, n)
 		}
 		if *seedFlag != 0 {
 			t.Logf("rest after %d ticks: %v\n%s", ticks, w.ops, w.distribution())
 			break
 		}
 	}
-	t.Logf("%d seeds, %d operators from the last event to rest, at most %d ticks", seeds, ops, worst)
+	t.Logf("%d seeds, %d ranges: %d operators from the last event to rest, at most %d for one range, within %d ticks",
+		seeds, ranges, ops, most, worst)
 }
 
 // TestHysteresisIsNeeded: the same clusters do not come to rest if a node gives

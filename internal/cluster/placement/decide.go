@@ -79,7 +79,7 @@ func (v *view) decide() {
 			if !x.closed {
 				v.apply(r, x)
 			} else if v.tracing(x) {
-				v.trace.skip(r.name)
+				v.trace.skip()
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func (v *view) settle(rule string, x *subject, f finding) {
 	if f.verdict == act {
 		f.op.Rule, f.op.Reason = rule, f.say
 		if wait := v.slots(x, &f.op); wait != "" {
-			f = finding{verdict: hold, op: f.op, say: f.say + "; " + wait}
+			f = finding{verdict: hold, op: f.op, say: wait}
 		}
 	}
 	if v.tracing(x) {
@@ -121,17 +121,17 @@ func (v *view) slots(x *subject, op *Operator) string {
 		return ""
 	}
 	if v.running >= s.Operators {
-		return "waits: enough operators are running in the cluster"
+		return "enough operators are running in the cluster"
 	}
 	if op.Kind == Split || op.Kind == Merge {
 		return ""
 	}
 	from, to := &v.sites[x.places[x.leader].site], &v.sites[v.siteOf(op.Node)]
 	if op.Kind == AddLearner && max(from.copies, to.copies) >= s.CopiesPerNode {
-		return "waits: enough replicas are being copied from the leader or to the target"
+		return "enough replicas are being copied from the leader or to the target"
 	}
 	if op.Kind == TransferLeader && max(from.moves, to.moves) >= s.TransfersPerNode {
-		return "waits: enough leaderships are being moved"
+		return "enough leaderships are being moved"
 	}
 	return ""
 }

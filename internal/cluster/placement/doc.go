@@ -55,9 +55,11 @@
 //     rest (TestConverges), and without margins it does not (TestHysteresisIsNeeded).
 //   - P9 Splits and merges have bounds that are at least a factor of two apart, and
 //     cool-downs, so that they do not undo each other.
-//   - P10 A pin's demand is kept even if fewer replicas than wanted remain possible.
-//     Its preferences win over diversity and balance, for somebody asked for them by
-//     name; they lose against the health of a node.
+//   - P10 No replica is put where a pin's demand does not allow it, even if there are
+//     fewer than wanted; one that is there already stays, and is reported, until an
+//     allowed node can take it, for a pin is no reason to lose a copy. A pin's
+//     preferences win over diversity and balance, for somebody asked for them by name;
+//     they lose against the health of a node.
 //   - P11 Equal snapshots give equal plans and equal explanations: no clock, no
 //     randomness, no order of maps.
 //

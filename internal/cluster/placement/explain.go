@@ -14,10 +14,10 @@ var ErrNoRange = errors.New("no such range")
 
 // trace collects what the rules see in one range.
 type trace struct {
-	id    base.RangeID
-	out   strings.Builder
-	rule  string // that spoke last
-	notes []string
+	id     base.RangeID
+	out    strings.Builder
+	notes  []string // of the rule that is being asked
+	closed bool
 }
 
 // Explain says what Decide would do with a range and why: each rule in order, what
@@ -76,12 +76,13 @@ var (
 )
 
 func (t *trace) end(rule string, f finding) {
-	t.rule = rule
 	answer := f.say
-	switch f.verdict {
-	case hold:
+	switch {
+	case f.verdict == hold && f.op.Kind != 0:
+		answer = fmt.Sprintf("wait: %s: %v (%s)", answer, f.op, f.op.Reason)
+	case f.verdict == hold:
 		answer = "wait: " + answer
-	case act:
+	case f.verdict == act:
 		answer = f.op.String() + ": " + answer
 	}
 	fmt.Fprintf(&t.out, "%-10s %s\n", rule, answer)
@@ -90,12 +91,12 @@ func (t *trace) end(rule string, f finding) {
 	}
 }
 
-// skip says that a rule was not asked, unless it has spoken already: merging
-// concerns two ranges.
-func (t *trace) skip(rule string) {
-	if t.rule != rule {
-		fmt.Fprintf(&t.out, "%-10s not asked\n", rule)
+// skip says once that no further rule is asked.
+func (t *trace) skip() {
+	if !t.closed {
+		t.out.WriteString("later rules are not asked\n")
 	}
+	t.closed = true
 }
 
 func (t *trace) conclude(p Plan) {

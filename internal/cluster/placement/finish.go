@@ -1,5 +1,11 @@
 package placement
 
+import (
+	"slices"
+
+	"github.com/stratadb/strata/internal/base"
+)
+
 // finish ends or undoes what is half done: a joint configuration is left; a
 // learner that has caught up becomes a voter, and the one it replaces goes in the
 // same change; a learner that is of no use is removed.
@@ -34,7 +40,7 @@ func (v *view) finish(x *subject) finding {
 		return holds("the learner is catching up")
 	case !n.live:
 		return holds("the learner's node is suspected")
-	case x.voters < x.policy.replicas:
+	case x.voters < x.policy.replicas && x.voter(l.Replaces) < 0:
 		return v.promote(x, l, -1, "the learner has caught up")
 	}
 	victim, ok := v.victim(x, l)
@@ -61,7 +67,7 @@ func (v *view) leaveJoint(x *subject) finding {
 func (v *view) victim(x *subject, learner place) (victim int, ok bool) {
 	before := v.rank(x, x.votersWithout(-1))
 	best, bestRank := -1, before
-	named, namedRank := -1, before
+	named, namedRank := x.voter(learner.Replaces), before
 	for i, p := range x.places {
 		if p.Type != Voter {
 			continue
@@ -70,8 +76,8 @@ func (v *view) victim(x *subject, learner place) (victim int, ok bool) {
 		if v.tracing(x) {
 			v.notef("without %d on n%d: %v (now %v)", p.ID, p.Node, after, before)
 		}
-		if p.ID == learner.Replaces {
-			named, namedRank = i, after
+		if i == named {
+			namedRank = after
 		}
 		if c := after.compare(bestRank); c < 0 {
 			best, bestRank = i, after
@@ -81,6 +87,11 @@ func (v *view) victim(x *subject, learner place) (victim int, ok bool) {
 		return named, true
 	}
 	return best, best >= 0
+}
+
+// voter is the index of the voter with an id in places, or -1.
+func (x *subject) voter(id base.ReplicaID) int {
+	return slices.IndexFunc(x.places, func(p place) bool { return p.ID == id && p.Type == Voter })
 }
 
 // promote makes a learner a voter. The leader is never removed: it hands over

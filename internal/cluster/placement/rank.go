@@ -106,7 +106,7 @@ func (v *view) accepts(x *subject, site int) bool {
 	if !n.live || n.Standing != Active || n.Full || x.on(site) || !n.Locality.has(x.policy.require) {
 		return false
 	}
-	return n.CapacityBytes == 0 || float64(n.bytes+x.Bytes) <= v.Settings.AcceptBelow*float64(n.CapacityBytes)
+	return !n.above(max(n.bytes, n.UsedBytes)+x.Bytes, v.Settings.AcceptBelow)
 }
 
 // on reports whether the range has a replica of any type on a site.
@@ -206,7 +206,7 @@ func (v *view) heir(x *subject, instead int) int {
 	}
 	for i, p := range x.places {
 		n := &v.sites[p.site]
-		if i == instead || p.Type != Voter || !n.live || n.Standing != Active || n.full(&v.Settings) {
+		if i == instead || p.Type != Voter || !n.live || n.Standing != Active || n.filled(&v.Settings) {
 			continue
 		}
 		if best < 0 || cmp.Or(cmp.Compare(worse(i), worse(best)), cmp.Compare(n.leaders, v.sites[x.places[best].site].leaders)) < 0 {

@@ -19,7 +19,7 @@ import (
 // TestScenarios runs the files in testdata. Sizes are in MiB, ages are durations.
 // What is not said of a node is up, active and has been so for an hour. The commands:
 //
-//	settings   lines "name value": replicas n, dead-after d, slots n, one-way-balance off
+//	settings   lines "name value": replicas n, slots n
 //	nodes      lines "id region=r,zone=z [suspect|dead [age]] [draining|decommissioning|removed]
 //	           [up age] [cap=n] [used=n] [full] [cpu=share]"
 //	node       one such line, changed
@@ -58,15 +58,9 @@ func (s scenario) run(t *testing.T, d *datadriven.TestData) (string, error) {
 		s.lines(d, func(f []string) { s.setting(f[0], f[1]) })
 	case "nodes":
 		s.Nodes = nil
-		s.lines(d, func(f []string) { s.Nodes = append(s.Nodes, s.parseNode(f)) })
+		s.lines(d, s.setNode)
 	case "node":
-		s.lines(d, func(f []string) {
-			n := s.parseNode(f)
-			if s.down[n.ID] = n.Liveness != Up; s.node(n.ID).ID == 0 {
-				s.Nodes = append(s.Nodes, n)
-			}
-			*s.node(n.ID) = n
-		})
+		s.lines(d, s.setNode)
 	case "ranges":
 		s.Ranges = nil
 		s.lines(d, func(f []string) { s.Ranges = append(s.Ranges, s.parseRange(f)) })
@@ -86,6 +80,14 @@ func (s scenario) run(t *testing.T, d *datadriven.TestData) (string, error) {
 		t.Fatalf("no such command: %s", d.Cmd)
 	}
 	return "", nil
+}
+
+func (s scenario) setNode(f []string) {
+	n := s.parseNode(f)
+	if s.down[n.ID] = n.Liveness != Up; s.node(n.ID).ID == 0 {
+		s.Nodes = append(s.Nodes, n)
+	}
+	*s.node(n.ID) = n
 }
 
 func (s scenario) lines(d *datadriven.TestData, each func(fields []string)) {
@@ -165,8 +167,6 @@ func (s scenario) setting(name, value string) {
 		s.Settings.Replicas = int(number(value))
 	case "slots":
 		s.Settings.CopiesPerNode = int(number(value))
-	case "merge-cooldown":
-		s.Settings.MergeCooldown, _ = time.ParseDuration(value)
 	default:
 		panic(name)
 	}

@@ -152,8 +152,8 @@ type Pin struct {
 	Span base.Span
 	// Replicas is the number of voters; 0 asks for the default.
 	Replicas int
-	// Require is a demand: replicas are put on nodes that have all these tiers,
-	// or nowhere.
+	// Require is a demand: new replicas are put on nodes that have all these
+	// tiers, or nowhere (P10).
 	Require []Tier
 	// Leader and Voters are preferences: they win over diversity and balance, not
 	// over the health of a node. 0 and nil have none.

@@ -28,8 +28,17 @@ type site struct {
 	moves   int     // leaderships being given or taken
 }
 
-func (n *site) full(s *Settings) bool {
-	return n.Full || n.CapacityBytes > 0 && float64(n.bytes) > s.FullAbove*float64(n.CapacityBytes)
+// full reports whether replicas have to leave the site, beyond those that already
+// do.
+func (n *site) full(s *Settings) bool { return n.Full || n.above(n.bytes, s.FullAbove) }
+
+// filled reports whether the site is full now or will be: it gets no leaders.
+func (n *site) filled(s *Settings) bool {
+	return n.Full || n.above(max(n.bytes, n.UsedBytes), s.FullAbove)
+}
+
+func (n *site) above(bytes int64, share float64) bool {
+	return n.CapacityBytes > 0 && float64(bytes) > share*float64(n.CapacityBytes)
 }
 
 // place is one replica of a subject and the index of its site.
@@ -307,5 +316,5 @@ func (v *view) average() {
 // of balance.
 func (v *view) balances(site int) bool {
 	n := &v.sites[site]
-	return n.steady && n.Standing == Active && !n.full(&v.Settings)
+	return n.steady && n.Standing == Active && !n.filled(&v.Settings)
 }

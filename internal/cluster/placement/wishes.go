@@ -28,7 +28,11 @@ func (v *view) followPins(x *subject) finding {
 		return passes("not all replicas are live: nothing optional is moved")
 	}
 	now := v.rank(x, x.votersWithout(-1))
-	return v.improve(x, now, "a pin asks for this node", func(after rank) bool { return after.wishes(now) < 0 })
+	f := v.improve(x, now, "a pin asks for this node", func(after rank) bool { return after.wishes(now) < 0 })
+	if f.verdict == pass && now.forbidden > 0 {
+		v.report(x, NoNode, "pins", "to have all where a pin demands")
+	}
+	return f
 }
 
 // diversify replaces a voter so that the voters share fewer failure domains.

@@ -111,7 +111,7 @@ const (
 	SpansCross
 )
 
-var outcomeTable = [...]string{"unknown: too few accesses", "splittable", "unsplittable: single hot key", "unsplittable: spans cross every key"}
+var outcomeTable = [...]string{"unknown: too few accesses", "splittable", "single hot key", "spans cross every key"}
 
 // String is the outcome in words.
 func (o Outcome) String() string { return outcomeTable[o] }
