@@ -19,8 +19,9 @@ const (
 	// quietTicks is how many ticks without an operator count as rest: longer than
 	// every cool-down.
 	quietTicks = 60
-	// restWithin bounds the ticks from the last event to rest.
-	restWithin = 3000
+	// restWithin bounds the ticks from the last event to rest; without hysteresis
+	// restlessAfter are enough to tell.
+	restWithin, restlessAfter = 1500, 600
 	// operatorsPerRange bounds what rest may cost, on the average of the ranges
 	// and for each of them.
 	operatorsPerRange, operatorsOfOneRange = 20, 60
@@ -32,7 +33,7 @@ const (
 func TestConverges(t *testing.T) {
 	seeds := 24
 	if testing.Short() {
-		seeds = 5
+		seeds = 3
 	}
 	worst, ops, ranges, most := 0, 0, 0, 0
 	for seed := uint64(1); seed <= uint64(seeds); seed++ {
@@ -41,7 +42,7 @@ func TestConverges(t *testing.T) {
 		}
 		w := randomWorld(seed)
 		w.disturb(t, seed, 200)
-		ticks, err := w.rest(seed)
+		ticks, err := w.rest(restWithin)
 		if err != nil {
 			t.Fatalf("seed %d: %+v\n%s%v", seed, err, w.distribution(), w.ops)
 		}
@@ -76,7 +77,7 @@ func TestHysteresisIsNeeded(t *testing.T) {
 				w := randomWorld(seed)
 				remove(&w.Settings)
 				w.disturb(t, seed, 50)
-				if _, err := w.rest(seed); errors.Is(err, errRestless) {
+				if _, err := w.rest(restlessAfter); errors.Is(err, errRestless) {
 					return
 				} else if err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
@@ -90,11 +91,11 @@ func TestHysteresisIsNeeded(t *testing.T) {
 var errRestless = errors.New("does not come to rest")
 
 // rest runs until no operator was proposed for a while.
-func (w *world) rest(seed uint64) (ticks int, err error) {
+func (w *world) rest(within int) (ticks int, err error) {
 	clear(w.ops)
 	clear(w.moves)
 	for quiet := 0; quiet < quietTicks; ticks++ {
-		if ticks > restWithin {
+		if ticks > within {
 			return ticks, errors.Wrapf(errRestless, "after %d ticks", ticks)
 		}
 		p, err := w.step()

@@ -96,7 +96,8 @@ func (x *subject) voter(id base.ReplicaID) int {
 
 // promote makes a learner a voter. The leader is never removed: it hands over
 // first. If nobody can take over, the learner becomes one voter more, and the
-// surplus one leaves later.
+// surplus one leaves later. The learner is live, so the new voters have a live
+// majority if the old ones have (P2).
 func (v *view) promote(x *subject, learner place, victim int, why string) finding {
 	if victim >= 0 && victim == x.leader {
 		if heir := v.heir(x, victim); heir >= 0 {
@@ -108,9 +109,6 @@ func (v *view) promote(x *subject, learner place, victim int, why string) findin
 	op := Operator{Kind: Promote, Replica: learner.ID, Node: learner.Node}
 	if victim >= 0 {
 		op.Replaces = x.places[victim].ID
-	}
-	if !v.keepsQuorum(x.votersWithout(victim).with(learner.site)) {
-		return holds("the new configuration would have no live majority")
 	}
 	return acts(x, op, why)
 }

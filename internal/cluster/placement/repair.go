@@ -93,8 +93,8 @@ func (v *view) addLearner(x *subject, site int, replaces base.ReplicaID, why str
 }
 
 // removeSurplus removes the voter without whom the others are the best; among
-// equals the one that was to be replaced, then a follower, then the one on the
-// heaviest node.
+// equals the one that was to be replaced, then one that is not live, then a
+// follower, then the one on the heaviest node.
 func (v *view) removeSurplus(x *subject) finding {
 	best, bestRank := -1, rank{}
 	for i, p := range x.places {
@@ -128,6 +128,9 @@ func (v *view) removeSurplus(x *subject) finding {
 func (v *view) rather(x *subject, a, b int) bool {
 	if ra, rb := v.replaced(x, x.places[a].ID), v.replaced(x, x.places[b].ID); ra != rb {
 		return ra
+	}
+	if la, lb := v.sites[x.places[a].site].live, v.sites[x.places[b].site].live; la != lb {
+		return lb
 	}
 	if (a == x.leader) != (b == x.leader) {
 		return b == x.leader
