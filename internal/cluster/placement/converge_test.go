@@ -19,9 +19,8 @@ const (
 	// quietTicks is how many ticks without an operator count as rest: longer than
 	// every cool-down.
 	quietTicks = 60
-	// restWithin bounds the ticks from the last event to rest; without hysteresis
-	// restlessAfter are enough to tell.
-	restWithin, restlessAfter = 1500, 600
+	// restWithin bounds the ticks from the last event to rest.
+	restWithin = 1500
 	// operatorsPerRange bounds what rest may cost, on the average of the ranges
 	// and for each of them.
 	operatorsPerRange, operatorsOfOneRange = 20, 60
@@ -42,7 +41,7 @@ func TestConverges(t *testing.T) {
 		}
 		w := randomWorld(seed)
 		w.disturb(t, seed, 200)
-		ticks, err := w.rest(restWithin)
+		ticks, err := w.rest()
 		if err != nil {
 			t.Fatalf("seed %d: %+v\n%s%v", seed, err, w.distribution(), w.ops)
 		}
@@ -77,7 +76,7 @@ func TestHysteresisIsNeeded(t *testing.T) {
 				w := randomWorld(seed)
 				remove(&w.Settings)
 				w.disturb(t, seed, 50)
-				if _, err := w.rest(restlessAfter); errors.Is(err, errRestless) {
+				if _, err := w.rest(); errors.Is(err, errRestless) {
 					return
 				} else if err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
@@ -91,11 +90,11 @@ func TestHysteresisIsNeeded(t *testing.T) {
 var errRestless = errors.New("does not come to rest")
 
 // rest runs until no operator was proposed for a while.
-func (w *world) rest(within int) (ticks int, err error) {
+func (w *world) rest() (ticks int, err error) {
 	clear(w.ops)
 	clear(w.moves)
 	for quiet := 0; quiet < quietTicks; ticks++ {
-		if ticks > within {
+		if ticks > restWithin {
 			return ticks, errors.Wrapf(errRestless, "after %d ticks", ticks)
 		}
 		p, err := w.step()
