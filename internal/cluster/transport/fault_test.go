@@ -204,9 +204,8 @@ func TestSilence(t *testing.T) {
 			if !errors.Is(err, base.ErrUnknownOutcome) {
 				t.Errorf("call: %v", err)
 			}
-			if !cl.log.contains("peer is silent") || !cl.log.contains(c.log) {
-				t.Errorf("the log does not say %s: %s", c.log, cl.log.mu.String())
-			}
+			cl.says("peer is silent")
+			cl.says(c.log)
 			eventually(t, "it works again", func() bool {
 				_, err := a.Call(contextFor(t, patience), 2, kindEcho, nil)
 				return err == nil
@@ -259,7 +258,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	for err == nil {
 		_, err = nc.Write(b)
 	}
-	eventually(t, "the log says so", func() bool { return c.log.contains("bytes of answers wait") })
+	c.says("bytes of answers wait")
 }
 
 // TestSlowAndLateNetwork: everything arrives in small pieces and late.
@@ -312,6 +311,11 @@ func TestBackoff(t *testing.T) {
 		if _, err := a.Call(contextFor(t, patience), 2, kindEcho, nil); !errors.Is(err, base.ErrUnavailable) {
 			t.Fatal(err)
 		}
+		// The caller may be told before the link is.
+		eventually(t, "the attempt is over", func() bool {
+			p, err := a.peer(2)
+			return err == nil && p.links[ClassSmall].current.Load() == nil
+		})
 	}
 	dials := uint64(0)
 	check := func(what string, more uint64) {
@@ -347,12 +351,13 @@ func TestBackoffJitter(t *testing.T) {
 		o.Clock, o.Random = &clock, func() uint64 { return uint64(25 * time.Millisecond) }
 		o.Backoff, o.BackoffMax = 100*time.Millisecond, time.Second
 	})
-	for range 2 {
+	for dials := uint64(1); dials <= 2; dials++ {
 		_, _ = a.Call(contextFor(t, patience), 2, kindEcho, nil)
+		eventually(t, "the attempt is over", func() bool {
+			m := a.Metrics().Peers[0]
+			return m.Dials == dials && m.DialFailures == dials
+		})
 		clock.advance(75 * time.Millisecond)
-	}
-	if n := a.Metrics().Peers[0].Dials; n != 2 {
-		t.Errorf("%d dials", n)
 	}
 }
 

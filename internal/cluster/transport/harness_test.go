@@ -65,6 +65,12 @@ func (l *lines) contains(s string) bool {
 	return strings.Contains(l.mu.String(), s)
 }
 
+// says waits until the log contains a text.
+func (c *cluster) says(text string) {
+	c.t.Helper()
+	eventually(c.t, "the log says "+text, func() bool { return c.log.contains(text) })
+}
+
 // cluster makes transports that know each other.
 type cluster struct {
 	t         testing.TB
