@@ -41,7 +41,8 @@ var (
 	// ErrDiffers: the range holds another part of the transaction, because it
 	// was split or merged meanwhile. It may be run again.
 	ErrDiffers = errors.Wrap(base.ErrConflict, "the range holds another part of the transaction")
-	// ErrNotHeld: the anchor does not hold the prepare; nothing was decided.
+	// ErrNotHeld: the anchor does not hold the prepare and remembers no decision:
+	// there never was one.
 	ErrNotHeld = errors.New("the transaction is not prepared at its anchor")
 	// ErrForgotten: the transaction began before the anchor's retention of
 	// records. If somebody still holds its prepare, that is the alarm of C10:
@@ -94,10 +95,10 @@ func (t *Table) CheckRecord(r *Record) Answer {
 		return Answer{Verdict: Done, Pos: f.Pos, Fate: f}
 	}
 	switch {
-	case r.Commit != 0 && t.held[r.ID] == nil:
-		return Answer{Verdict: Refuse, Err: ErrNotHeld}
 	case r.Begin < t.retain.Forget:
 		return Answer{Verdict: Refuse, Err: ErrForgotten}
+	case r.Commit != 0 && t.held[r.ID] == nil:
+		return Answer{Verdict: Refuse, Err: ErrNotHeld}
 	}
 	return Answer{Verdict: Accept}
 }

@@ -140,6 +140,7 @@ func (w *world) recoveries(list []event) []event {
 // do makes an event happen.
 func (w *world) do(e event) {
 	w.clock++
+	w.seen[e.kind]++
 	if w.budget[e.kind] > 0 {
 		w.budget[e.kind]--
 	}

@@ -520,7 +520,7 @@ func (w *world) check(ri int, e Entry) Answer {
 		return a
 	case *Record:
 		a := t.CheckRecord(e)
-		if w.faults.RecordUnconditional && errors.Is(a.Err, ErrNotHeld) {
+		if w.faults.RecordUnconditional && e.Commit != 0 && a.Verdict == Refuse {
 			return Answer{Verdict: Accept}
 		}
 		return a

@@ -145,8 +145,12 @@ func TestSeeds(t *testing.T) {
 		return
 	}
 	var outcomes [declined + 1]int
-	events := 0
-	for seed := range uint64(*seedsFlag) {
+	var seen [eventKinds]int
+	events, seeds := 0, *seedsFlag
+	if testing.Short() {
+		seeds /= 20
+	}
+	for seed := range uint64(seeds) {
 		w, err := runSeed(seed+1, Faults{}, nil, nil)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed+1, err)
@@ -155,50 +159,73 @@ func TestSeeds(t *testing.T) {
 			outcomes[o.outcome]++
 		}
 		events += w.clock
+		for k, n := range w.seen {
+			seen[k] += n
+		}
 	}
-	t.Logf("%d seeds, %d events; happened %d, unknown %d, declined %d", *seedsFlag, events,
+	if slices.Contains(seen[:], 0) {
+		t.Fatalf("some kind of event never happened: %v", seen)
+	}
+	t.Logf("%d seeds, %d events; happened %d, unknown %d, declined %d", seeds, events,
 		outcomes[happened], outcomes[unknown], outcomes[declined])
 }
 
 // TestPlantedBugs shows that the checker sees what it is there for. The same seeds
 // pass without a bug. seed is the first that saw it when this was written.
 func TestPlantedBugs(t *testing.T) {
+	const within = 50_000
+	passed := uint64(0) // random operations without a bug, up to this seed
+	healthy := func(t *testing.T, upTo uint64, ops []proc) {
+		from := uint64(0)
+		if ops == nil {
+			from, passed = passed, max(passed, upTo)
+		}
+		for seed := from + 1; seed <= upTo; seed++ {
+			if _, err := runSeed(seed, Faults{}, ops, nil); err != nil {
+				t.Fatalf("seed %d fails without a bug: %v", seed, err)
+			}
+		}
+	}
 	for _, b := range []struct {
 		name   string
 		faults Faults
 		seed   uint64
 		ops    []proc // random ones, if nil
 	}{
-		{"latest read ignores a stamped write in flight", Faults{IgnoreStampedTail: true}, 0, nil},
-		{"no read locks", Faults{NoReadLocks: true}, 0, nil},
-		{"snapshot read does not wait for an unstamped batch", Faults{SnapshotNoWait: true}, 0, nil},
-		{"latest read ignores write locks", Faults{ReadIgnoresLocks: true}, 0, nil},
-		{"latest read passes an undecided lock", Faults{PassUndecided: true}, 0, undecidedLockPassed()},
-		{"reply before commit", Faults{ReplyBeforeCommit: true}, 0, nil},
-		{"recovery aborts without the tombstone", Faults{AbortWithoutTombstone: true}, 0, nil},
-		{"failed SETNX answered early", Faults{NegativeEarly: true}, 0, nil},
-		{"stamp prefetched for an open batch", Faults{PrefetchStamp: true}, 0, nil},
-		{"stamps answered out of order", Faults{StampsOutOfOrder: true}, 0, closureBetween()},
-		{"cached read stamp", Faults{CachedReadStamp: true}, 0, nil},
-		{"record not conditional on the held prepare", Faults{RecordUnconditional: true}, 0, nil},
-		{"late prepare accepted", Faults{LatePrepareAccepted: true}, 0, nil},
-		{"blind write passes a lock", Faults{BlindWritePassesLock: true}, 0, nil},
-		{"prepared answered before commit", Faults{PreparedBeforeCommit: true}, 0, nil},
-		{"C asked before the last prepare", Faults{CommitStampEarly: true}, 0, nil},
-		{"resolve judged by its batch's stamp", Faults{ResolveByBatchStamp: true}, 0, nil},
-		{"unknown stamp counts as older", Faults{UnknownIsOlder: true}, 0, nil},
-		{"read-only participant skipped", Faults{SkipReadOnly: true}, 0, nil},
-		{"read-only closure not validated", Faults{ReadOnlyClosureTrusted: true}, 0, nil},
-		{"plain waiting instead of wait-die", Faults{PlainWaiting: true}, 0, nil},
+		{"latest read ignores a stamped write in flight", Faults{IgnoreStampedTail: true}, 18, nil},
+		{"no read locks", Faults{NoReadLocks: true}, 659, nil},
+		{"snapshot read does not wait for an unstamped batch", Faults{SnapshotNoWait: true}, 1940, nil},
+		{"latest read ignores write locks", Faults{ReadIgnoresLocks: true}, 18, nil},
+		{"latest read passes an undecided lock", Faults{PassUndecided: true}, 19815, undecidedLockPassed()},
+		{"reply before commit", Faults{ReplyBeforeCommit: true}, 9, nil},
+		{"recovery aborts without the tombstone", Faults{AbortWithoutTombstone: true}, 324, nil},
+		{"failed SETNX answered early", Faults{NegativeEarly: true}, 53, nil},
+		{"stamp prefetched for an open batch", Faults{PrefetchStamp: true}, 933, nil},
+		{"stamps answered out of order", Faults{StampsOutOfOrder: true}, 819, closureBetween()},
+		{"cached read stamp", Faults{CachedReadStamp: true}, 13, nil},
+		{"record not conditional on the held prepare", Faults{RecordUnconditional: true}, 11212, nil},
+		{"late prepare accepted", Faults{LatePrepareAccepted: true}, 6440, nil},
+		{"blind write passes a lock", Faults{BlindWritePassesLock: true}, 45, nil},
+		{"prepared answered before commit", Faults{PreparedBeforeCommit: true}, 13, nil},
+		{"C asked before the last prepare", Faults{CommitStampEarly: true}, 455, nil},
+		{"resolve judged by its batch's stamp", Faults{ResolveByBatchStamp: true}, 13, nil},
+		{"unknown stamp counts as older", Faults{UnknownIsOlder: true}, 1, nil},
+		{"read-only participant skipped", Faults{SkipReadOnly: true}, 273, nil},
+		{"read-only closure not validated", Faults{ReadOnlyClosureTrusted: true}, 789, nil},
+		{"plain waiting instead of wait-die", Faults{PlainWaiting: true}, 347, nil},
 	} {
 		t.Run(b.name, func(t *testing.T) {
-			for seed := uint64(1); seed <= 20_000; seed++ {
+			if testing.Short() && b.seed > 1000 {
+				t.Skip("takes many seeds")
+			}
+			for seed := uint64(1); seed <= within; seed++ {
 				if _, err := runSeed(seed, b.faults, b.ops, nil); err != nil {
 					t.Logf("seen at seed %d (once at %d): %.300v", seed, b.seed, err)
+					healthy(t, seed, b.ops)
 					return
 				}
 			}
-			t.Errorf("not seen")
+			t.Errorf("not seen within %d seeds", within)
 		})
 	}
 }

@@ -145,8 +145,9 @@ type world struct {
 	clock   int // counts events, orders invocations and returns
 	txns    int // attempts so far
 	budget  budget
-	retains int    // so far
-	alarm   string // what broke an assertion
+	seen    [eventKinds]int // how often events of each kind have happened
+	retains int             // so far
+	alarm   string          // what broke an assertion
 	trace   func(string)
 }
 

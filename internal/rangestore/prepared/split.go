@@ -17,8 +17,8 @@ var ErrUnsplittable = errors.New("a versionstamped key may land on either side")
 // the record goes where its anchor is, marks go to both sides. Nothing may be
 // speculative. The table must not be used any more.
 func (t *Table) Split(at []byte) (left, right *Table, err error) {
-	if len(t.tail) > 0 {
-		return nil, nil, errors.AssertionFailedf("split with %d entries that are not committed", len(t.tail))
+	if !t.settled() {
+		return nil, nil, errors.AssertionFailedf("split of a table with a tail")
 	}
 	for _, h := range t.held {
 		for i := range h.Mutations {
@@ -33,6 +33,9 @@ func (t *Table) Split(at []byte) (left, right *Table, err error) {
 	right, errRight := side{at: at, right: true}.table(t)
 	return left, right, errors.CombineErrors(errLeft, errRight)
 }
+
+// settled reports whether nothing is speculative.
+func (t *Table) settled() bool { return len(t.tail)+len(t.unstamped) == 0 }
 
 // side is one side of a split.
 type side struct {
@@ -120,8 +123,8 @@ func (s side) fate(f *Fate) *Fate {
 // Merge unites the tables of two neighbours. Nothing may be speculative in either.
 // They must not be used any more.
 func Merge(left, right *Table) (*Table, error) {
-	if n := len(left.tail) + len(right.tail); n > 0 {
-		return nil, errors.AssertionFailedf("merge with %d entries that are not committed", n)
+	if !left.settled() || !right.settled() {
+		return nil, errors.AssertionFailedf("merge of a table with a tail")
 	}
 	t := New()
 	t.retain = Retain{Refuse: max(left.retain.Refuse, right.retain.Refuse), Forget: max(left.retain.Forget, right.retain.Forget)}
