@@ -1,5 +1,5 @@
 # Targets with a description after ## are listed by `make`.
-# Settings: SEED and SEEDS for sim, ROUNDS for crash, FUZZTIME for fuzz.
+# Settings: SEED, GROUP and SEEDS for sim, ROUNDS for crash, FUZZTIME for fuzz.
 
 GO       ?= go
 FUZZTIME ?= 20s
@@ -34,11 +34,13 @@ race: ## all tests with the race detector
 fuzz: ## fuzz every decoder for FUZZTIME (20s)
 	scripts/fuzz $(FUZZTIME)
 
-sim: ## simulate SEEDS (2000) seeds, or replay SEED=n with its trace
-ifdef SEED
+sim: ## simulate SEEDS (2000) seeds, or replay SEED=n, or GROUP=n of several nodes, with its trace
+ifdef GROUP
+	$(GO) test ./test/sim -run 'TestGroups$$' -count 1 -v -args -group $(GROUP)
+else ifdef SEED
 	$(GO) test ./test/sim -run 'TestSeeds$$' -count 1 -v -args -seed $(SEED)
 else
-	$(GO) test ./test/sim -run 'TestSeeds$$' -count 1 -v -timeout 120m -args -seeds $(SEEDS)
+	$(GO) test ./test/sim -run 'TestSeeds$$|TestGroups$$' -count 1 -v -timeout 120m -args -seeds $(SEEDS)
 endif
 
 crash: ## kill -9 under load, ROUNDS (100) times

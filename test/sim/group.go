@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/store"
@@ -111,6 +112,7 @@ type group struct {
 	cut     map[[2]base.NodeID]bool
 	loss    int // percent of the messages
 	wild    int // how often there is trouble
+	trap    *trap
 	ops     []*history.Op
 	pending []groupPending
 	nextID  uint32
@@ -238,6 +240,10 @@ func (g *group) deliver() error {
 	if err := to.excuse(to.store.Deliver(&m)); err != nil {
 		return err
 	}
+	if m.Raft.GetType() == pb.MsgTimeoutNow && g.rnd.IntN(2) == 0 {
+		g.isolate(p.from) // it will not hear of its successor
+		return g.step(to)
+	}
 	if g.rnd.IntN(3) > 0 {
 		return g.step(to)
 	}
@@ -298,6 +304,7 @@ func (g *group) event() error {
 	g.now++
 	g.micros += g.rnd.Int64N(3000)
 	err := g.act()
+	g.spring()
 	for _, m := range g.members {
 		if err == nil {
 			err = g.tick(m)
@@ -327,6 +334,7 @@ func (g *group) act() error {
 		if m.store.Range(nil) != nil {
 			return m.excuse(m.store.Maintain())
 		}
+	case g.trap != nil: // nothing else may spoil it
 	case n < 9740:
 		g.operate()
 	case n < 9740+g.wild:
@@ -337,7 +345,13 @@ func (g *group) act() error {
 
 // trouble is a fault, or the end of some.
 func (g *group) trouble() error {
-	switch g.rnd.IntN(10) {
+	switch g.rnd.IntN(14) {
+	case 10, 11:
+		if m := g.leader(); m != nil {
+			g.isolate(m.id)
+		}
+	case 12, 13:
+		g.lure()
 	case 0:
 		g.crash(g.any(), 0)
 	case 1, 2:
@@ -376,6 +390,67 @@ func (g *group) cutSome() {
 		}
 	}
 	g.note("partition %b", side)
+}
+
+// lure keeps a follower away from the leader until it would like to lead itself;
+// nobody writes meanwhile, so that it could. Then, in spring, the others crash: they
+// must not forget whom they had promised not to vote against.
+func (g *group) lure() {
+	m, c := g.leader(), g.any()
+	if m == nil || m == c || g.trap != nil {
+		return
+	}
+	g.cut = map[[2]base.NodeID]bool{}
+	g.trap = &trap{leader: m, lured: c, away: g.micros + 300_000, at: g.micros + 1_000_000 + g.rnd.Int64N(1_000_000)}
+}
+
+type trap struct {
+	leader, lured *member
+	away, at      int64
+}
+
+func (g *group) spring() {
+	t := g.trap
+	switch {
+	case t == nil:
+		return
+	case t.away != 0 && g.micros >= t.away:
+		t.away = 0
+		g.cut[[2]base.NodeID{t.leader.id, t.lured.id}], g.cut[[2]base.NodeID{t.lured.id, t.leader.id}] = true, true
+		g.note("node %d is kept away from its leader %d", t.lured.id, t.leader.id)
+	}
+	if g.micros < t.at {
+		return
+	}
+	g.trap = nil
+	g.cut = map[[2]base.NodeID]bool{}
+	g.isolate(t.leader.id)
+	for _, o := range g.members {
+		if o != t.leader && o != t.lured {
+			g.crash(o, 0)
+		}
+	}
+}
+
+// isolate cuts a node off, in one direction or both.
+func (g *group) isolate(id base.NodeID) {
+	g.res.Cuts++
+	out, in := true, true
+	switch g.rnd.IntN(4) {
+	case 0:
+		out = false
+	case 1:
+		in = false
+	}
+	for _, o := range g.members {
+		if o.id != id && out {
+			g.cut[[2]base.NodeID{id, o.id}] = true
+		}
+		if o.id != id && in {
+			g.cut[[2]base.NodeID{o.id, id}] = true
+		}
+	}
+	g.note("node %d is isolated: out %v, in %v", id, out, in)
 }
 
 func (g *group) crash(m *member, in int) {
@@ -419,7 +494,7 @@ func (g *group) client(m *member) {
 	op := &history.Op{ID: len(g.ops) + 1, Invoke: g.now, Outcome: history.Failed,
 		Reads: map[string][]uint32{}, Appends: map[string]uint32{}}
 	keys := []string{fmt.Sprintf("\x04l%d", g.rnd.IntN(lists)), fmt.Sprintf("\x04l%d", g.rnd.IntN(lists))}
-	if g.rnd.IntN(2) == 0 {
+	if g.trap == nil && g.rnd.IntN(2) == 0 {
 		g.nextID++
 		op.Appends[keys[0]] = g.nextID
 	}

@@ -4,9 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"go.etcd.io/raft/v3"
-	pb "go.etcd.io/raft/v3/raftpb"
-
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
@@ -37,14 +34,12 @@ func (s *Store) Replicas() []*replica.Replica {
 // Deliver gives a message from another node to the replica it is for. The first
 // message of a range's leader makes a replica that has nothing yet.
 func (s *Store) Deliver(m *replica.Message) error {
-	if raft.IsLocalMsg(m.Raft.GetType()) {
+	if m.IsLocal() {
 		return nil
 	}
 	r := s.Replica(m.Range)
 	if r == nil {
-		switch m.Raft.GetType() {
-		case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
-		default:
+		if !m.IsLeaders() {
 			return nil
 		}
 		var err error
@@ -75,7 +70,7 @@ func (s *Store) adopt(id base.RangeID, self base.ReplicaID) (*replica.Replica, e
 // send passes a replica's message on. A snapshot is copied by a goroutine: the
 // range goes on meanwhile.
 func (s *Store) send(id base.RangeID, to base.NodeID, m *replica.Message) {
-	if m.Raft.GetType() != pb.MsgSnap {
+	if !m.IsSnapshot() {
 		s.o.Send(to, m)
 		return
 	}

@@ -43,7 +43,6 @@ type Attempt struct {
 	based   bool // point and ten are set
 	split   bool // the lock was given up after the first read: validate
 	waited  bool // batches below a snapshot are committed
-	leased  bool // Faults.LeaseBeforeRead: there was a lease when it began
 	reads   int
 	ten     *tenure
 	point   window.ReadPoint
@@ -89,7 +88,7 @@ func (a *Attempt) enter() error {
 		return base.ErrConflict
 	}
 	if !a.based {
-		a.based, a.ten, a.leased = true, ten, a.r.leasedLocked()
+		a.based, a.ten = true, ten
 		a.point = window.ReadPoint{Pos: a.r.mu.seq.Position(), Stamp: a.at}
 	}
 	return nil
@@ -396,7 +395,6 @@ func (a *Attempt) prove() base.Ticket {
 		a.locked = true
 	}
 	switch {
-	case a.r.o.Faults.LeaseBeforeRead && a.leased:
 	case a.r.mu.tenure != a.ten:
 		c := &confirmation{ten: a.ten}
 		c.end(base.ErrUnavailable)

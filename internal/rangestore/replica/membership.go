@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/cockroachdb/errors"
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratadb/strata/internal/base"
@@ -31,6 +33,10 @@ const (
 // ErrChange is answered for a membership change that does not fit the range.
 var ErrChange = errors.New("membership change does not fit the range")
 
+// ErrBehind is answered when a learner has not caught up: as a voter it would count
+// and have nothing.
+var ErrBehind = errors.New("learner has not caught up")
+
 // ChangeMembers proposes a change: several steps are one joint configuration, which
 // Raft leaves by itself. One change at a time: another is refused while it runs.
 // It is done when Descriptor shows it.
@@ -54,6 +60,9 @@ func (r *Replica) ChangeMembers(steps ...Change) error {
 				return errors.Wrapf(ErrChange, "node %d holds a replica already", s.Node)
 			}
 		case s.Kind == Promote && found && known.Role == base.Learner:
+			if !r.follows(s.Replica) {
+				return errors.Wrapf(ErrBehind, "replica %d", s.Replica)
+			}
 			single.Type = pb.ConfChangeAddNode.Enum()
 		case s.Kind == Remove && found && s.Replica != r.o.Replica:
 			single.Type = pb.ConfChangeRemoveNode.Enum()
@@ -68,6 +77,16 @@ func (r *Replica) ChangeMembers(steps ...Change) error {
 		}
 	}
 	return errors.Wrap(r.loop.raft.ProposeConfChange(cc), "membership change")
+}
+
+// follows reports whether a replica has the log up to where it is being written.
+func (r *Replica) follows(id base.ReplicaID) (follows bool) {
+	r.loop.raft.WithProgress(func(other uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if other == uint64(id) {
+			follows = pr.State == tracker.StateReplicate && pr.RecentActive && base.LogIndex(pr.Match) >= r.loop.applied
+		}
+	})
+	return follows
 }
 
 // TransferLeader hands leadership over to another voter, or tries to.

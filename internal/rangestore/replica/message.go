@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/errors"
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/stratadb/strata/internal/base"
@@ -26,6 +27,22 @@ type Message struct {
 	Raft     *pb.Message
 	// Snapshot is what a message with a snapshot brings along. It travels by itself.
 	Snapshot *Snapshot
+}
+
+// IsLocal reports whether the message is one that a replica sends to itself only.
+func (m *Message) IsLocal() bool { return raft.IsLocalMsg(m.Raft.GetType()) }
+
+// IsSnapshot reports whether the message brings a snapshot along.
+func (m *Message) IsSnapshot() bool { return m.Raft.GetType() == pb.MsgSnap }
+
+// IsLeaders reports whether the message comes from a range's leader: only such a
+// one makes a replica where there was none.
+func (m *Message) IsLeaders() bool {
+	switch m.Raft.GetType() {
+	case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
+		return true
+	}
+	return false
 }
 
 // errMessage is what DecodeMessage answers for damaged bytes.

@@ -84,8 +84,6 @@ type Faults struct {
 	KeepLease bool
 	// TrustLeader answers reads without lease or proof.
 	TrustLeader bool
-	// LeaseBeforeRead looks at the lease before a read and not after it.
-	LeaseBeforeRead bool
 	// CountUncommitted lets an evicted version die in memory although its
 	// successor may vanish.
 	CountUncommitted bool
