@@ -221,6 +221,7 @@ func (w *world) applyBatch(ri int) {
 	r.batches = slices.Clone(r.batches[1:])
 	r.committed = b.entries[len(b.entries)-1].pos
 	r.table.Commit(r.committed)
+	w.noteSettled(&b)
 	w.follow(ri, &b)
 	var ready, waiting []pending
 	for _, p := range r.pendings {
@@ -233,6 +234,17 @@ func (w *world) applyBatch(ri int) {
 	r.pendings = waiting
 	for _, p := range ready {
 		w.finish(p)
+	}
+}
+
+// noteSettled remembers the transactions of which nobody may hold a prepare any more.
+func (w *world) noteSettled(b *logBatch) {
+	for _, e := range b.entries {
+		if entry, err := Decode(e.payload); err == nil {
+			if s, ok := entry.(*Settled); ok {
+				w.over = append(slices.Clip(w.over), s.ID)
+			}
+		}
 	}
 }
 
@@ -330,24 +342,27 @@ func (w *world) lose(p pending) {
 }
 
 // retain moves the horizons of a range: prepares that began before now are too
-// old; what began before every range refuses so old ones, and before every held
-// prepare, may be forgotten.
+// old; what began before every range refuses so old ones may be forgotten, unless
+// somebody holds a prepare of it and no open record protects it.
 func (w *world) retain(ri int) {
-	r := &w.ranges[ri]
 	want := Retain{Refuse: w.oracle, Forget: w.oracle}
+	var committed [rangeCount]*Table
 	for i := range w.ranges {
-		t := w.ranges[i].table.Clone()
-		for _, c := range t.tail {
-			if c.held != nil {
-				want.Forget = min(want.Forget, c.held.Begin)
+		committed[i] = w.ranges[i].table.Clone()
+		committed[i].DropTail()
+		want.Forget = min(want.Forget, committed[i].retain.Refuse)
+	}
+	for i := range w.ranges {
+		for _, t := range []*Table{w.ranges[i].table, committed[i]} {
+			for _, h := range t.held {
+				f := committed[w.anchor(&h.Txn)].fates[h.ID]
+				if (f == nil || f.Open == nil) && !slices.Contains(w.over, h.ID) {
+					want.Forget = min(want.Forget, h.Begin)
+				}
 			}
 		}
-		for _, h := range t.held {
-			want.Forget = min(want.Forget, h.Begin)
-		}
-		t.DropTail()
-		want.Forget = min(want.Forget, t.retain.Refuse)
 	}
+	r := &w.ranges[ri]
 	if e, ok := r.table.CheckRetain(want); ok {
 		w.sequence(ri, logEntry{payload: e.Append(nil)})
 		w.logf("%s: refuses what began before %d, forgets before %d", rangeName(ri), e.Refuse, e.Forget)

@@ -142,8 +142,9 @@ type world struct {
 	ranges  [rangeCount]modelRange
 	procs   []proc
 	msgs    []request
-	clock   int // counts events, orders invocations and returns
-	txns    int // attempts so far
+	clock   int     // counts events, orders invocations and returns
+	txns    int     // attempts so far
+	over    []TxnID // settled, as committed at their anchors
 	budget  budget
 	seen    [eventKinds]int // how often events of each kind have happened
 	retains int             // so far
