@@ -60,6 +60,10 @@
 //     ranges that never saw a prepare, also when it commits: they log a mark.
 //   - A coordinator that never asked for its record aborts without a tombstone:
 //     nobody else can write the commit record.
+//     If it dies before all have resolved, the others ask its anchor as always.
+//   - A lock whose stamp P is unknown, in a closed batch, makes a snapshot reader wait
+//     for the stamp. (C is issued behind the reader's stamp then, so it might pass;
+//     the model finds no harm in it. The rules do not say so.)
 //   - ErrNotHeld says that there never was a decision, because fates are remembered
 //     above Forget; below, the answer is ErrForgotten and the outcome unknown.
 //   - A reader whose question about a lock is answered by Forgotten looks at the lock
