@@ -73,10 +73,7 @@ func (d *RangeDescriptor) On(n NodeID) (ReplicaDescriptor, bool) {
 func (d *RangeDescriptor) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(d.ID))
 	dst = binary.AppendUvarint(dst, uint64(d.Epoch))
-	for _, k := range [][]byte{d.Span.Start, d.Span.End} {
-		dst = binary.AppendUvarint(dst, uint64(len(k)))
-		dst = append(dst, k...)
-	}
+	dst = AppendBytes(AppendBytes(dst, d.Span.Start), d.Span.End)
 	dst = binary.AppendUvarint(dst, uint64(len(d.Replicas)))
 	for _, r := range d.Replicas {
 		dst = r.Append(dst)
@@ -93,14 +90,17 @@ func (r ReplicaDescriptor) Append(dst []byte) []byte {
 
 // DecodeRangeDescriptor reads what Append wrote.
 func DecodeRangeDescriptor(b []byte) (d RangeDescriptor, err error) {
-	r := numbers{b: b}
-	d.ID, d.Epoch = RangeID(r.next()), Epoch(r.next())
-	d.Span.Start, d.Span.End = r.key(), r.key()
-	for n := r.next(); n > 0 && !r.bad; n-- {
-		d.Replicas = append(d.Replicas, r.replica())
+	r := NewDecoder(b)
+	d.ID, d.Epoch = RangeID(r.Uvarint()), Epoch(r.Uvarint())
+	d.Span.Start, d.Span.End = append([]byte{}, r.Bytes()...), append([]byte{}, r.Bytes()...)
+	good := true
+	for n := r.Count(3); n > 0; n-- {
+		m, ok := decodeReplica(&r)
+		good = good && ok
+		d.Replicas = append(d.Replicas, m)
 	}
-	d.NextReplica = ReplicaID(r.next())
-	if r.bad || len(r.b) != 0 {
+	d.NextReplica = ReplicaID(r.Uvarint())
+	if !good || !r.Done() {
 		return RangeDescriptor{}, errors.Wrap(ErrCorruption, "range descriptor")
 	}
 	return d, nil
@@ -108,45 +108,17 @@ func DecodeRangeDescriptor(b []byte) (d RangeDescriptor, err error) {
 
 // DecodeReplicaDescriptor reads what Append wrote.
 func DecodeReplicaDescriptor(b []byte) (ReplicaDescriptor, error) {
-	r := numbers{b: b}
-	d := r.replica()
-	if r.bad || len(r.b) != 0 {
+	r := NewDecoder(b)
+	d, ok := decodeReplica(&r)
+	if !ok || !r.Done() {
 		return ReplicaDescriptor{}, errors.Wrap(ErrCorruption, "replica descriptor")
 	}
 	return d, nil
 }
 
-// numbers reads uvarints until something is wrong.
-type numbers struct {
-	b   []byte
-	bad bool
-}
-
-func (r *numbers) next() uint64 {
-	n, size := binary.Uvarint(r.b)
-	if size <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[size:]
-	return n
-}
-
-func (r *numbers) key() []byte {
-	n := r.next()
-	if n > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	k := append([]byte{}, r.b[:n]...)
-	r.b = r.b[n:]
-	return k
-}
-
-func (r *numbers) replica() ReplicaDescriptor {
-	d := ReplicaDescriptor{Node: NodeID(r.next()), Replica: ReplicaID(r.next())}
-	role := r.next()
-	r.bad = r.bad || role >= uint64(replicaRoles)
-	d.Role = ReplicaRole(role)
-	return d
+func decodeReplica(d *Decoder) (r ReplicaDescriptor, ok bool) {
+	r = ReplicaDescriptor{Node: NodeID(d.Uvarint()), Replica: ReplicaID(d.Uvarint())}
+	role := d.Uvarint()
+	r.Role = ReplicaRole(role)
+	return r, role < uint64(replicaRoles)
 }

@@ -245,6 +245,10 @@ func (s stored) GetKey(sel KeySelector, bounds base.Span) ([]byte, error) {
 	return getKey(s, sel, bounds)
 }
 
+// Local reports whether transactions are worked on in this process for now: other
+// ones wait for the network.
+func (db *DB) Local() bool { return db.engine.Local() }
+
 // Kick commits what was sequenced quietly.
 func (db *DB) Kick() { db.engine.Kick() }
 

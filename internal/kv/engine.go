@@ -24,6 +24,9 @@ type Engine interface {
 	// Kick makes the engine commit what was sequenced with Quiet, in the caller's
 	// goroutine where that is cheaper.
 	Kick()
+	// Local reports whether attempts are worked on in this process for now: other
+	// ones wait for the network.
+	Local() bool
 	// EstimateSize is a rough count of the bytes stored in span.
 	EstimateSize(span base.Span) (int64, error)
 }

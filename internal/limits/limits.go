@@ -61,6 +61,8 @@ const (
 	// NamespaceDepth bounds the segments of a namespace path.
 	NamespaceDepth = 10
 
+	// LeaderWait is how long a request waits for a range to have a leader.
+	LeaderWait = 5 * time.Second
 	// TransportFrameBytes bounds a message, request or response between nodes: a
 	// transaction and what goes around it.
 	TransportFrameBytes = TransactionBytes + 1<<20

@@ -36,7 +36,7 @@ var layers = []layer{
 	{"2 range", []string{"internal/rangestore"}, []string{"internal/storage"}},
 	{"3 cluster", []string{"internal/cluster"}, []string{"internal/rangestore", "internal/storage"}},
 	// The built-in engine adapts replicas to kv's interface; only the assembly names it.
-	{"4 database: engine", []string{"internal/kv/kvrange"}, []string{"internal/kv!", "internal/rangestore/replica"}},
+	{"4 database: engine", []string{"internal/kv/kvrange"}, []string{"internal/kv!", "internal/rangestore/replica", "internal/cluster/remote"}},
 	{"4 database: kv", []string{"internal/kv"}, nil},
 	{"4 database: tuple", []string{"tuple"}, nil},
 	{"4 database: catalog", []string{"internal/catalog"}, []string{"internal/kv!", "tuple"}},
@@ -49,16 +49,19 @@ var layers = []layer{
 	{"5 model: object", []string{"internal/model/object"}, models},
 	{"6 wire: resp", []string{"internal/wire/resp"}, nil},
 	{"6 wire: sigv4", []string{"internal/wire/sigv4"}, nil},
+	{"6 wire: grpc", []string{"proto"}, nil},
 	{"6 wire: sockets", []string{"internal/netloop"}, nil},
 	{"6 script", []string{"internal/script"}, doors},
 	// Redis data, ZMaps and documents are commands of one RESP server.
 	{"6 door: redis", []string{"internal/api/redis"}, append([]string{"internal/script"}, doors...)},
 	// Administration speaks RESP too, through the same server with another table of commands.
 	{"6 door: admin", []string{"internal/api/admin"}, append([]string{"internal/api/redis!"}, doors...)},
-	{"6 door: kvgrpc", []string{"internal/api/kvgrpc"}, doors},
+	{"6 door: kvgrpc", []string{"internal/api/kvgrpc"}, append([]string{"proto"}, doors...)},
 	{"6 door: dynamo", []string{"internal/api/dynamo"}, doors},
 	{"6 door: s3", []string{"internal/api/s3"}, doors},
 	{"6 door: mongo", []string{"internal/api/mongo"}, doors},
+	// The client is for the programs of others: it knows the protocol and nothing else of this module.
+	{"7 client", []string{"client"}, []string{"proto"}},
 	{"7 assembly: config", []string{"internal/config"}, nil},
 	{"7 assembly: bench", []string{"internal/bench"}, []string{"internal/wire"}},
 	{"7 assembly: check", []string{"internal/check"}, []string{"internal/storage", "internal/cluster", "internal/kv",
@@ -70,7 +73,7 @@ var layers = []layer{
 		"internal/wire", "internal/storage/identity"}},
 	{"7 assembly: binary", []string{"cmd"}, []string{"internal/cli"}},
 	{"7 assembly: programs for development", []string{"scripts"}, nil},
-	{"tests", []string{"test"}, []string{"internal", "tuple", "test", "."}},
+	{"tests", []string{"test"}, []string{"internal", "tuple", "proto", "client", "test", "."}},
 }
 
 var (
@@ -85,7 +88,7 @@ var foreign = map[string][]string{
 	"go.etcd.io/raft":                         {"internal/rangestore"},
 	"github.com/cockroachdb/pebble/v2":        {"internal/storage"},
 	"github.com/cockroachdb/pebble/v2/vfs":    {"internal/storage", "internal/cluster", "internal/check", "internal/node", "."},
-	"google.golang.org/grpc":                  {"internal/api/kvgrpc", "internal/node"},
+	"google.golang.org/grpc":                  {"internal/api/kvgrpc", "proto", "client"},
 	"github.com/spf13":                        {"internal/cli", "internal/config"},
 	"github.com/knadh/koanf":                  {"internal/config"},
 	"net/http":                                {"internal/api", "internal/wire", "internal/node", "internal/console", "internal/proxy", "internal/obs"},
@@ -241,6 +244,10 @@ func TestLayerTable(t *testing.T) {
 		{"internal/api/admin", module + "/internal/api/redis", true},
 		{"internal/api/s3", module + "/internal/api/redis", false},
 		{"internal/api/redis", module + "/internal/cluster/store", false},
+		{"internal/api/kvgrpc", module + "/internal/cluster/store", false},
+		{"internal/api/redis", module + "/proto", false},
+		{"client", module + "/proto", true},
+		{"client", module + "/internal/base", false},
 		{"internal/api/redis", module + "/internal/rangestore/replica", false},
 		{"internal/storage/raftlog", module + "/internal/storage/lsm", false},
 		{"internal/storage/raftlog", "go.etcd.io/raft/v3", false},

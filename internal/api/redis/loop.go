@@ -95,5 +95,5 @@ func (s *session) staysOnLoop(cmd *Command) bool {
 	case s.multi.open && cmd.Flags&flagImmediate == 0:
 		return true // it is queued
 	}
-	return cmd.Kind == KindData || cmd.Flags&flagPrompt != 0
+	return (cmd.Kind == KindData || cmd.Flags&flagPrompt != 0) && s.srv.db.Local()
 }

@@ -67,6 +67,9 @@ func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value 
 	return a.Scan(span, reverse, visit)
 }
 
+// Local implements kv.Engine.
+func (e *Engine) Local() bool { return true }
+
 // Kick implements kv.Engine; nothing is ever pending.
 func (e *Engine) Kick() {}
 

@@ -1,10 +1,14 @@
-// Package kvrange is the built-in engine: kv over the replicas of this node.
+// Package kvrange is the built-in engine: kv over the replicas of this node, and over
+// those that other nodes lead.
 package kvrange
 
 import (
 	"context"
 
+	"github.com/cockroachdb/errors"
+
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
@@ -22,62 +26,161 @@ type Store interface {
 }
 
 // Engine implements kv.Engine.
-type Engine struct{ store Store }
+type Engine struct {
+	store  Store
+	client *remote.Client // nil: this node is alone
+}
 
 var _ kv.Engine = (*Engine)(nil)
 
-// New makes the engine.
+// New makes the engine of a node that is alone.
 func New(s Store) *Engine { return &Engine{store: s} }
+
+// NewShared makes the engine of a node in a cluster: what it does not lead it asks
+// others for.
+func NewShared(s Store, c *remote.Client) *Engine { return &Engine{store: s, client: c} }
+
+// here is the replica that this node works on itself, nil if another one must.
+func (e *Engine) here() *replica.Replica {
+	if e.client == nil {
+		return e.store.Range(nil)
+	}
+	return e.client.Serving()
+}
+
+// Local implements kv.Engine.
+func (e *Engine) Local() bool { return e.here() != nil }
 
 // ReadVersion implements kv.Engine.
 func (e *Engine) ReadVersion(ctx context.Context) (base.Stamp, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	return e.store.NextStamp()
+	if e.Local() {
+		if s, err := e.store.NextStamp(); e.client == nil || !errors.Is(err, base.ErrUnavailable) {
+			return s, err
+		}
+	}
+	return e.client.Stamp()
 }
 
-// ScanStored implements kv.Engine.
+// ScanStored implements kv.Engine. Who does not lead shows nothing: what is looked
+// for there is the leader's business.
 func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	if !e.Local() {
+		return nil
+	}
 	return e.store.ScanStored(span, reverse, visit)
 }
 
 // Kick implements kv.Engine.
-func (e *Engine) Kick() { e.store.Range(nil).Kick() }
+func (e *Engine) Kick() {
+	if r := e.here(); r != nil {
+		r.Kick()
+	}
+}
 
 // EstimateSize implements kv.Engine.
 func (e *Engine) EstimateSize(span base.Span) (int64, error) { return e.store.EstimateSize(span) }
 
 // Watch implements kv.Engine.
-func (e *Engine) Watch(key []byte) kv.Watch { return e.store.Range(key).Watch(key) }
-
-// NewAttempt implements kv.Engine.
-func (e *Engine) NewAttempt() kv.Attempt {
-	return &attempt{Attempt: e.store.Range(nil).NewAttempt()}
+func (e *Engine) Watch(key []byte) kv.Watch {
+	if r := e.here(); r != nil {
+		return r.Watch(key)
+	}
+	return e.client.Watch(key)
 }
 
-// attempt adapts a replica's attempt.
+// NewAttempt implements kv.Engine.
+func (e *Engine) NewAttempt() kv.Attempt { return &attempt{e: e} }
+
+// attempt works on this node's replica while it leads, and on another node's else.
 type attempt struct {
-	*replica.Attempt
-	req replica.Request
+	e    *Engine
+	on   *replica.Replica // of here
+	here *replica.Attempt
+	away distant
+	far  bool
+	req  replica.Request
 }
 
 var _ kv.Attempt = (*attempt)(nil)
 
-func (a *attempt) Begin(o kv.AttemptOptions) { a.Attempt.Begin(o.At, replica.Hold(o.Hold)) }
+// Begin implements kv.Attempt.
+func (a *attempt) Begin(o kv.AttemptOptions) {
+	r := a.e.here()
+	if a.far = r == nil; a.far {
+		a.away.client = a.e.client
+		a.away.begin(o.At)
+		return
+	}
+	if a.on != r {
+		a.on, a.here = r, r.NewAttempt()
+	}
+	a.here.Begin(o.At, replica.Hold(o.Hold))
+}
 
-func (a *attempt) Abort() kv.Receipt { return kv.Receipt{Ticket: a.Attempt.Abort()} }
+// Get implements kv.Attempt.
+func (a *attempt) Get(key []byte) ([]byte, error) {
+	if a.far {
+		return a.away.get(key)
+	}
+	value, err := a.here.Get(key)
+	return value, a.refused(err)
+}
 
+// Scan implements kv.Attempt.
+func (a *attempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	if a.far {
+		return a.away.scan(span, reverse, visit)
+	}
+	return a.refused(a.here.Scan(span, reverse, visit))
+}
+
+// NowMillis implements kv.Attempt.
+func (a *attempt) NowMillis() int64 {
+	if a.far {
+		return a.away.nowMillis()
+	}
+	return a.here.NowMillis()
+}
+
+// Abort implements kv.Attempt.
+func (a *attempt) Abort() kv.Receipt {
+	if a.far || a.here == nil {
+		return kv.Receipt{}
+	}
+	return kv.Receipt{Ticket: a.here.Abort()}
+}
+
+// Commit implements kv.Attempt.
 func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
+	if a.far {
+		return a.away.commit(req)
+	}
 	a.req = replica.Request{
 		ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans, Mutations: req.Mutations, Stamped: req.Stamped,
 		Session: req.ID.Session, Number: req.ID.Number, Guards: a.req.Guards[:0], Quiet: req.Quiet,
 	}
 	for _, g := range req.Guards {
-		a.req.Guards = append(a.req.Guards, g.(*replica.Watch))
+		switch w := g.(type) {
+		case *replica.Watch:
+			a.req.Guards = append(a.req.Guards, w)
+		case *remote.Watch: // made while another node led
+			w.MarkDirty()
+			a.here.Abort()
+			return kv.Receipt{}, base.ErrConflict
+		}
 	}
-	r, err := a.Attempt.Commit(&a.req)
-	return kv.Receipt(r), err
+	r, err := a.here.Commit(&a.req)
+	return kv.Receipt(r), a.refused(err)
+}
+
+func (a *attempt) refused(err error) error {
+	if err == nil || a.e.client == nil {
+		return err
+	}
+	return elsewhere(err)
 }
 
 // The two Hold types must agree.

@@ -598,6 +598,7 @@ func (e engineOf) ScanStored(s base.Span, reverse bool, visit func(key, value []
 	return e.db.Stored().Scan(s, kv.ScanOptions{Reverse: reverse}, visit)
 }
 
+func (e engineOf) Local() bool                             { return e.db.Local() }
 func (e engineOf) Kick()                                   { e.db.Kick() }
 func (e engineOf) NewAttempt() kv.Attempt                  { return e.db.NewAttempt() }
 func (e engineOf) Watch(k []byte) kv.Watch                 { return e.db.Watch(k) }

@@ -68,6 +68,38 @@ func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 	a.cache = a.cache[:0]
 }
 
+// Basis is what an attempt on the newest state was based on, so that it can be
+// resumed by another one.
+type Basis struct {
+	Term base.Term // zero: it has read nothing
+	Pos  base.Position
+}
+
+// Basis is what the attempt's first read was based on.
+func (a *Attempt) Basis() Basis {
+	if a.ten == nil {
+		return Basis{}
+	}
+	return Basis{Term: a.ten.term, Pos: a.point.Pos}
+}
+
+// Resume makes an attempt that has just begun go on where another one was: its
+// commit validates what was read since then.
+func (a *Attempt) Resume(b Basis) error {
+	if b.Term == 0 {
+		return nil
+	}
+	if err := a.enter(); err != nil {
+		return err
+	}
+	defer a.unlock()
+	if a.ten.term != b.Term {
+		return base.ErrConflict
+	}
+	a.split, a.point.Pos = true, b.Pos
+	return nil
+}
+
 // enter takes the range's lock, unless the attempt has it, and fixes what the
 // attempt is based on.
 func (a *Attempt) enter() error {

@@ -254,6 +254,7 @@ func (r *Replica) watchStampedLocked(c *sequencer.Closed) error {
 
 func (r *Replica) ready(ctx context.Context, rd raft.Ready) error {
 	if rd.SoftState != nil {
+		r.heardOf(base.ReplicaID(rd.SoftState.Lead))
 		r.leadership(rd.SoftState.RaftState == raft.StateLeader)
 	}
 	r.answered(rd.ReadStates)
@@ -278,6 +279,17 @@ func (r *Replica) ready(ctx context.Context, rd raft.Ready) error {
 		}
 	}
 	return nil
+}
+
+// heardOf notes who leads, as far as this replica knows.
+func (r *Replica) heardOf(leader base.ReplicaID) {
+	node := r.loop.nodes[leader]
+	if d, found := r.loop.desc.Replica(leader); found {
+		node = d.Node
+	}
+	r.mu.Lock()
+	r.mu.leader = node
+	r.mu.Unlock()
 }
 
 // leadership begins or ends a tenure.
@@ -321,7 +333,7 @@ func (r *Replica) beginTenure() {
 	if !r.solo.Load() {
 		r.o.Oracle.Observe(r.loop.stamp + issueReach) // the leader before may have issued as much
 	}
-	r.loop.lead = newTenure(r.loop.position, r.signal)
+	r.loop.lead = newTenure(r.loop.term, r.loop.position, r.signal)
 	r.mu.Lock()
 	r.mu.seq.DropTail(r.loop.position)
 	r.mu.tenure = r.loop.lead

@@ -80,68 +80,40 @@ func (m *Message) Append(dst []byte) []byte {
 	return dst
 }
 
-// decoder reads numbers until something is wrong.
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) number() uint64 {
-	n, size := binary.Uvarint(d.b)
-	if size <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[size:]
-	return n
-}
-
-func (d *decoder) bytes(n uint64) []byte {
-	if n > uint64(len(d.b)) {
-		d.bad, d.b = true, nil
-		return nil
-	}
-	out := d.b[:n:n]
-	d.b = d.b[n:]
-	return out
-}
-
 // DecodeMessage reads what Append wrote. The message keeps b.
 func DecodeMessage(b []byte) (m Message, err error) {
-	d := decoder{b: b}
-	m.Range, m.From, m.To = base.RangeID(d.number()), base.ReplicaID(d.number()), base.ReplicaID(d.number())
-	m.Node = base.NodeID(d.number())
-	m.Sent, m.Echo, m.EchoTerm = time.Duration(d.number()), time.Duration(d.number()), base.Term(d.number())
-	kind := d.number()
+	d := base.NewDecoder(b)
+	m.Range, m.From, m.To = base.RangeID(d.Uvarint()), base.ReplicaID(d.Uvarint()), base.ReplicaID(d.Uvarint())
+	m.Node = base.NodeID(d.Uvarint())
+	m.Sent, m.Echo, m.EchoTerm = time.Duration(d.Uvarint()), time.Duration(d.Uvarint()), base.Term(d.Uvarint())
+	kind := d.Uvarint()
 	if kind > math.MaxInt32 || pb.MessageType_name[int32(kind)] == "" {
 		return Message{}, errMessage
 	}
 	r := &pb.Message{Type: pb.MessageType(kind).Enum(), From: new(uint64(m.From)), To: new(uint64(m.To))}
-	r.Term, r.LogTerm, r.Index, r.Commit = new(d.number()), new(d.number()), new(d.number()), new(d.number())
-	r.Reject, r.RejectHint = new(d.number() == 1), new(d.number())
-	if index, term := d.number(), d.number(); index != 0 {
+	r.Term, r.LogTerm, r.Index, r.Commit = new(d.Uvarint()), new(d.Uvarint()), new(d.Uvarint()), new(d.Uvarint())
+	r.Reject, r.RejectHint = new(d.Uvarint() == 1), new(d.Uvarint())
+	if index, term := d.Uvarint(), d.Uvarint(); index != 0 {
 		r.Snapshot = &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(index), Term: new(term)}}
 	}
-	context, entries := d.number(), d.number()
+	context := d.Uvarint()
+	entries := d.Count(entryBytesMin)
 	if context > 0 {
-		r.Context = d.bytes(context)
-	}
-	if entries > uint64(len(d.b)/entryBytesMin) {
-		return Message{}, errMessage
+		r.Context = d.Take(context)
 	}
 	for range entries {
 		e := &pb.Entry{}
-		kind := d.number()
+		kind := d.Uvarint()
 		if kind > math.MaxInt32 || pb.EntryType_name[int32(kind)] == "" {
 			return Message{}, errMessage
 		}
-		e.Type, e.Term, e.Index = pb.EntryType(kind).Enum(), new(d.number()), new(d.number())
-		if n := d.number(); n > 0 {
-			e.Data = d.bytes(n)
+		e.Type, e.Term, e.Index = pb.EntryType(kind).Enum(), new(d.Uvarint()), new(d.Uvarint())
+		if n := d.Uvarint(); n > 0 {
+			e.Data = d.Take(n)
 		}
 		r.Entries = append(r.Entries, e)
 	}
-	if d.bad || len(d.b) > 0 {
+	if !d.Done() {
 		return Message{}, errMessage
 	}
 	m.Raft = r

@@ -105,6 +105,7 @@ type Replica struct {
 		applied base.LogIndex
 		stopped bool
 
+		leader   base.NodeID // zero: not known
 		inbox    []*Message
 		desc     base.RangeDescriptor
 		descs    []descriptorAt // since what is on disk
@@ -229,6 +230,13 @@ func (r *Replica) Descriptor() base.RangeDescriptor {
 
 // ID is the range's id and the replica's.
 func (r *Replica) ID() (base.RangeID, base.ReplicaID) { return r.o.Range, r.o.Replica }
+
+// Leader is the node that leads, as far as this replica knows; zero if it knows none.
+func (r *Replica) Leader() base.NodeID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.leader
+}
 
 // Receive takes a message from another replica of the range, and keeps it.
 func (r *Replica) Receive(m *Message) {

@@ -9,6 +9,7 @@ import (
 
 // tenure is one spell of leadership, as seen by those who wait for its positions.
 type tenure struct {
+	term      base.Term
 	kick      func()
 	committed atomic.Uint64
 	mu        struct {
@@ -25,8 +26,8 @@ type waiting struct {
 	w   base.Waiter
 }
 
-func newTenure(committed base.Position, kick func()) *tenure {
-	t := &tenure{kick: kick}
+func newTenure(term base.Term, committed base.Position, kick func()) *tenure {
+	t := &tenure{term: term, kick: kick}
 	t.committed.Store(uint64(committed))
 	return t
 }

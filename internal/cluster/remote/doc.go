@@ -1,0 +1,16 @@
+// Package remote lets nodes work on ranges that others lead: it carries the messages
+// of replicas, and reads, commits, stamps and watches to a range's leader.
+//
+//	Client ── read, commit, stamp, watch ──► Server ──► the leader's replica
+//	   ▲   ◄── value and basis, receipt ───┘
+//	   └── "not the leader; ask node 3"
+//
+// Every answer follows the commit of what it depends on (C9): nothing that a call
+// returns is speculative. A read says what it was based on; a commit names the
+// basis of the transaction's first read, and the leader validates everything that
+// was read since (C8). A leader of another term refuses it.
+//
+// A call that certainly did nothing (base.ErrUnavailable) is made again, at another
+// node, for limits.LeaderWait; a read also when its fate is unknown. A commit whose
+// fate is unknown is reported as that.
+package remote

@@ -1,0 +1,313 @@
+package remote
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/transport"
+	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+// Store is what a server serves.
+type Store interface {
+	// Range is the replica that holds key; nil if there is none here.
+	Range(key []byte) *replica.Replica
+	// Deliver gives a message to the replica it is for.
+	Deliver(m *replica.Message) error
+}
+
+// Server answers other nodes.
+type Server struct {
+	store Store
+	log   *slog.Logger
+	mu    struct {
+		sync.Mutex
+		watches map[uint64]*replica.Watch
+		last    uint64
+	}
+}
+
+// NewServer registers a server's handlers.
+func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
+	v := &Server{store: s, log: log}
+	v.mu.watches = map[uint64]*replica.Watch{}
+	v.mu.last = rand.Uint64() // a number of the process before must not mean a watch of this one
+	to.HandleMessage(kindRaft, v.raft)
+	to.HandleMessage(kindRaftLarge, v.raft)
+	to.HandleCall(kindRead, v.read)
+	to.HandleCall(kindCommit, v.commit)
+	to.HandleCall(kindStamp, v.stamp)
+	to.HandleStream(kindWatch, v.watch)
+	to.HandleStream(kindSnapshot, v.snapshot)
+	return v
+}
+
+func (v *Server) raft(from base.NodeID, payload []byte) {
+	m, err := replica.DecodeMessage(payload)
+	if err == nil {
+		err = v.store.Deliver(&m)
+	}
+	if err != nil {
+		v.log.Warn("message of a replica", "from", from, "error", err)
+	}
+}
+
+// Every response begins with one of these.
+const (
+	answerOK        = 0
+	answerNotLeader = 1 // then the node that may be it
+)
+
+// leading is the replica of key if it leads; otherwise the answer that says who does.
+func (v *Server) leading(key []byte) (*replica.Replica, []byte) {
+	r := v.store.Range(key)
+	if r != nil && r.Serving() {
+		return r, nil
+	}
+	leader := base.NodeID(0)
+	if r != nil {
+		leader = r.Leader()
+	}
+	return nil, appendNumbers(nil, answerNotLeader, uint64(leader))
+}
+
+func (v *Server) stamp(_ context.Context, _ base.NodeID, _ []byte) ([]byte, error) {
+	r, other := v.leading(nil)
+	if r == nil {
+		return other, nil
+	}
+	s, err := r.IssueStamp()
+	return appendNumbers(nil, answerOK, uint64(s)), err
+}
+
+// readBytes is how much a read of a span answers at a time.
+const readBytes = 1 << 20
+
+func (v *Server) read(_ context.Context, _ base.NodeID, request []byte) ([]byte, error) {
+	q, err := decodeRead(request)
+	if err != nil {
+		return nil, err
+	}
+	r, other := v.leading(q.Key)
+	if r == nil {
+		return other, nil
+	}
+	a := r.NewAttempt()
+	a.Begin(q.At, replica.HoldNever)
+	var out Pairs
+	if q.Key != nil {
+		var value []byte
+		if value, err = a.Get(q.Key); value != nil {
+			out.Pairs = append(out.Pairs, base.KeyValue{Value: value})
+		}
+	} else {
+		err = scan(a, &q, &out)
+	}
+	if err == nil && q.At == 0 {
+		out.NowMillis = a.NowMillis()
+	}
+	out.Basis = a.Basis()
+	ticket := a.Abort()
+	if err == nil {
+		err = ticket.Wait()
+	}
+	if err != nil {
+		return nil, readError(err)
+	}
+	return out.append([]byte{answerOK}), nil
+}
+
+// readError: a read has no fate that could be unknown.
+func readError(err error) error {
+	if errors.Is(err, base.ErrUnknownOutcome) {
+		return base.ErrUnavailable
+	}
+	return err
+}
+
+func scan(a *replica.Attempt, q *Read, out *Pairs) error {
+	size := 0
+	return a.Scan(q.Span, q.Reverse, func(key, value []byte) bool {
+		if q.Limit > 0 && len(out.Pairs) == q.Limit || size >= readBytes {
+			out.More = true
+			return false
+		}
+		size += len(key) + len(value)
+		out.Pairs = append(out.Pairs, base.KeyValue{Key: append([]byte{}, key...), Value: append([]byte{}, value...)})
+		return true
+	})
+}
+
+func (v *Server) commit(_ context.Context, _ base.NodeID, request []byte) ([]byte, error) {
+	q, err := decodeCommit(request)
+	if err != nil {
+		return nil, err
+	}
+	var key []byte
+	if len(q.Mutations) > 0 {
+		key = q.Mutations[0].Key
+	}
+	r, other := v.leading(key)
+	if r == nil {
+		return other, nil
+	}
+	guards, dirty := v.guards(q.Guards)
+	if len(dirty) > 0 {
+		return (&Committed{Dirty: dirty}).append([]byte{answerOK}), nil
+	}
+	a := r.NewAttempt()
+	a.Begin(q.At, replica.HoldNever)
+	if err := a.Resume(q.Basis); err != nil {
+		return nil, err
+	}
+	rec, err := a.Commit(&replica.Request{ReadKeys: q.ReadKeys, ReadSpans: q.ReadSpans, Mutations: q.Mutations,
+		Stamped: len(q.Mutations) > 0, Session: q.Session, Number: q.Number, Guards: guards})
+	if err != nil {
+		for i, w := range guards {
+			if is, _ := w.Dirty(); is {
+				dirty = append(dirty, q.Guards[i])
+			}
+		}
+		if len(dirty) == 0 || !errors.Is(err, base.ErrConflict) {
+			return nil, err
+		}
+	}
+	if werr := rec.Ticket.Wait(); werr != nil {
+		if len(q.Mutations) == 0 || len(dirty) > 0 {
+			werr = readError(werr)
+		}
+		return nil, werr
+	}
+	out := Committed{Dirty: dirty}
+	if rec.Version != nil {
+		out.Stamped, out.Version = true, *rec.Version
+	}
+	return out.append([]byte{answerOK}), nil
+}
+
+// guards finds the watches; those that are gone count as dirty.
+func (v *Server) guards(ids []uint64) (found []*replica.Watch, gone []uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, id := range ids {
+		if w := v.mu.watches[id]; w != nil {
+			found = append(found, w)
+		} else {
+			gone = append(gone, id)
+		}
+	}
+	return found, gone
+}
+
+// watch registers an interest and says its number; a second chunk says that the key
+// has changed.
+func (v *Server) watch(ctx context.Context, _ base.NodeID, key []byte, s transport.Stream) error {
+	r, other := v.leading(key)
+	if r == nil {
+		return s.Send(other)
+	}
+	w := r.Watch(key)
+	defer w.Close()
+	v.mu.Lock()
+	v.mu.last++
+	id := v.mu.last
+	v.mu.watches[id] = w
+	v.mu.Unlock()
+	defer func() {
+		v.mu.Lock()
+		delete(v.mu.watches, id)
+		v.mu.Unlock()
+	}()
+	if err := s.Send(appendNumbers(nil, answerOK, id)); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.Changed():
+		return s.Send([]byte{answerOK})
+	}
+}
+
+// snapshot takes a message with a snapshot: its bytes come in chunks.
+func (v *Server) snapshot(_ context.Context, from base.NodeID, request []byte, s transport.Stream) error {
+	m, err := replica.DecodeMessage(request)
+	if err != nil {
+		return err
+	}
+	var data []byte
+	for {
+		chunk, err := s.Recv()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		data = append(data, chunk...)
+	}
+	snap, err := decodeSnapshot(data)
+	if err != nil {
+		return err
+	}
+	v.log.Info("snapshot received", "range", m.Range, "from", from, "pairs", len(snap.Pairs), "applied", snap.State.Applied)
+	m.SetSnapshot(snap)
+	return v.store.Deliver(&m)
+}
+
+// sendSnapshot streams a message's snapshot.
+func sendSnapshot(ctx context.Context, t transport.Messenger, to base.NodeID, m *replica.Message) error {
+	s, err := t.OpenStream(ctx, to, kindSnapshot, m.Append(nil))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for chunk := range slices.Chunk(appendSnapshot(nil, m.Snapshot), limits.TransportChunkBytes) {
+		if err := s.Send(chunk); err != nil {
+			return err
+		}
+	}
+	if err := s.End(); err != nil {
+		return err
+	}
+	if _, err := s.Recv(); err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+func appendSnapshot(dst []byte, s *replica.Snapshot) []byte {
+	dst = base.AppendBytes(dst, s.State.Range.Append(nil))
+	dst = appendNumbers(dst, uint64(s.State.Applied), uint64(s.State.Position), uint64(s.State.Stamp),
+		uint64(s.State.Readable), uint64(s.Term), uint64(len(s.Pairs)))
+	for _, p := range s.Pairs {
+		dst = base.AppendBytes(base.AppendBytes(dst, p.Key), p.Value)
+	}
+	return dst
+}
+
+func decodeSnapshot(b []byte) (*replica.Snapshot, error) {
+	d := base.NewDecoder(b)
+	desc, err := base.DecodeRangeDescriptor(d.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	s := &replica.Snapshot{State: replica.State{Range: desc, Applied: base.LogIndex(d.Uvarint()), Position: base.Position(d.Uvarint()),
+		Stamp: base.Stamp(d.Uvarint()), Readable: base.LogIndex(d.Uvarint()), Received: true}}
+	s.Term = base.Term(d.Uvarint())
+	for n := d.Count(2); n > 0; n-- {
+		s.Pairs = append(s.Pairs, base.KeyValue{Key: d.Bytes(), Value: d.Bytes()})
+	}
+	if !d.Done() {
+		return nil, errMalformed
+	}
+	return s, nil
+}

@@ -1,0 +1,89 @@
+package remote
+
+import (
+	"context"
+	"sync"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/transport"
+)
+
+// Watch is an interest in a key at the leader. It counts as dirty when the leader
+// cannot be reached any more, or is another one.
+type Watch struct {
+	changed chan struct{}
+	cancel  context.CancelFunc
+	mu      sync.Mutex
+	id      uint64 // at the leader; zero: it was never registered
+	dirty   bool
+}
+
+// Watch registers an interest, and waits for it.
+func (c *Client) Watch(key []byte) *Watch {
+	w := &Watch{changed: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel = cancel
+	for n := range 3 {
+		s, err := c.to.OpenStream(ctx, c.next(n), kindWatch, key)
+		if err != nil {
+			continue
+		}
+		if w.id, err = registered(s); err != nil {
+			s.Close()
+			if hint, ok := err.(errNotLeader); ok { //nolint:errorlint // registered returns it as it is
+				c.leader.Store(uint64(hint.leader))
+			}
+			continue
+		}
+		go w.wait(s) // ends with Close, the leader, or the connection
+		return w
+	}
+	w.end()
+	return w
+}
+
+func registered(s transport.ClientStream) (uint64, error) {
+	b, err := s.Recv()
+	if err != nil {
+		return 0, err
+	}
+	if b, err = payload(b); err != nil {
+		return 0, err
+	}
+	d := base.NewDecoder(b)
+	return d.Uvarint(), nil
+}
+
+func (w *Watch) wait(s transport.ClientStream) {
+	defer s.Close()
+	_, _ = s.Recv() // a change, or the end: whoever is woken looks again
+	w.end()
+}
+
+func (w *Watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.dirty {
+		w.dirty = true
+		close(w.changed)
+	}
+}
+
+// ID is the watch's number at the leader.
+func (w *Watch) ID() uint64 { return w.id }
+
+// MarkDirty notes what a commit has learnt.
+func (w *Watch) MarkDirty() { w.end() }
+
+// Dirty reports whether the key was, or may have been, written.
+func (w *Watch) Dirty() (bool, base.Ticket) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dirty, base.Ticket{}
+}
+
+// Changed is closed when the key has, or may have, changed.
+func (w *Watch) Changed() <-chan struct{} { return w.changed }
+
+// Close ends the interest.
+func (w *Watch) Close() { w.cancel() }
