@@ -47,7 +47,7 @@ func (e *lateEngine) ReadVersion(context.Context) (base.Stamp, error)           
 func (e *lateEngine) EstimateSize(base.Span) (int64, error)                          { return 0, nil }
 func (e *lateEngine) ScanStored(base.Span, bool, func(key, value []byte) bool) error { return nil }
 
-func (e *lateEngine) Local() bool { return true }
+func (e *lateEngine) Local() bool            { return true }
 func (e *lateEngine) Kick()                  {}
 func (e *lateEngine) NewAttempt() kv.Attempt { return &lateAttempt{e: e} }
 
