@@ -6,6 +6,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"reflect"
 	"strings"
@@ -24,10 +25,19 @@ type Config struct {
 	Data      string `koanf:"data" default:"strata-data" help:"data directory; made if it does not exist"`
 	RESPAddr  string `koanf:"resp-addr" default:"127.0.0.1:5484" help:"address for RESP clients: host:port or off" addr:"true"`
 	AdminAddr string `koanf:"admin-addr" default:"127.0.0.1:3320" help:"address for administration over RESP: host:port or off" addr:"true"`
+	GRPCAddr  string `koanf:"grpc-addr" default:"127.0.0.1:50051" help:"address for gRPC clients: host:port or off" addr:"true"`
 
-	RequirePass   string `koanf:"requirepass" help:"password of the default user; empty: none"`
+	ClusterAddr string `koanf:"cluster-addr" default:"off" help:"address for other nodes of the cluster: host:port or off" addr:"true"`
+	Join        string `koanf:"join" help:"administration addresses (host:port, separated by commas) of nodes whose cluster a new node joins"`
+	Replicas    int    `koanf:"replicas" default:"3" help:"how many copies a cluster keeps, as far as it has nodes: 1, 3, 5 or 7"`
+
+	RequirePass   string `koanf:"requirepass" help:"password of the default user and of gRPC clients; empty: none"`
 	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`
 	MaxClients    int    `koanf:"maxclients" default:"10000" help:"most RESP clients at a time"`
+
+	RedisCluster bool   `koanf:"redis-cluster" help:"cluster mode for RESP clients: CLUSTER works and clients that ask for it are redirected"`
+	AnnounceHost string `koanf:"announce-host" help:"host where RESP clients reach this node; empty: that of --resp-addr, or for a wildcard the one a client has connected to"`
+	AnnouncePort int    `koanf:"announce-port" default:"0" help:"port where RESP clients reach this node; 0: that of --resp-addr"`
 
 	CacheBytes    int64 `koanf:"cache-bytes" default:"100663296" help:"block cache of the state on disk, in bytes"`
 	RowCacheBytes int64 `koanf:"row-cache-bytes" default:"268435456" help:"cache of single rows, in bytes; allocated as it fills"`
@@ -163,8 +173,14 @@ func (c *Config) check() error {
 	switch {
 	case c.Data == "":
 		return errors.New("--data: the data directory has no name")
+	case c.Replicas < 1 || c.Replicas > 7 || c.Replicas%2 == 0:
+		return errors.New("--replicas: 1, 3, 5 or 7")
+	case c.Join != "" && c.ClusterAddr == Off:
+		return errors.New("--join: a node of a cluster needs a --cluster-addr")
 	case c.MaxClients < 1:
 		return errors.New("--maxclients: must be at least 1")
+	case c.AnnouncePort < 0 || c.AnnouncePort > math.MaxUint16:
+		return errors.New("--announce-port: must be between 0 and 65535")
 	case c.CacheBytes < 0 || c.RowCacheBytes < 0 || c.ReserveBytes < 0:
 		return errors.New("--cache-bytes, --row-cache-bytes and --disk-reserve-bytes cannot be negative")
 	case c.LogFormat != "text" && c.LogFormat != "json":

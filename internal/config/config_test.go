@@ -52,6 +52,7 @@ func TestRefused(t *testing.T) {
 		{[]string{"--config", path + "x"}, nil, "configuration file"},
 		{[]string{"--resp-addr", "nonsense"}, nil, "--resp-addr"},
 		{[]string{"--maxclients", "0"}, nil, "--maxclients"},
+		{[]string{"--announce-port", "65536"}, nil, "--announce-port"},
 		{nil, []string{"STRATA_MAXCLIENTS=many"}, "maxclients"},
 		{[]string{"--log-format", "xml"}, nil, "--log-format"},
 	} {

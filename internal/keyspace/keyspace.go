@@ -55,6 +55,7 @@ const (
 	SysShard           byte = 0x06
 	SysSetting         byte = 0x07
 	SysRedisDatabase   byte = 0x08
+	SysNode            byte = 0x09
 )
 
 // Areas of the table SysRedisDatabase.

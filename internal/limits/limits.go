@@ -58,6 +58,25 @@ const (
 	// KeysReplyBytes bounds the reply of KEYS.
 	KeysReplyBytes = 256 << 20
 
+	// GRPCMessageBytes bounds a request over gRPC.
+	GRPCMessageBytes = 4 << 20
+	// GRPCConnections bounds the gRPC clients of a node.
+	GRPCConnections = 1000
+	// GRPCStreams bounds the calls in flight on a gRPC connection.
+	GRPCStreams = 256
+	// GRPCPagePairs bounds the pairs that a scan over gRPC answers at once.
+	GRPCPagePairs = 10_000
+	// GRPCPageBytes ends such a page with the pair that exceeds it.
+	GRPCPageBytes = 1 << 20
+	// GRPCTransactions bounds the interactive transactions that are open over gRPC.
+	GRPCTransactions = 1000
+	// GRPCTransactionsBytes bounds what they hold together: above it they may read,
+	// commit and roll back, and not write more.
+	GRPCTransactionsBytes = 512 << 20
+	// GRPCTransactionMemory is for how long it is known of a transaction that it
+	// was rolled back because of its age.
+	GRPCTransactionMemory = time.Minute
+
 	// NamespaceDepth bounds the segments of a namespace path.
 	NamespaceDepth = 10
 

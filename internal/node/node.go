@@ -26,6 +26,7 @@ import (
 	"github.com/stratadb/strata/internal/config"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvrange"
+	"github.com/stratadb/strata/internal/storage/identity"
 )
 
 // door is something that serves a listener.
@@ -43,9 +44,11 @@ type opened struct {
 
 // Node is a running node.
 type Node struct {
-	log   *slog.Logger
-	store *store.Store
-	doors []opened
+	log     *slog.Logger
+	store   *store.Store
+	doors   []opened
+	cluster *cluster // nil: the node is alone
+	peers   net.Listener
 	// catalog and shards are shared by the doors.
 	catalog *catalog.Catalog
 	shards  *catalog.Shards
@@ -112,21 +115,86 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 	if err != nil {
 		return nil, errors.Wrap(err, "data directory")
 	}
-	started := time.Now()
-	n.store, err = store.Open(store.Options{
-		FS: vfs.Default, Dir: dir, Log: log, OnFatal: n.fatal,
-		CacheBytes: c.CacheBytes, RowCacheBytes: c.RowCacheBytes, ReserveBytes: c.ReserveBytes,
-		PromptCommit: runtime.NumCPU() <= promptProcessors,
-	})
+	db, err := n.open(ctx, c, dir)
 	if err != nil {
 		return nil, err
 	}
-	log.Info("store is open", "dir", dir, "store", n.store.Identity().Store.String(), "took", time.Since(started))
 	n.wait.Go(func() { n.tendMemory(n.stop) })
-	if err := n.serve(c, kv.New(kvrange.New(n.store), time.Now)); err != nil {
+	if err := n.serve(c, db); err != nil {
 		return nil, err
 	}
 	return n, nil
+}
+
+// open opens the store and, unless the node is alone, the way to other nodes.
+func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB, err error) {
+	o := store.Options{
+		FS: vfs.Default, Dir: dir, Log: n.log, OnFatal: n.fatal,
+		CacheBytes: c.CacheBytes, RowCacheBytes: c.RowCacheBytes, ReserveBytes: c.ReserveBytes,
+		PromptCommit: runtime.NumCPU() <= promptProcessors,
+	}
+	if n.peers != nil {
+		n.cluster = newCluster(n.log)
+		o.Send = n.cluster.send
+		if o.Join, err = n.join(c, dir); err != nil {
+			return nil, err
+		}
+	}
+	started := time.Now()
+	if n.store, err = store.Open(o); err != nil {
+		return nil, err
+	}
+	n.log.Info("store is open", "dir", dir, "store", n.store.Identity().Store.String(), "took", time.Since(started))
+	if n.cluster == nil {
+		return kv.New(kvrange.New(n.store), time.Now), nil
+	}
+	n.cluster.open(n.store, n.peers.Addr().String())
+	n.wait.Go(func() {
+		if err := n.cluster.serve(n.peers); err != nil {
+			n.fatal(errors.Wrap(err, "serving other nodes"))
+		}
+	})
+	db := kv.New(kvrange.NewShared(n.store, n.cluster.client), time.Now)
+	if err := awaitLeader(ctx, db, n.log); err != nil {
+		return nil, err
+	}
+	if err := n.cluster.register(db); err != nil {
+		return nil, errors.Wrap(err, "registering the node")
+	}
+	n.wait.Go(func() { n.cluster.refresh(db, n.stop) })
+	n.wait.Go(func() { n.cluster.operate(c.Replicas, n.stop) })
+	return db, nil
+}
+
+// join asks for a place in a cluster if the directory has no store yet. One that
+// has a store only asks where the others are.
+func (n *Node) join(c config.Config, dir string) (*store.Join, error) {
+	id, err := identity.Load(vfs.Default, dir)
+	fresh := errors.Is(err, identity.ErrNotExist)
+	if err != nil && !fresh {
+		return nil, err
+	}
+	if c.Join == "" {
+		return nil, nil
+	}
+	if fresh {
+		id = identity.New()
+	}
+	j, err := join(c.Join, c.RequirePass, id.Store, n.peers.Addr().String())
+	switch {
+	case err == nil:
+		n.cluster.learn(j.nodes...)
+	case !fresh: // its own disk knows the others
+		n.log.Warn("no node answers at the addresses of --join", "error", err)
+		return nil, nil
+	default:
+		return nil, err
+	}
+	if !fresh && (j.cluster != id.Cluster || j.node != id.Node) {
+		return nil, errors.Newf("the store in %s is node %d of cluster %x, but --join leads to cluster %x: "+
+			"choose another data directory", dir, id.Node, id.Cluster, j.cluster)
+	}
+	return &store.Join{Cluster: j.cluster, Node: j.node, Store: id.Store}, nil
 }
 
 // fatal is called, from anywhere, when the process must stop.
@@ -136,7 +204,7 @@ func (n *Node) fatal(err error) {
 
 // listen opens the listeners first: an address in use must not cost a start-up.
 func (n *Node) listen(c config.Config) error {
-	for _, l := range []struct{ name, addr string }{{"resp", c.RESPAddr}, {"admin", c.AdminAddr}} {
+	for _, l := range []struct{ name, addr string }{{"resp", c.RESPAddr}, {"admin", c.AdminAddr}, {"grpc", c.GRPCAddr}} {
 		if l.addr == config.Off {
 			continue
 		}
@@ -146,7 +214,12 @@ func (n *Node) listen(c config.Config) error {
 		}
 		n.doors = append(n.doors, opened{name: l.name, listener: listener})
 	}
-	return nil
+	if c.ClusterAddr == config.Off {
+		return nil
+	}
+	var err error
+	n.peers, err = net.Listen("tcp", c.ClusterAddr)
+	return errors.Wrap(err, "--cluster-addr")
 }
 
 // serve makes the doors over db and lets them serve their listeners.
@@ -161,12 +234,18 @@ func (n *Node) serve(c config.Config, db *kv.DB) (err error) {
 	}
 	for i := range n.doors {
 		d := &n.doors[i]
+		if d.name == "grpc" {
+			d.door = n.newGRPC(c, db)
+			n.run(d)
+			continue
+		}
 		o := common
 		if d.name == "resp" {
-			o.Shards = n.shards
+			o.Shards, o.Topology = n.shards, n.topology(c)
 		} else {
 			a, err := admin.New(admin.Options{
-				DB: db, Shards: n.shards, MemberID: n.memberID(), External: n.address("resp"), Internal: n.address("admin"),
+				DB: db, Shards: n.shards, MemberID: n.memberID(), External: n.announced(c), Internal: n.address("admin"),
+				Cluster: n.clusterID(),
 			})
 			if err != nil {
 				return errors.Wrap(err, "registering the member")
@@ -174,19 +253,33 @@ func (n *Node) serve(c config.Config, db *kv.DB) (err error) {
 			o.Families, o.ManualExpiry = a.Families(), true
 		}
 		d.door = redis.NewServer(o)
-		n.wait.Go(func() {
-			if err := d.door.Serve(d.listener); err != nil {
-				n.fatal(errors.Wrapf(err, "serving %s", d.name))
-			}
-		})
+		n.run(d)
 	}
 	return nil
+}
+
+// run lets a door serve its listener.
+func (n *Node) run(d *opened) {
+	n.wait.Go(func() {
+		if err := d.door.Serve(d.listener); err != nil {
+			n.fatal(errors.Wrapf(err, "serving %s", d.name))
+		}
+	})
 }
 
 // memberID is the node's id in the cluster: its store and its number.
 func (n *Node) memberID() string {
 	id := n.store.Identity()
 	return fmt.Sprintf("%x%08x", id.Store[:], uint32(id.Node))
+}
+
+// clusterID is what other nodes join; empty where there is no way for them.
+func (n *Node) clusterID() string {
+	if n.cluster == nil {
+		return ""
+	}
+	id := n.store.Identity()
+	return fmt.Sprintf("%x", id.Cluster[:])
 }
 
 // address is where a door listens; zero when it does not.
@@ -206,6 +299,9 @@ func (n *Node) Ready() string {
 	for _, d := range n.doors {
 		fmt.Fprintf(&b, " %s=%s", d.name, d.listener.Addr())
 	}
+	if n.peers != nil {
+		fmt.Fprintf(&b, " cluster=%s node=%d", n.peers.Addr(), n.store.Identity().Node)
+	}
 	fmt.Fprintf(&b, " pid=%d", os.Getpid())
 	return b.String()
 }
@@ -224,6 +320,12 @@ func (n *Node) Close(ctx context.Context) error {
 		}
 	}
 	close(n.stop)
+	switch {
+	case n.cluster != nil && n.cluster.transport != nil:
+		n.cluster.transport.Close()
+	case n.peers != nil:
+		err = errors.CombineErrors(err, n.peers.Close())
+	}
 	n.wait.Wait()
 	if n.shards != nil {
 		n.shards.Close()

@@ -5,11 +5,14 @@ import (
 	"encoding/base32"
 	"encoding/hex"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/stratadb/strata/internal/api/redis"
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
 )
@@ -23,6 +26,9 @@ type Options struct {
 	MemberID string
 	// External is where clients connect, Internal where operators do.
 	External, Internal catalog.Address
+	// Cluster is the cluster's id in hexadecimal; empty where this node cannot be
+	// joined, because it has no address for other nodes.
+	Cluster string
 	// ClusterName is what DROP-CLUSTER asks for; the default is "strata".
 	ClusterName string
 	// Now is the wall clock; the default is time.Now.
@@ -93,6 +99,7 @@ func (a *Admin) commands() []redis.Command {
 			sub("route", "Assigns members to shards.", a.route),
 			sub("set-shard-status", "Changes what clients may do with shards.", a.setShardStatus),
 			sub("describe-shard", "Returns the routes and the status of a shard.", a.describeShard),
+			sub("join", "Gives a store its place among the nodes, and notes its address.", a.join),
 			sub("drop-cluster", "Forgets members, routes and statuses.", a.dropCluster),
 		},
 	}}
@@ -128,6 +135,51 @@ func (a *Admin) initializeCluster(c *redis.Call) error {
 		}
 		return err
 	}))
+}
+
+var (
+	errNotJoinable = catalog.Mistake("this node has no address for other nodes: start it with --cluster-addr")
+	errStoreID     = catalog.Mistake("invalid store id")
+)
+
+// join answers [cluster, node, [node, store, address] ...]; a store that asks again
+// gets the same place.
+func (a *Admin) join(c *redis.Call) error {
+	if len(c.Args) != 4 {
+		return errParameters
+	}
+	if a.o.Cluster == "" {
+		return errNotJoinable
+	}
+	store, address := string(c.Args[2]), string(c.Args[3])
+	if id, err := hex.DecodeString(store); err != nil || len(id) != len(base.StoreID{}) {
+		return errStoreID
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return catalog.Mistake("invalid address: " + err.Error())
+	}
+	var self catalog.Node
+	var nodes []catalog.Node
+	err := c.Transact(func(t kv.Txn) (err error) {
+		if self, err = catalog.JoinNode(t, store, address); err == nil {
+			nodes, err = catalog.Nodes(t)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	number := func(id base.NodeID) string { return strconv.FormatUint(uint64(id), 10) }
+	c.W.Array(2 + len(nodes))
+	c.W.BulkString(a.o.Cluster)
+	c.W.BulkString(number(self.ID))
+	for _, n := range nodes {
+		c.W.Array(3)
+		c.W.BulkString(number(n.ID))
+		c.W.BulkString(n.Store)
+		c.W.BulkString(n.Address)
+	}
+	return nil
 }
 
 // dropTokenAge is how long a token of DROP-CLUSTER is valid.

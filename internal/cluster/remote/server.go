@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/errors"
 
@@ -32,13 +33,14 @@ type Server struct {
 		sync.Mutex
 		watches map[uint64]*replica.Watch
 		last    uint64
+		heard   map[base.NodeID]time.Time
 	}
 }
 
 // NewServer registers a server's handlers.
 func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	v := &Server{store: s, log: log}
-	v.mu.watches = map[uint64]*replica.Watch{}
+	v.mu.watches, v.mu.heard = map[uint64]*replica.Watch{}, map[base.NodeID]time.Time{}
 	v.mu.last = rand.Uint64() // a number of the process before must not mean a watch of this one
 	to.HandleMessage(kindRaft, v.raft)
 	to.HandleMessage(kindRaftLarge, v.raft)
@@ -50,7 +52,22 @@ func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	return v
 }
 
+// Heard is when a node was last heard of.
+func (v *Server) Heard(from base.NodeID) (time.Time, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	at, ok := v.mu.heard[from]
+	return at, ok
+}
+
+func (v *Server) hear(from base.NodeID) {
+	v.mu.Lock()
+	v.mu.heard[from] = time.Now()
+	v.mu.Unlock()
+}
+
 func (v *Server) raft(from base.NodeID, payload []byte) {
+	v.hear(from)
 	m, err := replica.DecodeMessage(payload)
 	if err == nil {
 		err = v.store.Deliver(&m)
@@ -91,7 +108,8 @@ func (v *Server) stamp(_ context.Context, _ base.NodeID, _ []byte) ([]byte, erro
 // readBytes is how much a read of a span answers at a time.
 const readBytes = 1 << 20
 
-func (v *Server) read(_ context.Context, _ base.NodeID, request []byte) ([]byte, error) {
+func (v *Server) read(_ context.Context, from base.NodeID, request []byte) ([]byte, error) {
+	v.hear(from)
 	q, err := decodeRead(request)
 	if err != nil {
 		return nil, err

@@ -47,10 +47,54 @@ func (s *Store) Deliver(m *replica.Message) error {
 			return err
 		}
 	}
-	if _, self := r.ID(); self == m.To {
+	_, self := r.ID()
+	switch {
+	case self == m.To:
 		r.Receive(m)
+	case self < m.To && m.IsLeaders(): // this node was removed, and is to come again
+		s.retireSoon(r)
 	}
 	return nil
+}
+
+// retireSoon lets a goroutine destroy a replica that is no longer one of its range.
+func (s *Store) retireSoon(r *replica.Replica) {
+	if s.o.Manual || s.ctx.Err() != nil {
+		return
+	}
+	s.wait.Go(func() {
+		if err := s.retire(r); err != nil {
+			s.o.OnFatal(err)
+		}
+	})
+}
+
+// retire stops and destroys a replica.
+func (s *Store) retire(r *replica.Replica) error {
+	s.adopting.Lock()
+	defer s.adopting.Unlock()
+	id, self := r.ID()
+	if s.Replica(id) != r || s.ctx.Err() != nil {
+		return nil
+	}
+	s.o.Log.Info("replica is removed", "range", id, "replica", self)
+	s.mu.Lock()
+	stop := s.mu.stops[id]
+	delete(s.mu.stops, id)
+	delete(s.mu.ranges, id)
+	s.mu.Unlock()
+	s.only.CompareAndSwap(r, nil)
+	if stop != nil {
+		stop()
+	}
+	d := r.Descriptor()
+	if err := s.destroy(&d); err != nil {
+		return err
+	}
+	if err := s.log.Remove(id); err != nil {
+		return err
+	}
+	return s.log.Flush()
 }
 
 // adopt makes an empty replica of a range.
@@ -110,6 +154,9 @@ func (s *Store) Tick() {
 	for _, r := range s.Replicas() {
 		if r.Shared() {
 			r.Tick()
+		}
+		if r.Removed() {
+			s.retireSoon(r)
 		}
 	}
 }

@@ -75,6 +75,7 @@ type Options struct {
 type Join struct {
 	Cluster [16]byte
 	Node    base.NodeID
+	Store   base.StoreID // its own id; zero: a random one
 }
 
 // firstRange is the range that a new store creates for the whole keyspace.
@@ -93,6 +94,7 @@ type Store struct {
 	mu struct {
 		sync.RWMutex
 		ranges map[base.RangeID]*replica.Replica
+		stops  map[base.RangeID]func() // of those that run
 	}
 	adopting sync.Mutex                      // one new replica at a time
 	only     atomic.Pointer[replica.Replica] // of the whole keyspace, while there is one range
@@ -115,7 +117,7 @@ func Open(o Options) (_ *Store, err error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{o: o, flush: make(chan struct{}, 1)}
-	s.mu.ranges = map[base.RangeID]*replica.Replica{}
+	s.mu.ranges, s.mu.stops = map[base.RangeID]*replica.Replica{}, map[base.RangeID]func(){}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -163,6 +165,9 @@ func (s *Store) openFiles() (err error) {
 		s.id, err = makeID(), nil
 		if s.o.Join != nil {
 			s.id.Cluster, s.id.Node = s.o.Join.Cluster, s.o.Join.Node
+			if s.o.Join.Store != (base.StoreID{}) {
+				s.id.Store = s.o.Join.Store
+			}
 		} else {
 			s.id.Cluster, s.id.Node = makeID().Store, 1
 		}
@@ -469,8 +474,22 @@ func (s *Store) start() {
 }
 
 func (s *Store) run(r *replica.Replica) {
-	s.wait.Go(func() { r.Run(s.ctx) })
-	s.wait.Go(func() { r.RunEvictor(s.ctx, s.oracle.Now) })
+	ctx, cancel := context.WithCancel(s.ctx)
+	var ended sync.WaitGroup
+	for _, f := range []func(){func() { r.Run(ctx) }, func() { r.RunEvictor(ctx, s.oracle.Now) }} {
+		ended.Add(1)
+		s.wait.Go(func() {
+			defer ended.Done()
+			f()
+		})
+	}
+	id, _ := r.ID()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.stops[id] = func() {
+		cancel()
+		ended.Wait()
+	}
 }
 
 // Step drives the replicas of a manual store until there is nothing to do.

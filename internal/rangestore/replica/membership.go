@@ -89,6 +89,28 @@ func (r *Replica) follows(id base.ReplicaID) (follows bool) {
 	return follows
 }
 
+// Progress is how far another replica is, as the leader sees it.
+type Progress struct {
+	Replica  base.ReplicaID
+	CaughtUp bool
+	Active   bool // it was heard lately
+}
+
+// Progress lists the replicas; nothing while this one does not lead.
+func (r *Replica) Progress() (list []Progress) {
+	r.driving.Lock()
+	defer r.driving.Unlock()
+	if r.loop.lead == nil {
+		return nil
+	}
+	r.loop.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		self := base.ReplicaID(id) == r.o.Replica
+		list = append(list, Progress{Replica: base.ReplicaID(id), Active: self || pr.RecentActive,
+			CaughtUp: self || pr.State == tracker.StateReplicate && base.LogIndex(pr.Match) >= r.loop.applied})
+	})
+	return list
+}
+
 // TransferLeader hands leadership over to another voter, or tries to.
 func (r *Replica) TransferLeader(to base.ReplicaID) error {
 	r.driving.Lock()

@@ -231,6 +231,13 @@ func (r *Replica) Descriptor() base.RangeDescriptor {
 // ID is the range's id and the replica's.
 func (r *Replica) ID() (base.RangeID, base.ReplicaID) { return r.o.Range, r.o.Replica }
 
+// Removed reports whether the replica knows that it is no longer one of its range.
+func (r *Replica) Removed() bool {
+	d := r.Descriptor()
+	_, found := d.Replica(r.o.Replica)
+	return !found && len(d.Replicas) > 0
+}
+
 // Leader is the node that leads, as far as this replica knows; zero if it knows none.
 func (r *Replica) Leader() base.NodeID {
 	r.mu.Lock()

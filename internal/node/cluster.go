@@ -1,0 +1,186 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
+	"github.com/stratadb/strata/internal/cluster/operator"
+	"github.com/stratadb/strata/internal/cluster/remote"
+	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/cluster/transport"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+// cluster is what a node has beside its store when it is not alone: the way to other
+// nodes, where they are, and who cares for the replicas.
+type cluster struct {
+	log       *slog.Logger
+	self      catalog.Node
+	transport *transport.Transport
+	server    *remote.Server
+	client    *remote.Client
+	store     *store.Store
+	sender    atomic.Pointer[remote.Client] // once there is a way to others
+	mu        struct {
+		sync.Mutex
+		nodes map[base.NodeID]catalog.Node
+	}
+}
+
+// refreshEvery is how often a node looks for other nodes, which is also how it is
+// heard of.
+const refreshEvery = time.Second
+
+func newCluster(log *slog.Logger) *cluster {
+	c := &cluster{log: log}
+	c.mu.nodes = map[base.NodeID]catalog.Node{}
+	return c
+}
+
+// Resolve implements transport.Resolver.
+func (c *cluster) Resolve(id base.NodeID) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, ok := c.mu.nodes[id]
+	if !ok {
+		return "", errors.Newf("no address of node %d is known", id)
+	}
+	return n.Address, nil
+}
+
+// learn notes where nodes are.
+func (c *cluster) learn(nodes ...catalog.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range nodes {
+		c.mu.nodes[n.ID] = n
+	}
+}
+
+// ids are the known nodes.
+func (c *cluster) ids() []base.NodeID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids := make([]base.NodeID, 0, len(c.mu.nodes))
+	for id := range c.mu.nodes {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Nodes implements operator.Cluster.
+func (c *cluster) Nodes() ([]base.NodeID, error) { return c.ids(), nil }
+
+// Serving implements operator.Cluster.
+func (c *cluster) Serving() *replica.Replica { return c.client.Serving() }
+
+// Heard implements operator.Cluster.
+func (c *cluster) Heard(id base.NodeID) (time.Time, bool) { return c.server.Heard(id) }
+
+// send carries a replica's message; before there is a way it is lost.
+func (c *cluster) send(to base.NodeID, m *replica.Message) {
+	if s := c.sender.Load(); s != nil {
+		s.Send(to, m)
+	}
+}
+
+// open makes the way to other nodes, over which l is served.
+func (c *cluster) open(s *store.Store, address string) {
+	id := s.Identity()
+	c.store = s
+	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: address}
+	c.learn(c.self)
+	// What the own disk knows of the others is old and mostly true.
+	err := s.ScanStored(catalog.NodeSpan(), false, func(key, value []byte) bool {
+		if n, err := catalog.DecodeNode(key, value); err == nil && n.ID != id.Node {
+			c.learn(n)
+		}
+		return true
+	})
+	if err != nil {
+		c.log.Warn("reading the nodes from disk", "error", err)
+	}
+	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log})
+	c.server = remote.NewServer(s, c.log, c.transport)
+	c.client = remote.NewClient(id.Node, c.transport, s, c.ids, c.log)
+	c.sender.Store(c.client)
+}
+
+func (c *cluster) serve(l net.Listener) error { return c.transport.Serve(l) }
+
+// register notes the node's address among the nodes.
+func (c *cluster) register(db *kv.DB) error {
+	t, err := db.NewSession().Run(kv.Func(func(t kv.Txn) error { return catalog.WriteNode(t, c.self) }))
+	if werr := t.Wait(); err == nil {
+		err = werr
+	}
+	return err
+}
+
+// refresh keeps the addresses of the other nodes up to date until stop is closed.
+func (c *cluster) refresh(db *kv.DB, stop <-chan struct{}) {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	session := db.NewSession()
+	for {
+		var nodes []catalog.Node
+		t, err := session.Run(kv.Func(func(t kv.Txn) (err error) {
+			nodes, err = catalog.Nodes(t)
+			return err
+		}))
+		if werr := t.Wait(); err == nil {
+			err = werr
+		}
+		if err == nil {
+			c.learn(nodes...)
+		}
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// operate cares for the replicas while this node leads, until stop is closed.
+func (c *cluster) operate(replicas int, stop <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-stop
+		cancel()
+	}()
+	operator.New(c, c.self.ID, replicas, time.Now, c.log).Run(ctx)
+}
+
+// awaitLeader waits until the database answers, or stop is closed.
+func awaitLeader(ctx context.Context, db *kv.DB, log *slog.Logger) error {
+	session := db.NewSession()
+	for {
+		t, err := session.Run(kv.Func(func(t kv.Txn) error {
+			_, err := catalog.Nodes(t)
+			return err
+		}))
+		if werr := t.Wait(); err == nil {
+			err = werr
+		}
+		if err == nil || !errors.IsAny(err, base.ErrUnavailable, base.ErrUnknownOutcome) {
+			return err
+		}
+		log.Info("waiting for a quorum of the cluster", "error", err)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
