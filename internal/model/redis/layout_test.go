@@ -459,3 +459,55 @@ func TestHeaderGuardsRows(t *testing.T) {
 		w.check()
 	}
 }
+
+// TestScanKeepsToTheSlotOfAPattern: where only one slot can have a match, the others
+// are not looked at.
+func TestScanKeepsToTheSlotOfAPattern(t *testing.T) {
+	w := newWorld(t, Options{})
+	const others = 500
+	for i := range others {
+		w.do("SET", fmt.Sprint("other:", i), "v")
+	}
+	for _, key := range []string{"{tag}1", "{tag}2", "x{tag}3", "{tag", "{}tag", "{ta*g}4", "plain"} {
+		w.do("SET", key, "v")
+	}
+	for _, tc := range []struct {
+		pattern string
+		single  bool
+		want    []string
+	}{
+		{"{tag}*", true, []string{"{tag}1", "{tag}2"}},
+		{"x{tag}[3-9]", true, []string{"x{tag}3"}},
+		{`{ta\*g}?`, true, []string{"{ta*g}4"}},
+		{"plain", true, []string{"plain"}},
+		{"{tag", true, []string{"{tag"}},
+		{"{tag}9*", true, nil},
+		{"{tag*", false, []string{"{tag", "{tag}1", "{tag}2"}},
+		{"{ta*g}*", false, []string{"{ta*g}4", "{tag}1", "{tag}2"}},
+		{"{}tag*", false, []string{"{}tag"}},
+		{"*{tag}*", false, []string{"x{tag}3", "{tag}1", "{tag}2"}},
+	} {
+		var found []string
+		steps := 0
+		for cursor := uint64(0); ; steps++ {
+			var next uint64
+			if _, err := w.session.Run(kv.Func(func(txn kv.Txn) error {
+				n, keys, err := Scan(txn, w.at, cursor, ScanOptions{Match: []byte(tc.pattern), Count: 10}, nil)
+				for _, key := range keys {
+					found = append(found, string(key))
+				}
+				next = n
+				return err
+			})); err != nil {
+				t.Fatal(err)
+			}
+			if cursor = next; cursor == 0 {
+				break
+			}
+		}
+		slices.Sort(found)
+		if !slices.Equal(found, tc.want) || steps == 0 != tc.single {
+			t.Errorf("%s: found %q after %d more steps, want %q", tc.pattern, found, steps, tc.want)
+		}
+	}
+}

@@ -43,6 +43,16 @@ func (o *ScanOptions) matches(name []byte) bool {
 	return o.Match == nil || string(o.Match) == "*" || glob.Match(o.Match, name, false)
 }
 
+// slot is the only slot in which a match can be, if the pattern tells: one that
+// begins with a tag, or has no wildcard.
+func (o *ScanOptions) slot() (slot uint16, only bool) {
+	if o.Match == nil {
+		return 0, false
+	}
+	prefix, whole := glob.LiteralPrefix(o.Match)
+	return hashslot.Slot(prefix), whole || len(hashslot.Tag(prefix)) < len(prefix)
+}
+
 // Scan is SCAN, and KEYS when it is called until the cursor is 0: the keys that
 // one step finds are appended to dst. Its reads leave no conflicts. Overdue keys
 // that it meets are deleted.
@@ -51,10 +61,17 @@ func Scan(t kv.Txn, db *DB, cursor uint64, o ScanOptions, dst [][]byte) (next ui
 	if cursor>>placeBits >= hashslot.Slots {
 		return 0, dst, nil
 	}
+	from, end := db.keyRow(t, slot, at), db.end(t)
+	if only, ok := o.slot(); ok {
+		if slot < only {
+			from = db.keyRow(t, only, 0)
+		}
+		end = db.slotRow(t, only+1)
+	}
 	w := walk{t: t, db: db, now: t.NowMillis()}
 	left := o.count()
 	last := cursorAt{}
-	err = w.headers(db.keyRow(t, slot, at), db.end(t), func(c cursorAt, key []byte, h *header) bool {
+	err = w.headers(from, end, func(c cursorAt, key []byte, h *header) bool {
 		if left <= 0 && c != last {
 			next = uint64(c.slot)<<placeBits | uint64(c.place)
 			return false
