@@ -113,13 +113,13 @@ var (
 	subKey  = Keys{First: 2, Last: 2, Step: 1}
 )
 
-// positions are the indexes of the keys among args.
-func (k Keys) positions(args [][]byte) (at []int) {
+// positions appends the indexes of the keys among args to at.
+func (k Keys) positions(args [][]byte, at []int) []int {
 	if k.Find != nil {
-		return k.Find(args)
+		return append(at, k.Find(args)...)
 	}
 	if k.First == 0 {
-		return nil
+		return at
 	}
 	last := k.Last
 	if last < 0 {

@@ -18,10 +18,6 @@ func connectionCommands() []Command {
 		{Name: "quit", Summary: "Closes the connection.", Since: "1.0.0", Arity: -1, Flags: conn | FlagNoAuth | flagImmediate, Handler: quitCommand},
 		{Name: "reset", Summary: "Resets the connection.", Since: "6.2.0", Arity: 1, Flags: conn | FlagNoAuth | flagImmediate, Handler: resetCommand},
 		{Name: "select", Summary: "Changes the selected database.", Since: "1.0.0", Arity: 2, Flags: FlagLoading | FlagStale | FlagFast | flagPrompt, Handler: selectCommand},
-		{Name: "readonly", Summary: "Enables read-only queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",
-			Arity: 1, Flags: FlagLoading | FlagStale | FlagFast, Handler: okCommand},
-		{Name: "readwrite", Summary: "Enables read-write queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",
-			Arity: 1, Flags: FlagLoading | FlagStale | FlagFast, Handler: okCommand},
 	}
 	for i := range rows {
 		rows[i].Group, rows[i].Kind = GroupConnection, KindConnection

@@ -31,6 +31,12 @@
 //	    cut off each time. It must not change the session but for its choice, as
 //	    SELECT and SWAPDB do: EXEC takes that back when it has to begin again.
 //
+// With a Topology the server speaks Redis Cluster's protocol to clients that have
+// asked for it, by CLUSTER SLOTS, SHARDS or NODES, or by READONLY, on the same
+// connection: it answers MOVED to commands whose one slot another member leads. That
+// saves a hop and decides nothing, for every member executes every command; other
+// clients, and commands on several slots, are served where they are.
+//
 // A family of commands is a file with a function that returns its rows, listed
 // in newTable.
 package redis

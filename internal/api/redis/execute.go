@@ -66,6 +66,9 @@ func (s *session) admit(cmd *Command, args [][]byte) error {
 	if s.multi.open && cmd.Flags&FlagNoMulti != 0 {
 		return replyError("ERR Command not allowed inside a transaction")
 	}
+	if s.clustered {
+		return s.redirect(cmd, args)
+	}
 	return nil
 }
 

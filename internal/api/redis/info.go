@@ -66,7 +66,7 @@ func infoServer(c *Call, b *bytes.Buffer) error {
 	field(b, "redis_git_dirty", 0)
 	field(b, "redis_build_id", 0)
 	field(b, "strata_version", s.o.Version)
-	field(b, "redis_mode", "standalone")
+	field(b, "redis_mode", word(s.o.Topology != nil, "standalone", "cluster"))
 	field(b, "os", runtime.GOOS+" "+runtime.GOARCH)
 	field(b, "arch_bits", 32<<(^uint(0)>>63))
 	field(b, "multiplexing_api", "go")
@@ -253,8 +253,8 @@ func infoErrorstats(c *Call, b *bytes.Buffer) error {
 	return nil
 }
 
-func infoCluster(_ *Call, b *bytes.Buffer) error {
-	field(b, "cluster_enabled", 0)
+func infoCluster(c *Call, b *bytes.Buffer) error {
+	field(b, "cluster_enabled", word(c.s.srv.o.Topology != nil, "0", "1"))
 	return nil
 }
 

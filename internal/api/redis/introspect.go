@@ -278,7 +278,7 @@ func (c *Call) keysOf() (*Command, [][]byte, error) {
 		return nil, nil, replyError("ERR The command has no key arguments")
 	}
 	var keys [][]byte
-	for _, i := range cmd.Keys.positions(args) {
+	for _, i := range cmd.Keys.positions(args, nil) {
 		keys = append(keys, args[i])
 	}
 	if len(keys) == 0 {

@@ -261,7 +261,7 @@ func refusal(t *catalog.ShardTable, cmd *Command, args [][]byte) error {
 		}
 		return nil
 	}
-	at := cmd.Keys.positions(args)
+	at := cmd.Keys.positions(args, nil)
 	if len(at) == 0 {
 		return check(t.Worst())
 	}

@@ -67,7 +67,7 @@ var replies = []struct{ name, send, resp2, resp3 string }{
 	{"hello", "HELLO 4|HELLO x|HELLO 3 FOO|AUTH x", "-NOPROTO unsupported protocol version|-ERR Protocol version is not an integer or out of range|" +
 		"-ERR Syntax error in HELLO option 'FOO'|-ERR AUTH <password> called without any password configured for the default user. " +
 		"Are you sure your configuration is correct?|", ""},
-	{"server", "WAIT 1 0|WAITAOF 1 0 0|ROLE|READONLY|MODULE LIST|DEBUG SLEEP 0", ":0|*2|:1|:0|*3|$6|master|:0|*0|+OK|*0|+OK|", ""},
+	{"server", "WAIT 1 0|WAITAOF 1 0 0|ROLE|MODULE LIST|DEBUG SLEEP 0", ":0|*2|:1|:0|*3|$6|master|:0|*0|*0|+OK|", ""},
 }
 
 // lines makes one command per bar; a bar inside of a subcommand's name does not occur.

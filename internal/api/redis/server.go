@@ -59,6 +59,9 @@ type Options struct {
 	Catalog *catalog.Catalog
 	// Shards are the statuses of the hash slots that are enforced; nil means none.
 	Shards *catalog.Shards
+	// Topology tells clients in cluster mode who serves what; nil means that cluster
+	// support is off.
+	Topology Topology
 	// Families are the commands; the default are those for clients.
 	Families []func() []Command
 	// Limits bounds what clients may send.

@@ -87,6 +87,9 @@ type choice struct {
 	proto  int
 	ns     Namespace
 	handle *model.DB // of ns; its number is that of SELECT
+	// clustered is true in cluster mode: commands for other members' slots are
+	// answered MOVED. readonly is READONLY, which lets a standby serve reads.
+	clustered, readonly bool
 }
 
 // choose makes c the session's choice.

@@ -150,7 +150,7 @@ func settingRows() []setting {
 		fixed("appendonly", "yes"),
 		fixed("appendfsync", "always"),
 		fixed("save", ""),
-		fixed("cluster-enabled", "no"),
+		{name: "cluster-enabled", get: func(s *Server) string { return yesNo(s.o.Topology != nil) }},
 		fixed("notify-keyspace-events", ""),
 	}
 }

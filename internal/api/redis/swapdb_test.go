@@ -410,8 +410,8 @@ func TestSwapdbRace(t *testing.T) {
 	}
 }
 
-// redisServer is the address of a real redis-server.
-func redisServer(t *testing.T) string {
+// redisServer is the address of a real redis-server with more options.
+func redisServer(t *testing.T, options ...string) string {
 	path, err := osexec.LookPath("redis-server")
 	if err != nil {
 		t.Skip("redis-server is not installed")
@@ -422,7 +422,8 @@ func redisServer(t *testing.T) string {
 	}
 	addr := l.Addr().String()
 	_ = l.Close()
-	cmd := osexec.Command(path, "--port", addr[strings.LastIndex(addr, ":")+1:], "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	options = append(options, "--port", addr[strings.LastIndex(addr, ":")+1:], "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	cmd := osexec.Command(path, options...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ func families() []func() []Command {
 	return []func() []Command{
 		stringCommands, hashCommands, hashTTLCommands, keyCommands, expireCommands, scanCommands, objectCommands,
 		transactionCommands, connectionCommands, clientCommands, commandCommands, serverCommands,
-		interactiveCommands, zmapCommands, zmapTypedCommands, namespaceCommands, sessionCommands,
+		clusterCommands, interactiveCommands, zmapCommands, zmapTypedCommands, namespaceCommands, sessionCommands,
 	}
 }
 

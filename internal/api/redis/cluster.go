@@ -1,0 +1,344 @@
+package redis
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/stratadb/strata/internal/catalog"
+	"github.com/stratadb/strata/internal/hashslot"
+	model "github.com/stratadb/strata/internal/model/redis"
+)
+
+// The errors of cluster mode.
+const (
+	errClusterOff   replyError = "ERR This instance has cluster support disabled"
+	errSlot         replyError = "ERR Invalid slot"
+	errSlotOrNumber replyError = "ERR Invalid slot or number of keys"
+)
+
+func clusterCommands() []Command {
+	sub := func(name, summary, since string, arity int, kind Kind, h func(c *Call) error) Command {
+		return Command{Name: name, Summary: summary, Since: since, Arity: arity, Flags: FlagStale, Kind: kind, Handler: h}
+	}
+	rows := []Command{
+		{Name: "cluster", Summary: "A container for Redis Cluster commands.", Since: "3.0.0", Arity: -2, Subcommands: []Command{
+			{Name: "count-failure-reports", Summary: "Returns the number of active failure reports active for a node.", Since: "3.0.0", Arity: 3,
+				Flags: FlagAdmin | FlagStale, Kind: KindConnection, Handler: clusterFailureReports},
+			sub("countkeysinslot", "Returns the number of keys in a hash slot.", "3.0.0", 3, KindData, clusterCountkeysinslot),
+			sub("getkeysinslot", "Returns the key names in a hash slot.", "3.0.0", 4, KindData, clusterGetkeysinslot),
+			sub("info", "Returns information about the state of a node.", "3.0.0", 2, KindConnection, clusterInfo),
+			sub("keyslot", "Returns the hash slot for a key.", "3.0.0", 3, KindConnection, clusterKeyslot),
+			sub("links", "Returns a list of all TCP links to and from peer nodes.", "7.0.0", 2, KindConnection, clusterLinks),
+			sub("myid", "Returns the ID of a node.", "3.0.0", 2, KindConnection, clusterMyid),
+			sub("myshardid", "Returns the shard ID of a node.", "7.2.0", 2, KindConnection, clusterMyshardid),
+			sub("nodes", "Returns the cluster configuration for a node.", "3.0.0", 2, KindConnection, clusterNodes),
+			sub("shards", "Returns the mapping of cluster slots to shards.", "7.0.0", 2, KindConnection, clusterShards),
+			sub("slots", "Returns the mapping of cluster slots to nodes.", "3.0.0", 2, KindConnection, clusterSlots),
+			helpFor("cluster", "5.0.0", GroupCluster,
+				"COUNT-FAILURE-REPORTS <node-id>", "    Return number of failure reports for <node-id>.",
+				"COUNTKEYSINSLOT <slot>", "    Return the number of keys in <slot>.",
+				"GETKEYSINSLOT <slot> <count>", "    Return key names stored by current node in a slot.",
+				"INFO", "    Return information about the cluster.",
+				"KEYSLOT <key>", "    Return the hash slot for <key>.",
+				"MYID", "    Return the node id.",
+				"MYSHARDID", "    Return the node's shard id.",
+				"NODES", "    Return cluster configuration seen by node. Output format:",
+				"    <id> <ip:port@bus-port[,hostname]> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
+				"SLOTS", "    Return information about slots range mappings. Each range is made of:",
+				"    start, end, master and replicas IP addresses, ports and ids",
+				"SHARDS", "    Return information about slot range mappings and the nodes associated with them.",
+				"LINKS", "    Return information about all network links between this node and its peers.",
+				"    Output format is an array where each array element is a map containing attributes of a link"),
+		}},
+		{Name: "asking", Summary: "Signals that a cluster client is following an -ASK redirect.", Since: "3.0.0", Arity: 1, Flags: FlagFast, Handler: okCommand},
+		{Name: "readonly", Summary: "Enables read-only queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",
+			Arity: 1, Flags: FlagLoading | FlagStale | FlagFast, Handler: readonlyCommand},
+		{Name: "readwrite", Summary: "Enables read-write queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",
+			Arity: 1, Flags: FlagLoading | FlagStale | FlagFast, Handler: readwriteCommand},
+	}
+	for i := range rows {
+		row := &rows[i]
+		row.Group, row.Kind = GroupCluster, KindConnection
+		for j := range row.Subcommands {
+			row.Subcommands[j].Group, row.Subcommands[j].Handler = GroupCluster, clustered(row.Subcommands[j].Handler)
+		}
+		if row.Handler != nil {
+			row.Categories, row.Handler = []string{"connection"}, clustered(row.Handler)
+		}
+	}
+	return rows
+}
+
+// clustered refuses a command where cluster support is off.
+func clustered(handler func(c *Call) error) func(c *Call) error {
+	return func(c *Call) error {
+		if c.s.srv.o.Topology == nil {
+			return errClusterOff
+		}
+		return handler(c)
+	}
+}
+
+// layout is the present layout. A client that has asked who serves what is in
+// cluster mode: aware says that it has.
+func (c *Call) layout(aware bool) *Layout {
+	if aware {
+		next := c.s.choice
+		next.clustered = true
+		c.s.choose(c.x, next)
+	}
+	return c.s.srv.o.Topology.Layout()
+}
+
+// redirect answers MOVED to a client in cluster mode whose command is for the leader
+// of another slot. It is a hint, for this member would have the command executed
+// there: so commands on several slots are served here, and so is what another
+// connection could not serve as this one does, in an open transaction or with
+// another namespace or database.
+func (s *session) redirect(cmd *Command, args [][]byte) error {
+	if s.tx != nil || s.ns.ID != catalog.DefaultID || s.handle.Number() != 0 || cmd.Group == GroupZMap {
+		return nil
+	}
+	var few [16]int
+	keys := cmd.Keys.positions(args, few[:0])
+	if len(keys) == 0 {
+		return nil
+	}
+	slot := hashslot.Slot(args[keys[0]])
+	for _, i := range keys[1:] {
+		if hashslot.Slot(args[i]) != slot {
+			return nil
+		}
+	}
+	l := s.srv.o.Topology.Layout()
+	span := l.span(slot)
+	if span == nil || span.Leader == l.Self || l.Members[span.Leader].Down {
+		return nil
+	}
+	if s.readonly && cmd.Flags&FlagReadonly != 0 && slices.Contains(span.Standbys, l.Self) {
+		return nil
+	}
+	leader := &l.Members[span.Leader]
+	return replyError(fmt.Sprintf("MOVED %d %s:%d", slot, leader.External.Host, leader.External.Port))
+}
+
+func readonlyCommand(c *Call) error {
+	next := c.s.choice
+	next.clustered, next.readonly = true, true
+	c.s.choose(c.x, next)
+	c.W.OK()
+	return nil
+}
+
+func readwriteCommand(c *Call) error {
+	next := c.s.choice
+	next.readonly = false
+	c.s.choose(c.x, next)
+	c.W.OK()
+	return nil
+}
+
+// host is where the client reaches a member.
+func (c *Call) host(l *Layout, member int) string {
+	if host := l.Members[member].External.Host; host != "" || member != l.Self {
+		return host
+	}
+	if a, ok := c.s.conn.LocalAddr().(*net.TCPAddr); ok {
+		return a.IP.String()
+	}
+	return ""
+}
+
+func clusterSlots(c *Call) error {
+	l := c.layout(true)
+	c.W.Array(len(l.Spans))
+	for _, s := range l.Spans {
+		members := []int{s.Leader}
+		for _, i := range s.Standbys {
+			if !l.Members[i].Down {
+				members = append(members, i)
+			}
+		}
+		c.W.Array(2 + len(members))
+		c.W.Int(int64(s.First))
+		c.W.Int(int64(s.Last))
+		for _, i := range members {
+			c.W.Array(4)
+			c.W.BulkString(c.host(l, i))
+			c.W.Int(int64(l.Members[i].External.Port))
+			c.W.BulkString(l.Members[i].ID)
+			c.W.Map(0) // no other names of the host
+		}
+	}
+	return nil
+}
+
+// clusterShards replies a shard for every master: the spans that it leads, and who
+// stands by for any of them, which may lead others.
+func clusterShards(c *Call) error {
+	l := c.layout(true)
+	mark, n := c.W.DeferArray(), 0
+	for i := range l.Members {
+		if l.master(i) != i {
+			continue
+		}
+		n++
+		spans, members := l.led(i), []int{i}
+		c.W.Map(2)
+		c.W.BulkString("slots")
+		c.W.Array(2 * len(spans))
+		for _, s := range spans {
+			c.W.Int(int64(s.First))
+			c.W.Int(int64(s.Last))
+			for _, standby := range s.Standbys {
+				if !slices.Contains(members, standby) {
+					members = append(members, standby)
+				}
+			}
+		}
+		c.W.BulkString("nodes")
+		c.W.Array(len(members))
+		for _, member := range members {
+			c.shardNode(l, member, member == i)
+		}
+	}
+	c.W.Close(mark, n)
+	return nil
+}
+
+func (c *Call) shardNode(l *Layout, member int, leads bool) {
+	m, host := &l.Members[member], c.host(l, member)
+	c.W.Map(7)
+	c.W.BulkString("id")
+	c.W.BulkString(m.ID)
+	c.W.BulkString("port")
+	c.W.Int(int64(m.External.Port))
+	c.W.BulkString("ip")
+	c.W.BulkString(host)
+	c.W.BulkString("endpoint")
+	c.W.BulkString(host)
+	c.W.BulkString("role")
+	c.W.BulkString(word(leads, "replica", "master"))
+	c.W.BulkString("replication-offset")
+	c.W.Int(0)
+	c.W.BulkString("health")
+	c.W.BulkString(word(m.Down, "online", "failed"))
+}
+
+// clusterNodes replies a line for every member, with 0 for the port of the bus that
+// there is not.
+func clusterNodes(c *Call) error {
+	l := c.layout(true)
+	var b bytes.Buffer
+	for i, m := range l.Members {
+		flags, of := "master", "-"
+		if master := l.master(i); master != i {
+			flags, of = "slave", l.Members[master].ID
+		}
+		if i == l.Self {
+			flags = "myself," + flags
+		}
+		if m.Down {
+			flags += ",fail"
+		}
+		fmt.Fprintf(&b, "%s %s:%d@0 %s %s 0 0 %d %s", m.ID, c.host(l, i), m.External.Port, flags, of, l.Epoch,
+			word(m.Down, "connected", "disconnected"))
+		for _, s := range l.led(i) {
+			fmt.Fprintf(&b, " %d", s.First)
+			if s.Last > s.First {
+				fmt.Fprintf(&b, "-%d", s.Last)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	c.W.Verbatim("txt", b.Bytes())
+	return nil
+}
+
+func clusterInfo(c *Call) error {
+	l := c.layout(false)
+	slots := l.coverage()
+	var b bytes.Buffer
+	field(&b, "cluster_state", word(slots.ok(), "fail", "ok"))
+	field(&b, "cluster_slots_assigned", slots.assigned)
+	field(&b, "cluster_slots_ok", slots.assigned-slots.failing)
+	field(&b, "cluster_slots_pfail", 0)
+	field(&b, "cluster_slots_fail", slots.failing)
+	field(&b, "cluster_known_nodes", len(l.Members))
+	field(&b, "cluster_size", slots.leaders)
+	field(&b, "cluster_current_epoch", l.Epoch)
+	field(&b, "cluster_my_epoch", l.Epoch)
+	field(&b, "cluster_stats_messages_sent", 0)
+	field(&b, "cluster_stats_messages_received", 0)
+	field(&b, "total_cluster_links_buffer_limit_exceeded", 0)
+	c.W.Verbatim("txt", b.Bytes())
+	return nil
+}
+
+func clusterMyid(c *Call) error {
+	l := c.layout(false)
+	c.W.BulkString(l.Members[l.Self].ID)
+	return nil
+}
+
+func clusterMyshardid(c *Call) error {
+	l := c.layout(false)
+	c.W.BulkString(l.Members[l.master(l.Self)].ID)
+	return nil
+}
+
+// clusterLinks: members do not talk over Redis's bus.
+func clusterLinks(c *Call) error {
+	c.W.Array(0)
+	return nil
+}
+
+// clusterFailureReports: members do not vote by reports.
+func clusterFailureReports(c *Call) error {
+	if c.layout(false).member(c.Args[2]) < 0 {
+		return replyError("ERR Unknown node " + string(truncated(c.Args[2], echoedBytes)))
+	}
+	c.W.Int(0)
+	return nil
+}
+
+func clusterKeyslot(c *Call) error {
+	c.W.Int(int64(hashslot.Slot(c.Args[2])))
+	return nil
+}
+
+func clusterCountkeysinslot(c *Call) error {
+	slot, err := parseInt(c.Args[2])
+	if err != nil {
+		return err
+	}
+	if slot < 0 || slot >= hashslot.Slots {
+		return errSlot
+	}
+	return c.integer(model.CountKeysInSlot(c.Txn, c.DB, uint16(slot)))
+}
+
+func clusterGetkeysinslot(c *Call) error {
+	slot, err := parseInt(c.Args[2])
+	if err != nil {
+		return err
+	}
+	count, err := parseInt(c.Args[3])
+	if err != nil {
+		return err
+	}
+	if slot < 0 || slot >= hashslot.Slots || count < 0 {
+		return errSlotOrNumber
+	}
+	c.keys, err = model.KeysInSlot(c.Txn, c.DB, uint16(slot), int(count), c.keys[:0])
+	if err != nil {
+		return err
+	}
+	c.W.Array(len(c.keys))
+	for _, key := range c.keys {
+		c.W.Bulk(key)
+	}
+	return nil
+}
