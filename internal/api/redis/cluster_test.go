@@ -390,7 +390,7 @@ func TestClusterAgrees(t *testing.T) {
 			must[map[string]any](t)(c.Hello(t.Context(), proto, "", "", "").Result())
 		}
 		for _, command := range clusterSameCommands {
-			if ours, theirs := comparable(a, command), comparable(b, command); ours != theirs {
+			if ours, theirs := rendered(a, command), rendered(b, command); ours != theirs {
 				t.Errorf("RESP%d %s\n  here   %s\n  server %s", proto, command, ours, theirs)
 			}
 		}
@@ -414,8 +414,8 @@ var clusterSameCommands = []string{
 // own is what two servers cannot have in common: ids, ports, epochs.
 var own = regexp.MustCompile(`[0-9a-f]{40}|port:?[ 0-9]+|127\.0\.0\.1[ :][0-9@]+|epoch:\d+|- 0 0 \d+`)
 
-// comparable renders a reply.
-func comparable(c *goredis.Conn, command string) string {
+// rendered is a reply without what is a server's own.
+func rendered(c *goredis.Conn, command string) string {
 	v, err := c.Do(context.Background(), words(command)...).Result()
 	return own.ReplaceAllString(fmt.Sprint(v, err), "…")
 }
