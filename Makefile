@@ -6,10 +6,10 @@ FUZZTIME ?= 20s
 ROUNDS   ?= 100
 SEEDS    ?= 2000
 RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/... ./internal/kv/... \
-            ./internal/api/... ./internal/check ./internal/bench ./internal/cli
+            ./internal/api/... ./client ./internal/check ./internal/bench ./internal/cli
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz sim crash bench docs clean
+.PHONY: help build test lint race fuzz sim crash bench docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ bench: build ## compare with redis-server on this machine (needs redis-server an
 docs: ## write the generated pages of docs/reference
 	$(GO) run ./cmd/strata docs config > docs/reference/config.md
 	$(GO) test ./internal/api/redis -run Reference -rewrite
+
+proto: ## generate the Go code of proto/*.proto (needs protoc)
+	$(GO) build -o bin/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	PATH="$(CURDIR)/bin:$$PATH" protoc --go_out=. --go_opt=paths=source_relative \
+		--go-grpc_out=. --go-grpc_opt=paths=source_relative proto/*.proto
 
 clean: ## remove what was built
 	rm -rf bin

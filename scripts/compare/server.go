@@ -28,7 +28,8 @@ type server struct {
 
 func newStrata(o *options, dir string) *server {
 	return &server{name: "strata", dir: filepath.Join(dir, "strata"), args: func(addr, dir string) []string {
-		return []string{o.strata, "start", "--data", dir, "--resp-addr", addr, "--admin-addr", "off", "--log-level", "warn"}
+		return []string{o.strata, "start", "--data", dir, "--resp-addr", addr, "--admin-addr", "off", "--grpc-addr", "off",
+			"--log-level", "warn"}
 	}}
 }
 

@@ -247,7 +247,7 @@ func TestLayerTable(t *testing.T) {
 		{"internal/api/kvgrpc", module + "/internal/cluster/store", false},
 		{"internal/api/redis", module + "/proto", false},
 		{"client", module + "/proto", true},
-		{"client", module + "/internal/base", false},
+		{"client", module + "/internal/kv", false},
 		{"internal/api/redis", module + "/internal/rangestore/replica", false},
 		{"internal/storage/raftlog", module + "/internal/storage/lsm", false},
 		{"internal/storage/raftlog", "go.etcd.io/raft/v3", false},

@@ -82,9 +82,9 @@ type Options struct {
 
 // Node is a process.
 type Node struct {
-	Dir         string
-	RESP, Admin string // addresses
-	PID         int
+	Dir               string
+	RESP, Admin, GRPC string // addresses
+	PID               int
 
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -132,7 +132,8 @@ func Try(t testing.TB, o Options) (*Node, error) {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(t.TempDir(), "data")
 	}
-	args := append([]string{"start", "--data", o.Dir, "--resp-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, o.Args...)
+	args := append([]string{"start", "--data", o.Dir, "--resp-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0",
+		"--grpc-addr", "127.0.0.1:0"}, o.Args...)
 	n := &Node{Dir: o.Dir, t: t, cmd: exec.Command(Binary(t), args...), log: &tail{}, exited: make(chan struct{})}
 	n.cmd.Stderr = n.log
 	n.cmd.Env = cleanEnviron()
@@ -202,6 +203,8 @@ func (n *Node) parse(line string) error {
 			n.RESP = value
 		case "admin":
 			n.Admin = value
+		case "grpc":
+			n.GRPC = value
 		}
 	}
 	if n.RESP == "" {
