@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/hashslot"
@@ -252,6 +253,9 @@ func (s *Shards) Refresh() (*ShardTable, error) {
 	return next, nil
 }
 
+// refreshPause is how long Watch waits after an error.
+const refreshPause = 250 * time.Millisecond
+
 // Watch refreshes the table whenever another process has changed it, until stop
 // is closed. failed is told about errors.
 func (s *Shards) Watch(stop <-chan struct{}, failed func(error)) {
@@ -263,7 +267,11 @@ func (s *Shards) Watch(stop <-chan struct{}, failed func(error)) {
 		}
 		if _, err := s.Refresh(); err != nil {
 			failed(err)
-			return
+			select {
+			case <-stop:
+				return
+			case <-time.After(refreshPause):
+			}
 		}
 	}
 }

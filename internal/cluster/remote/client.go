@@ -71,7 +71,7 @@ type errNotLeader struct{ leader base.NodeID }
 func (e errNotLeader) Error() string { return "not the leader" }
 
 // ask calls the leader. Repeatable says that a try whose fate is unknown may be
-// followed by another one.
+// followed by another one. ErrConflict says that this node has become the leader.
 func (c *Client) ask(kind transport.Kind, request []byte, repeatable bool) ([]byte, error) {
 	until := time.Now().Add(limits.LeaderWait)
 	pause := pauseMin
@@ -93,6 +93,9 @@ func (c *Client) ask(kind transport.Kind, request []byte, repeatable bool) ([]by
 			c.leader.CompareAndSwap(uint64(node), 0)
 		default:
 			return nil, err
+		}
+		if c.Serving() != nil {
+			return nil, errors.Wrap(base.ErrConflict, "this node leads now")
 		}
 		if time.Now().After(until) {
 			return nil, errors.Wrap(base.ErrUnavailable, "no leader was found")

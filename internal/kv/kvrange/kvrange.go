@@ -51,17 +51,22 @@ func (e *Engine) here() *replica.Replica {
 // Local implements kv.Engine.
 func (e *Engine) Local() bool { return e.here() != nil }
 
-// ReadVersion implements kv.Engine.
+// ReadVersion implements kv.Engine. Whoever leads is asked, and asked again when
+// that has just changed.
 func (e *Engine) ReadVersion(ctx context.Context) (base.Stamp, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	if e.Local() {
-		if s, err := e.store.NextStamp(); e.client == nil || !errors.Is(err, base.ErrUnavailable) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		if e.Local() {
+			if s, err := e.store.NextStamp(); e.client == nil || !errors.IsAny(err, base.ErrUnavailable, base.ErrUnknownOutcome) {
+				return s, err
+			}
+		}
+		if s, err := e.client.Stamp(); !errors.Is(err, base.ErrConflict) {
 			return s, err
 		}
 	}
-	return e.client.Stamp()
 }
 
 // ScanStored implements kv.Engine. Who does not lead shows nothing: what is looked
