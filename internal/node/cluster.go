@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,11 +28,11 @@ import (
 // nodes, where they are, and who cares for the replicas.
 type cluster struct {
 	log       *slog.Logger
+	peers     string // the file
 	self      catalog.Node
 	transport *transport.Transport
 	server    *remote.Server
 	client    *remote.Client
-	store     *store.Store
 	sender    atomic.Pointer[remote.Client] // once there is a way to others
 	mu        struct {
 		sync.Mutex
@@ -41,10 +44,38 @@ type cluster struct {
 // heard of.
 const refreshEvery = time.Second
 
-func newCluster(log *slog.Logger) *cluster {
-	c := &cluster{log: log}
+// peersName is the file in the data directory that keeps where the other nodes were,
+// so that a node which comes back finds them.
+const peersName = "PEERS"
+
+func newCluster(dir string, log *slog.Logger) *cluster {
+	c := &cluster{log: log, peers: filepath.Join(dir, peersName)}
 	c.mu.nodes = map[base.NodeID]catalog.Node{}
+	b, err := os.ReadFile(c.peers)
+	if err != nil {
+		return c // the first start, or --join tells
+	}
+	if err := json.Unmarshal(b, &c.mu.nodes); err != nil {
+		log.Warn("the file of the other nodes' addresses is damaged: --join can tell them", "file", c.peers, "error", err)
+	}
+	for id, n := range c.mu.nodes {
+		n.ID = id
+		c.mu.nodes[id] = n
+	}
 	return c
+}
+
+// remember writes the file.
+func (c *cluster) remember(nodes map[base.NodeID]catalog.Node) error {
+	b, err := json.Marshal(nodes)
+	if err != nil {
+		return err
+	}
+	temporary := c.peers + ".new"
+	if err := os.WriteFile(temporary, b, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temporary, c.peers)
 }
 
 // Resolve implements transport.Resolver.
@@ -62,8 +93,16 @@ func (c *cluster) Resolve(id base.NodeID) (string, error) {
 func (c *cluster) learn(nodes ...catalog.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	news := false
 	for _, n := range nodes {
+		news = news || c.mu.nodes[n.ID] != n
 		c.mu.nodes[n.ID] = n
+	}
+	if !news || c.self.ID == 0 { // or there is no data directory yet
+		return
+	}
+	if err := c.remember(c.mu.nodes); err != nil {
+		c.log.Warn("the addresses of the other nodes are not kept", "error", err)
 	}
 }
 
@@ -98,19 +137,8 @@ func (c *cluster) send(to base.NodeID, m *replica.Message) {
 // open makes the way to other nodes, over which l is served.
 func (c *cluster) open(s *store.Store, address string) {
 	id := s.Identity()
-	c.store = s
 	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: address}
 	c.learn(c.self)
-	// What the own disk knows of the others is old and mostly true.
-	err := s.ScanStored(catalog.NodeSpan(), false, func(key, value []byte) bool {
-		if n, err := catalog.DecodeNode(key, value); err == nil && n.ID != id.Node {
-			c.learn(n)
-		}
-		return true
-	})
-	if err != nil {
-		c.log.Warn("reading the nodes from disk", "error", err)
-	}
 	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log})
 	c.server = remote.NewServer(s, c.log, c.transport)
 	c.client = remote.NewClient(id.Node, c.transport, s, c.ids, c.log)
@@ -163,6 +191,33 @@ func (c *cluster) operate(replicas int, stop <-chan struct{}) {
 	}()
 	operator.New(c, c.self.ID, replicas, time.Now, c.log).Run(ctx)
 }
+
+// handOver gives the leadership to another node before this one stops, so that
+// nobody has to notice its silence first.
+func (c *cluster) handOver(ctx context.Context) {
+	r := c.client.Serving()
+	if r == nil {
+		return
+	}
+	_, self := r.ID()
+	for _, p := range r.Progress() {
+		if p.Replica == self || !p.Active || !p.CaughtUp || r.TransferLeader(p.Replica) != nil {
+			continue
+		}
+		c.log.Info("handing leadership over", "replica", p.Replica)
+		tick := time.NewTicker(handOverLook)
+		defer tick.Stop()
+		for end := time.Now().Add(handOverTime); r.Serving() && time.Now().Before(end) && ctx.Err() == nil; {
+			<-tick.C
+		}
+		return
+	}
+}
+
+const (
+	handOverTime = time.Second
+	handOverLook = 10 * time.Millisecond
+)
 
 // awaitLeader waits until the database answers, or stop is closed.
 func awaitLeader(ctx context.Context, db *kv.DB, log *slog.Logger) error {

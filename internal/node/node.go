@@ -134,7 +134,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		PromptCommit: runtime.NumCPU() <= promptProcessors,
 	}
 	if n.peers != nil {
-		n.cluster = newCluster(n.log)
+		n.cluster = newCluster(dir, n.log)
 		o.Send = n.cluster.send
 		if o.Join, err = n.join(c, dir); err != nil {
 			return nil, err
@@ -312,6 +312,9 @@ func (n *Node) Done() <-chan error { return n.done }
 // Close drains the doors until ctx ends, and closes the store. It is called once.
 func (n *Node) Close(ctx context.Context) error {
 	var err error
+	if n.cluster != nil && n.cluster.client != nil {
+		n.cluster.handOver(ctx)
+	}
 	for _, d := range n.doors {
 		if d.door != nil {
 			err = errors.CombineErrors(err, d.door.Shutdown(ctx))

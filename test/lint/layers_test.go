@@ -67,7 +67,7 @@ var layers = []layer{
 	{"7 assembly: check", []string{"internal/check"}, []string{"internal/storage", "internal/cluster", "internal/kv",
 		"internal/catalog", "internal/model"}},
 	{"7 assembly: node", []string{"internal/node", "internal/console", "internal/proxy", "."}, []string{"internal/config", "internal/storage",
-		"internal/cluster", "internal/kv", "internal/catalog", "internal/auth", "internal/jobs", "internal/changefeed",
+		"internal/rangestore", "internal/cluster", "internal/kv", "internal/catalog", "internal/auth", "internal/jobs", "internal/changefeed",
 		"internal/model", "internal/api", "internal/wire", "internal/script", "internal/console", "internal/proxy"}},
 	{"7 assembly: cli", []string{"internal/cli"}, []string{"internal/config", "internal/node", "internal/bench", "internal/check",
 		"internal/wire", "internal/storage/identity"}},

@@ -149,10 +149,10 @@ func (s *Store) ticker() {
 	}
 }
 
-// Tick lets a tick pass at the replicas of ranges with others.
+// Tick lets a tick pass at the replicas that need it.
 func (s *Store) Tick() {
 	for _, r := range s.Replicas() {
-		if r.Shared() {
+		if r.Ticks() {
 			r.Tick()
 		}
 		if r.Removed() {

@@ -467,9 +467,7 @@ func (s *Store) start() {
 	s.wait.Go(s.watchDisk)
 	s.wait.Go(s.ticker)
 	for _, r := range replicas {
-		if len(r.Descriptor().Replicas) == 1 {
-			r.AwaitServing(s.ctx)
-		}
+		r.AwaitServing(s.ctx)
 	}
 }
 

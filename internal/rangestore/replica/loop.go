@@ -116,7 +116,7 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 // tick passes a tick on; those that were missed are not made up for, since a
 // follower's promise to its leader is measured in ticks.
 func (r *Replica) tick() bool {
-	if !r.ticked.Swap(false) || len(r.loop.desc.Replicas) <= 1 {
+	if !r.ticked.Swap(false) {
 		return false
 	}
 	r.loop.raft.Tick()

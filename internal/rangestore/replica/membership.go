@@ -215,6 +215,7 @@ func (r *Replica) setDescriptor(d base.RangeDescriptor, index base.LogIndex) {
 	r.mu.desc = d
 	r.solo.Store(r.loop.lease.solo())
 	r.mu.descs = append(r.mu.descs, descriptorAt{index, d})
+	r.room.Broadcast()
 	r.mu.Unlock()
 	r.extendLease()
 }

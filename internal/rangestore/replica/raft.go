@@ -6,6 +6,7 @@ import (
 	"github.com/cockroachdb/errors"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/storage/raftlog"
@@ -27,8 +28,51 @@ func (s raftStorage) InitialState() (*pb.HardState, *pb.ConfState, error) {
 	if h, ok := s.group.HardState(); ok {
 		hs.Term, hs.Vote, hs.Commit = new(uint64(h.Term)), new(uint64(h.Vote)), new(uint64(max(h.Commit, onDisk.Applied)))
 	}
+	commit, err := s.committedAlone(base.LogIndex(hs.GetCommit()), &onDisk)
+	if err != nil {
+		return nil, nil, err
+	}
+	if commit > 0 {
+		hs.Commit = new(uint64(commit))
+	}
 	return hs, confState(onDisk.Range.Replicas), nil
 }
+
+// committedAlone is the commit index as far as the log itself proves it. What the only
+// voter has in its log is committed, up to the entry that makes another one: so a
+// replica that comes back with an old configuration and has forgotten its commit
+// index cannot elect itself beside those who follow the new one.
+func (s raftStorage) committedAlone(commit base.LogIndex, onDisk *State) (base.LogIndex, error) {
+	voters := confState(onDisk.Range.Replicas).Voters
+	if len(voters) != 1 || voters[0] != uint64(s.r.o.Replica) {
+		return commit, nil
+	}
+	for commit = max(commit, onDisk.Applied); commit < s.group.LastIndex(); {
+		entries, err := s.group.Entries(nil, commit+1, s.group.LastIndex()+1, replayBytes)
+		if err != nil {
+			return 0, storageError(err)
+		}
+		for _, e := range entries {
+			commit = e.Index
+			if pb.EntryType(e.Type) != pb.EntryConfChangeV2 {
+				continue
+			}
+			cc := &pb.ConfChangeV2{}
+			if err := proto.Unmarshal(e.Data, cc); err != nil {
+				return 0, errors.Wrapf(base.ErrCorruption, "entry %d: %v", e.Index, err)
+			}
+			for _, c := range cc.GetChanges() {
+				if c.GetType() == pb.ConfChangeAddNode {
+					return commit, nil
+				}
+			}
+		}
+	}
+	return commit, nil
+}
+
+// replayBytes is how much of the log is read at a time.
+const replayBytes = 1 << 20
 
 func (s raftStorage) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 	entries, err := s.group.Entries(nil, base.LogIndex(lo), base.LogIndex(hi), maxSize)

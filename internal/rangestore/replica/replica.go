@@ -262,11 +262,12 @@ func (r *Replica) Receive(m *Message) {
 // again what is lost.
 const inboxMax = 4096
 
-// Shared reports whether there are other replicas, or may be for all that is known.
-func (r *Replica) Shared() bool {
+// Ticks reports whether the replica needs to be told of time: there are others, or it
+// is alone and has still to take the lead.
+func (r *Replica) Ticks() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.mu.desc.Replicas) != 1
+	return len(r.mu.desc.Replicas) != 1 || r.mu.tenure == nil
 }
 
 // Tick is called every TickEvery.
@@ -286,14 +287,14 @@ func (r *Replica) Serving() bool {
 	return r.mu.tenure != nil
 }
 
-// AwaitServing waits until the replica may answer, has stopped, or ctx ends. It
-// is woken by the loop.
+// AwaitServing waits until the replica may answer, has stopped, knows that others
+// may answer, too, or ctx ends. It is woken by the loop.
 func (r *Replica) AwaitServing(ctx context.Context) {
 	stop := context.AfterFunc(ctx, r.room.Broadcast)
 	defer stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.mu.tenure == nil && !r.mu.stopped && ctx.Err() == nil {
+	for r.mu.tenure == nil && !r.mu.stopped && len(r.mu.desc.Replicas) == 1 && ctx.Err() == nil {
 		r.room.Wait()
 	}
 }

@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stratadb/strata/internal/wire/resp"
+	"github.com/stratadb/strata/test/process"
+)
+
+// trio is a cluster of three nodes.
+type trio struct {
+	t     *testing.T
+	nodes [3]*process.Node
+	args  [3][]string
+}
+
+// freeAddress is an address that nobody listens on for now: a node of a cluster
+// keeps its address over a restart.
+func freeAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// startTrio starts three nodes and waits until each has a copy that counts.
+func startTrio(t *testing.T) *trio {
+	c := &trio{t: t}
+	for i := range c.nodes {
+		c.args[i] = []string{"--cluster-addr", freeAddress(t)}
+		if i > 0 {
+			c.args[i] = append(c.args[i], "--join", c.nodes[0].Admin)
+		}
+		c.nodes[i] = process.Start(t, process.Options{Args: c.args[i]})
+	}
+	for end := time.Now().Add(replyWithin); strings.Count(c.nodes[0].Log(), "promote") < 2; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("there are no three copies:\n%s", c.nodes[0].Log())
+		}
+	}
+	return c
+}
+
+// restart starts a node again on its old data; it finds the others by itself.
+func (c *trio) restart(i int) {
+	c.nodes[i] = process.Start(c.t, process.Options{Dir: c.nodes[i].Dir, Args: c.args[i][:2]})
+}
+
+// TestThreeNodes: any node answers any command, about the same data.
+func TestThreeNodes(t *testing.T) {
+	c := startTrio(t)
+	var at [3]*conn
+	for i, n := range c.nodes {
+		at[i] = dial(t, n.RESP)
+	}
+	at[1].expect(`SET k "from the second"`, "OK")
+	at[2].expect("GET k", `"from the second"`)
+	at[0].expect("GET k", `"from the second"`)
+	at[2].expect("HSET h f 1 g 2", "(integer) 2")
+	at[0].expect("HINCRBY h f 41", "(integer) 42")
+	at[1].expect("HGET h f", `"42"`)
+	at[1].expect("ZSET z 1", "OK")
+	at[2].expect("ZGET z", `"1"`)
+
+	// Conflicting transactions on two nodes: exactly one commits.
+	for _, i := range []int{1, 2} {
+		at[i].expect("BEGIN", "OK")
+		at[i].expect("GET k", `"from the second"`)
+		at[i].expect(fmt.Sprintf("SET k %d", i), "OK")
+	}
+	at[1].expect("COMMIT", "OK")
+	at[2].expect("COMMIT", "(error) NOT_COMMITTED*")
+	at[0].expect("GET k", `"1"`)
+
+	// WATCH sees what another node writes.
+	at[1].expect("WATCH k", "OK")
+	at[2].expect("SET k 3", "OK")
+	at[1].expect("MULTI", "OK")
+	at[1].expect("SET k 4", "QUEUED")
+	at[1].expect("EXEC", "(nil)")
+	at[2].expect("GET k", `"3"`)
+}
+
+// TestNodesFailInTurn kills every node in turn, the leader among them, under load
+// from clients of all of them. No acknowledged increment is lost, and none that
+// nobody sent is there.
+func TestNodesFailInTurn(t *testing.T) {
+	c := startTrio(t)
+	var acknowledged, sent atomic.Int64
+	var stop atomic.Bool
+	var mu sync.Mutex // guards c.nodes
+	address := func(i int) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return c.nodes[i%3].RESP
+	}
+	var wg sync.WaitGroup
+	for n := range 6 {
+		wg.Go(func() {
+			for i := n; !stop.Load(); i++ {
+				conn, err := process.Dial(address(i))
+				if err != nil {
+					continue // that node is down
+				}
+				for !stop.Load() {
+					_ = conn.SetDeadline(time.Now().Add(replyWithin))
+					sent.Add(1)
+					v, err := conn.Do("INCR", "counter")
+					if err != nil {
+						break // the fate of that one is unknown
+					}
+					if v.Kind != resp.KindError {
+						acknowledged.Add(1)
+					}
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+	progress := func() {
+		t.Helper()
+		target := acknowledged.Load() + 100
+		for end := time.Now().Add(replyWithin); acknowledged.Load() < target; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("the clients are stuck")
+			}
+		}
+	}
+	for i := range c.nodes {
+		progress()
+		began := time.Now()
+		c.nodes[i].Kill()
+		progress()
+		t.Logf("node %d killed: 100 more increments after %v", i+1, time.Since(began))
+		mu.Lock()
+		c.restart(i)
+		mu.Unlock()
+		progress()
+	}
+	stop.Store(true)
+	wg.Wait()
+	for i := range c.nodes {
+		v, err := dial(t, c.nodes[i].RESP).Do("GET", "counter")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got int64
+		_, _ = fmt.Sscan(string(v.Str), &got)
+		if got < acknowledged.Load() || got > sent.Load() {
+			t.Fatalf("node %d: the counter is %d, of %d sent %d were acknowledged", i+1, got, sent.Load(), acknowledged.Load())
+		}
+	}
+	t.Logf("%d sent, %d acknowledged", sent.Load(), acknowledged.Load())
+}
