@@ -38,6 +38,7 @@ type cluster struct {
 		sync.Mutex
 		nodes map[base.NodeID]catalog.Node
 	}
+	kept bool // the file has them all; guarded by mu
 }
 
 // refreshEvery is how often a node looks for other nodes, which is also how it is
@@ -93,7 +94,7 @@ func (c *cluster) Resolve(id base.NodeID) (string, error) {
 func (c *cluster) learn(nodes ...catalog.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	news := false
+	news := !c.kept
 	for _, n := range nodes {
 		news = news || c.mu.nodes[n.ID] != n
 		c.mu.nodes[n.ID] = n
@@ -101,7 +102,8 @@ func (c *cluster) learn(nodes ...catalog.Node) {
 	if !news || c.self.ID == 0 { // or there is no data directory yet
 		return
 	}
-	if err := c.remember(c.mu.nodes); err != nil {
+	err := c.remember(c.mu.nodes)
+	if c.kept = err == nil; !c.kept {
 		c.log.Warn("the addresses of the other nodes are not kept", "error", err)
 	}
 }

@@ -3,9 +3,13 @@ package remote
 import (
 	"context"
 	"sync"
+	"time"
+
+	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/transport"
+	"github.com/stratadb/strata/internal/limits"
 )
 
 // Watch is an interest in a key at the leader. It counts as dirty when the leader
@@ -18,28 +22,46 @@ type Watch struct {
 	dirty   bool
 }
 
-// Watch registers an interest, and waits for it.
+// Watch registers an interest, and waits for it as long as a call waits for a leader.
 func (c *Client) Watch(key []byte) *Watch {
 	w := &Watch{changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	for n := range 3 {
-		s, err := c.to.OpenStream(ctx, c.next(n), kindWatch, key)
-		if err != nil {
-			continue
-		}
-		if w.id, err = registered(s); err != nil {
-			s.Close()
-			if hint, ok := err.(errNotLeader); ok { //nolint:errorlint // registered returns it as it is
-				c.leader.Store(uint64(hint.leader))
+	pause := pauseMin
+	for until := time.Now().Add(limits.LeaderWait); c.Serving() == nil && time.Now().Before(until); {
+		for n := range 1 + len(c.others()) {
+			if c.register(ctx, w, c.next(n), key) {
+				return w
 			}
-			continue
 		}
-		go w.wait(s) // ends with Close, the leader, or the connection
-		return w
+		time.Sleep(pause)
+		pause = min(2*pause, pauseMax)
 	}
 	w.end()
 	return w
+}
+
+// register makes a watch at a node, if that leads.
+func (c *Client) register(ctx context.Context, w *Watch, node base.NodeID, key []byte) bool {
+	if node == c.self {
+		c.leader.CompareAndSwap(uint64(node), 0)
+		return false
+	}
+	s, err := c.to.OpenStream(ctx, node, kindWatch, key)
+	if err == nil {
+		if w.id, err = registered(s); err == nil {
+			go w.wait(s) // ends with Close, the leader, or the connection
+			return true
+		}
+		s.Close()
+	}
+	hint := errNotLeader{}
+	if errors.As(err, &hint) {
+		c.leader.CompareAndSwap(uint64(node), uint64(hint.leader))
+	} else {
+		c.leader.CompareAndSwap(uint64(node), 0)
+	}
+	return false
 }
 
 func registered(s transport.ClientStream) (uint64, error) {
