@@ -218,8 +218,14 @@ func (n *Node) listen(c config.Config) error {
 		return nil
 	}
 	var err error
-	n.peers, err = net.Listen("tcp", c.ClusterAddr)
-	return errors.Wrap(err, "--cluster-addr")
+	if n.peers, err = net.Listen("tcp", c.ClusterAddr); err != nil {
+		return errors.Wrap(err, "--cluster-addr")
+	}
+	if a, ok := n.peers.Addr().(*net.TCPAddr); c.ProtectedMode && (!ok || !a.IP.IsLoopback()) {
+		return errors.New("--cluster-addr: other nodes are not authenticated yet, so in protected mode it must be a loopback " +
+			"address; in a network that nobody else is in, start with --protected-mode=false")
+	}
+	return nil
 }
 
 // serve makes the doors over db and lets them serve their listeners.
