@@ -13,12 +13,14 @@ import (
 // nobody else for electionTicks of its own ticks (Raft's pre-vote and check-quorum).
 // It says in all that it sends back when, on the leader's clock, the newest such
 // message was sent. When a quorum has said so, nobody else can have become leader
-// until that moment plus leaseTicks, whatever the clocks show:
+// until that moment plus leaseFor, whatever the clocks show:
 //
-//	leader   sent s ------------------------------ s + leaseTicks ---> must not answer
-//	follower        took it |--- at least electionTicks-1 whole ticks ---| may vote
+//	leader   sent s ------------------------------ s + leaseFor ----> must not answer
+//	follower        took it |--- at least electionTicks-2 whole ticks ---| may vote
 //
-// A follower's clock may run faster than the leader's by leaseDrift. A replica
+// Two ticks of the follower do not count: the first one after the message may come at
+// once, and one that was late is followed sooner by the next. Its clock may run faster
+// than the leader's by leaseDrift. A replica
 // that has just been started has forgotten whom it heard, and takes no part in
 // elections for as long. Who hands over leadership by itself gives up the lease
 // first, for the rest of its term: the message that makes its successor a
@@ -31,7 +33,7 @@ const (
 	heartbeatTicks = 3
 	// leaseDrift is the part of a lease that clocks may disagree by.
 	leaseDrift = 10
-	leaseFor   = (electionTicks - 1) * TickEvery * (leaseDrift - 1) / leaseDrift
+	leaseFor   = (electionTicks - 2) * TickEvery * (leaseDrift - 1) / leaseDrift
 	// quietFor is how long a replica keeps out of elections after its start.
 	quietFor = electionTicks * TickEvery * (leaseDrift + 1) / leaseDrift
 )
