@@ -65,7 +65,7 @@ func TestGroupPlantedBugs(t *testing.T) {
 		{"log not synced", replica.Faults{SkipSync: true}, 1},
 		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 23},
 		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 99},
-		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 19},
+		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 55},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			for s := uint64(1); s <= within; s++ {

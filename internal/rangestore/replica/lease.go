@@ -20,11 +20,10 @@ import (
 //
 // Two ticks of the follower do not count: the first one after the message may come at
 // once, and one that was late is followed sooner by the next. Its clock may run faster
-// than the leader's by leaseDrift. A replica
-// that has just been started has forgotten whom it heard, and takes no part in
-// elections for as long. Who hands over leadership by itself gives up the lease
-// first, for the rest of its term: the message that makes its successor a
-// candidate at once may arrive at any time.
+// than the leader's by leaseDrift. A replica that has just been started has forgotten
+// whom it heard, and takes no part in elections for as long. Who hands over
+// leadership by itself gives up the lease first, for the rest of its term: the
+// message that makes its successor a candidate at once may arrive at any time.
 
 const (
 	// TickEvery is the interval of Tick.
