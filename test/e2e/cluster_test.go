@@ -159,4 +159,10 @@ func TestNodesFailInTurn(t *testing.T) {
 		}
 	}
 	t.Logf("%d sent, %d acknowledged", sent.Load(), acknowledged.Load())
+	for i, n := range c.nodes {
+		n.Kill()
+		if code, out, log := process.Run(t, "check", n.Dir); code != 0 || !strings.Contains(out, "one of 3 copies") {
+			t.Errorf("check of node %d: %d\n%s%s", i+1, code, out, log)
+		}
+	}
 }
