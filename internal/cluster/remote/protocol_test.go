@@ -1,0 +1,60 @@
+package remote
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+// TestProtocolRoundTrip: what is appended is decoded, end of the keyspace and absent
+// parts included.
+func TestProtocolRoundTrip(t *testing.T) {
+	read := Read{At: 7, Span: base.Span{Start: []byte("a")}, Reverse: true, Limit: 9}
+	if got, err := decodeRead(read.append(nil)); err != nil || got.Span.End != nil || !got.Reverse || got.Limit != 9 || got.At != 7 {
+		t.Errorf("%+v %v", got, err)
+	}
+	pairs := Pairs{Basis: replica.Basis{Term: 3, Pos: 4}, NowMillis: 5, More: true, Pairs: []base.KeyValue{{Key: []byte("k"), Value: []byte("v")}}}
+	if got, err := decodePairs(pairs.append(nil)); err != nil || !reflect.DeepEqual(got, pairs) {
+		t.Errorf("%+v %v", got, err)
+	}
+	commit := Commit{At: 1, Basis: replica.Basis{Term: 2, Pos: 3}, ReadKeys: [][]byte{[]byte("r")}, ReadSpans: []base.Span{{Start: []byte("s"), End: []byte("t")}},
+		Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte("k"), Value: []byte("v")}}, Session: 8, Number: 9, Guards: []uint64{1 << 63}}
+	if got, err := decodeCommit(commit.append(nil)); err != nil || !reflect.DeepEqual(got, commit) {
+		t.Errorf("%+v %v", got, err)
+	}
+	done := Committed{Stamped: true, Version: base.Versionstamp{1, 9: 2}, Dirty: []uint64{4}}
+	if got, err := decodeCommitted(done.append(nil)); err != nil || !reflect.DeepEqual(got, done) {
+		t.Errorf("%+v %v", got, err)
+	}
+	snap := &replica.Snapshot{Term: 6, Pairs: pairs.Pairs, State: replica.State{Applied: 5, Position: 4, Stamp: 3, Readable: 2, Received: true,
+		Range: base.RangeDescriptor{ID: 1, Epoch: 2, Span: base.Span{Start: []byte{1}, End: []byte{5}}, NextReplica: 3,
+			Replicas: []base.ReplicaDescriptor{{Node: 1, Replica: 2, Role: base.Learner}}}}}
+	if got, err := decodeSnapshot(appendSnapshot(nil, snap)); err != nil || !reflect.DeepEqual(got, snap) {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// FuzzProtocol: no bytes of another node make a decoder panic, and what is understood
+// is understood again in the same way.
+func FuzzProtocol(f *testing.F) {
+	f.Add((&Read{Key: []byte("k")}).append(nil))
+	f.Add((&Commit{Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte("k")}}}).append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, err := decodeCommit(b); err == nil {
+			if again, err := decodeCommit(c.append(nil)); err != nil || len(again.Mutations) != len(c.Mutations) {
+				t.Fatalf("%+v, then %+v %v", c, again, err)
+			}
+		}
+		if r, err := decodeRead(b); err == nil {
+			if again, err := decodeRead(r.append(nil)); err != nil || string(again.Key) != string(r.Key) {
+				t.Fatalf("%+v, then %+v %v", r, again, err)
+			}
+		}
+		_, _ = decodePairs(b)
+		_, _ = decodeCommitted(b)
+		_, _ = decodeSnapshot(b)
+		_, _ = payload(b)
+	})
+}
