@@ -101,7 +101,13 @@ func (s *Store) CheckDisk() {
 	if reserve == 0 {
 		reserve = min(reserveDefault, int64(u.TotalBytes/8))
 	}
-	full := int64(u.AvailBytes) < reserve || s.log.Headroom() < headroomMin && s.log.MakeRoom() != nil
+	// A log that found no room asks again only when something is appended, and while
+	// writes are refused nothing is.
+	var noRoom error
+	if s.log.Starved() || s.log.Headroom() < headroomMin {
+		noRoom = s.log.MakeRoom()
+	}
+	full := int64(u.AvailBytes) < reserve || s.log.Headroom() < headroomMin && noRoom != nil
 	if s.full.Swap(full) != full {
 		if full {
 			s.o.Log.Warn("disk is full: only deletions are taken", "dir", s.o.Dir, "available", u.AvailBytes, "reserve", reserve)
