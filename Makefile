@@ -9,10 +9,10 @@ RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/
             ./internal/api/... ./client ./internal/check ./internal/bench ./internal/cli
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz sim crash bench docs proto clean
+.PHONY: help build test lint race fuzz sim crash cluster-crash bench docs proto clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/strata
 	$(GO) build -trimpath -o bin/strata ./cmd/strata
@@ -45,6 +45,9 @@ endif
 
 crash: ## kill -9 under load, ROUNDS (100) times
 	$(GO) test ./test/crash -count 1 -v -timeout 120m -args -rounds $(ROUNDS)
+
+cluster-crash: ## kill -9 the nodes of a cluster in turn, under load
+	$(GO) test ./test/e2e -run NodesFailInTurn -count 1 -v -args -kills
 
 bench: build ## compare with redis-server on this machine (needs redis-server and redis-benchmark)
 	$(GO) run ./scripts/compare -strata bin/strata
