@@ -119,7 +119,7 @@ func (c *conn) fail(err error) {
 			dropped++
 		}
 	}
-	o.queue, o.urgent, o.exchanges = nil, nil, nil
+	o.queue, o.head, o.urgent, o.exchanges = nil, 0, nil, nil
 	o.Unlock()
 	c.peer.counters.drops.Add(uint64(dropped))
 	if raw != nil {

@@ -373,3 +373,25 @@ func TestPeersAreBounded(t *testing.T) {
 		t.Errorf("%d peers", n)
 	}
 }
+
+// TestEndBetweenBatches: a connection may end after the writer has taken a part of
+// its queue and before it comes back for the rest.
+func TestEndBetweenBatches(t *testing.T) {
+	c := newCluster(t)
+	tr := c.start(1, nil)
+	conn := newConn(tr, newPeer(tr, 2), ClassSmall, nil)
+	payload := make([]byte, batchBytes/4)
+	for range 12 {
+		if err := conn.offer(frame{header: header{typ: typeMessage, kind: kindNumber}, payload: payload}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch := conn.take(nil, 0)
+	if len(batch) == 0 || conn.outbox.head == 0 {
+		t.Fatalf("%d frames taken, the queue begins at %d: the test does not test anything", len(batch), conn.outbox.head)
+	}
+	conn.fail(base.ErrClosed)
+	if rest := conn.take(nil, len(batch)*(frameCost+len(payload))); len(rest) != 0 {
+		t.Errorf("%d frames of an ended connection", len(rest))
+	}
+}
