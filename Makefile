@@ -1,9 +1,10 @@
 # Targets with a description after ## are listed by `make`.
-# Settings: SEED, GROUP and SEEDS for sim, ROUNDS for crash, FUZZTIME for fuzz.
+# Settings: SEED, GROUP and SEEDS for sim, ROUNDS for crash, KILLS for cluster-crash, FUZZTIME for fuzz.
 
 GO       ?= go
 FUZZTIME ?= 20s
 ROUNDS   ?= 100
+KILLS    ?= 30
 SEEDS    ?= 2000
 RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/... ./internal/kv/... \
             ./internal/api/... ./client ./internal/check ./internal/bench ./internal/cli
@@ -46,8 +47,8 @@ endif
 crash: ## kill -9 under load, ROUNDS (100) times
 	$(GO) test ./test/crash -count 1 -v -timeout 120m -args -rounds $(ROUNDS)
 
-cluster-crash: ## kill -9 the nodes of a cluster in turn, under load
-	$(GO) test ./test/e2e -run NodesFailInTurn -count 1 -v -args -kills
+cluster-crash: ## kill -9 the nodes of a cluster in turn, under load, KILLS (30) times
+	$(GO) test ./test/e2e -run NodesFailInTurn -count 1 -v -timeout 60m -args -kills $(KILLS)
 
 bench: build ## compare with redis-server on this machine (needs redis-server and redis-benchmark)
 	$(GO) run ./scripts/compare -strata bin/strata

@@ -180,13 +180,7 @@ func (n *Node) await(stdout io.Reader) error {
 	case <-n.exited:
 		return fmt.Errorf("the node did not start: %w", n.err)
 	case <-time.After(readyWithin):
-		// SIGQUIT makes the Go runtime write the stacks to the log.
-		_ = n.cmd.Process.Signal(syscall.SIGQUIT)
-		select {
-		case <-n.exited:
-		case <-time.After(readyWithin / 6):
-			n.Kill()
-		}
+		n.Dump()
 		return fmt.Errorf("the node was not ready within %v; its stacks are in the log", readyWithin)
 	}
 }
@@ -232,6 +226,16 @@ func (n *Node) Kill() {
 		_ = n.cmd.Process.Kill()
 	}
 	<-n.exited
+}
+
+// Dump ends the process and makes the Go runtime write the stacks to the log.
+func (n *Node) Dump() {
+	_ = n.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-n.exited:
+	case <-time.After(readyWithin / 6):
+		n.Kill()
+	}
 }
 
 // Stop ends the process with SIGTERM and returns its exit code.

@@ -41,19 +41,21 @@ func (s raftStorage) InitialState() (*pb.HardState, *pb.ConfState, error) {
 // committedAlone is the commit index as far as the log itself proves it. What the only
 // voter has in its log is committed, up to the entry that makes another one: so a
 // replica that comes back with an old configuration and has forgotten its commit
-// index cannot elect itself beside those who follow the new one.
+// index cannot elect itself beside those who follow the new one. Behind that entry
+// only a quorum's word counts, whatever is known to be committed.
 func (s raftStorage) committedAlone(commit base.LogIndex, onDisk *State) (base.LogIndex, error) {
-	voters := confState(onDisk.Range.Replicas).Voters
-	if len(voters) != 1 || voters[0] != uint64(s.r.o.Replica) {
+	cs := confState(onDisk.Range.Replicas)
+	if len(cs.VotersOutgoing) > 0 || len(cs.Voters) != 1 || cs.Voters[0] != uint64(s.r.o.Replica) {
 		return commit, nil
 	}
-	for commit = max(commit, onDisk.Applied); commit < s.group.LastIndex(); {
-		entries, err := s.group.Entries(nil, commit+1, s.group.LastIndex()+1, replayBytes)
+	for proven := onDisk.Applied; proven < s.group.LastIndex(); {
+		entries, err := s.group.Entries(nil, proven+1, s.group.LastIndex()+1, replayBytes)
 		if err != nil {
 			return 0, storageError(err)
 		}
 		for _, e := range entries {
-			commit = e.Index
+			proven = e.Index
+			commit = max(commit, proven)
 			if pb.EntryType(e.Type) != pb.EntryConfChangeV2 {
 				continue
 			}
