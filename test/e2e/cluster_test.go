@@ -44,12 +44,20 @@ func startTrio(t *testing.T) *trio {
 		}
 		c.nodes[i] = process.Start(t, process.Options{Args: c.args[i]})
 	}
-	for end := time.Now().Add(replyWithin); strings.Count(c.nodes[0].Log(), "promote") < 2; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(replyWithin); c.promotions() < 2; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("there are no three copies:\n%s", c.nodes[0].Log())
+			c.stuck("there are no three copies")
 		}
 	}
 	return c
+}
+
+// promotions counts the copies that were made to count, by whoever led.
+func (c *trio) promotions() (n int) {
+	for _, node := range c.nodes {
+		n += strings.Count(node.Log(), "promote")
+	}
+	return n
 }
 
 // restart starts a node again on its old data; it finds the others by itself.
@@ -58,7 +66,7 @@ func (c *trio) restart(i int) {
 }
 
 // stuck ends the test with what the nodes are doing.
-func (c *trio) stuck() {
+func (c *trio) stuck(why string) {
 	c.t.Helper()
 	for i, n := range c.nodes {
 		if n.Running() {
@@ -66,7 +74,7 @@ func (c *trio) stuck() {
 		}
 		c.t.Logf("node %d:\n%s", i+1, n.Log())
 	}
-	c.t.Fatal("the clients are stuck")
+	c.t.Fatal(why)
 }
 
 // TestThreeNodes: any node answers any command, about the same data.
@@ -145,7 +153,7 @@ func TestNodesFailInTurn(t *testing.T) {
 		target := acknowledged.Load() + 100
 		for end := time.Now().Add(replyWithin); acknowledged.Load() < target; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
-				c.stuck()
+				c.stuck("the clients are stuck")
 			}
 		}
 	}

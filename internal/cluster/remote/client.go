@@ -70,20 +70,29 @@ type errNotLeader struct{ leader base.NodeID }
 
 func (e errNotLeader) Error() string { return "not the leader" }
 
-// ask calls the leader. Repeatable says that a try whose fate is unknown may be
-// followed by another one. ErrConflict says that this node has become the leader.
-func (c *Client) ask(kind transport.Kind, request []byte, repeatable bool) ([]byte, error) {
+// lead lets try ask the leader: whoever is said to lead, or all in turn, until one does
+// what is asked or LeaderWait is over. Repeatable says that a try whose fate is unknown
+// may be followed by another one. ErrConflict says that this node has become the leader.
+func (c *Client) lead(repeatable bool, try func(node base.NodeID) error) error {
 	until := time.Now().Add(limits.LeaderWait)
-	pause := pauseMin
+	pause, turn := pauseMin, 0
 	for n := 0; ; n++ {
-		node := c.next(n)
-		answer, err := c.try(node, kind, request)
-		if err == nil {
-			c.leader.Store(uint64(node))
-			return answer, nil
+		node := c.said()
+		// Those who are said to lead may all be gone, and be named again and again by
+		// others: every third try does not listen.
+		if node == 0 || n%3 == 2 {
+			node = c.inTurn(turn)
+			turn++
+		}
+		err := errSelf
+		if node != c.self {
+			err = try(node)
 		}
 		hint := errNotLeader{}
 		switch {
+		case err == nil:
+			c.leader.Store(uint64(node))
+			return nil
 		case errors.As(err, &hint):
 			c.leader.Store(uint64(hint.leader))
 			if hint.leader != 0 && n == 0 {
@@ -92,48 +101,56 @@ func (c *Client) ask(kind transport.Kind, request []byte, repeatable bool) ([]by
 		case errors.Is(err, base.ErrUnavailable), repeatable && errors.Is(err, base.ErrUnknownOutcome):
 			c.leader.CompareAndSwap(uint64(node), 0)
 		default:
-			return nil, err
+			return err
 		}
 		if c.Serving() != nil {
-			return nil, errors.Wrap(base.ErrConflict, "this node leads now")
+			return errors.Wrap(base.ErrConflict, "this node leads now")
 		}
 		if time.Now().After(until) {
-			return nil, errors.Wrap(base.ErrUnavailable, "no leader was found")
+			return errors.Wrap(base.ErrUnavailable, "no leader was found")
 		}
 		time.Sleep(pause)
 		pause = min(2*pause, pauseMax)
 	}
 }
 
-// next is the node to ask: the one that led lately, or that the own replica knows, or
-// all of them in turn.
-func (c *Client) next(n int) base.NodeID {
+// errSelf is what a client that asks itself would hear: it asks because its node does
+// not lead.
+var errSelf = errors.Wrap(base.ErrUnavailable, "this node does not lead")
+
+// said is the node that led lately, or that the own replica takes for the leader; zero
+// if there is none.
+func (c *Client) said() base.NodeID {
 	if node := base.NodeID(c.leader.Load()); node != 0 {
 		return node
 	}
 	if r := c.store.Range(nil); r != nil {
-		if node := r.Leader(); node != 0 && n%2 == 0 {
-			return node
-		}
+		return r.Leader()
 	}
-	others := c.others()
-	if len(others) == 0 {
-		return c.self
-	}
-	return others[n%len(others)]
+	return 0
 }
 
-func (c *Client) try(node base.NodeID, kind transport.Kind, request []byte) ([]byte, error) {
-	if node == c.self {
-		return nil, errors.Wrap(base.ErrUnavailable, "this node does not lead")
+// inTurn is one of the nodes.
+func (c *Client) inTurn(turn int) base.NodeID {
+	nodes := c.others()
+	if len(nodes) == 0 {
+		return c.self
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), callTime)
-	defer cancel()
-	b, err := c.to.Call(ctx, node, kind, request)
-	if err != nil {
-		return nil, err
-	}
-	return payload(b)
+	return nodes[turn%len(nodes)]
+}
+
+// ask calls the leader; see lead.
+func (c *Client) ask(kind transport.Kind, request []byte, repeatable bool) (answer []byte, err error) {
+	err = c.lead(repeatable, func(node base.NodeID) error {
+		ctx, cancel := context.WithTimeout(context.Background(), callTime)
+		defer cancel()
+		b, err := c.to.Call(ctx, node, kind, request)
+		if err == nil {
+			answer, err = payload(b)
+		}
+		return err
+	})
+	return answer, err
 }
 
 // payload is what follows the answer's first number.

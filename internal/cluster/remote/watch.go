@@ -3,13 +3,11 @@ package remote
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/transport"
-	"github.com/stratadb/strata/internal/limits"
 )
 
 // Watch is an interest in a key at the leader. It counts as dirty when the leader
@@ -22,46 +20,29 @@ type Watch struct {
 	dirty   bool
 }
 
-// Watch registers an interest, and waits for it as long as a call waits for a leader.
+// Watch registers an interest at the leader, as a call would; see lead.
 func (c *Client) Watch(key []byte) *Watch {
 	w := &Watch{changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	pause := pauseMin
-	for until := time.Now().Add(limits.LeaderWait); c.Serving() == nil && time.Now().Before(until); {
-		for n := range 1 + len(c.others()) {
-			if c.register(ctx, w, c.next(n), key) {
-				return w
-			}
-		}
-		time.Sleep(pause)
-		pause = min(2*pause, pauseMax)
+	if c.lead(true, func(node base.NodeID) error { return c.register(ctx, w, node, key) }) != nil {
+		w.end()
 	}
-	w.end()
 	return w
 }
 
-// register makes a watch at a node, if that leads.
-func (c *Client) register(ctx context.Context, w *Watch, node base.NodeID, key []byte) bool {
-	if node == c.self {
-		c.leader.CompareAndSwap(uint64(node), 0)
-		return false
-	}
+// register makes a watch at a node. Whatever goes wrong, nobody depends on it yet.
+func (c *Client) register(ctx context.Context, w *Watch, node base.NodeID, key []byte) error {
 	s, err := c.to.OpenStream(ctx, node, kindWatch, key)
-	if err == nil {
-		if w.id, err = registered(s); err == nil {
-			go w.wait(s) // ends with Close, the leader, or the connection
-			return true
-		}
+	if err != nil {
+		return errors.Mark(err, base.ErrUnavailable)
+	}
+	if w.id, err = registered(s); err != nil {
 		s.Close()
+		return errors.Mark(err, base.ErrUnavailable)
 	}
-	hint := errNotLeader{}
-	if errors.As(err, &hint) {
-		c.leader.CompareAndSwap(uint64(node), uint64(hint.leader))
-	} else {
-		c.leader.CompareAndSwap(uint64(node), 0)
-	}
-	return false
+	go w.wait(s) // ends with Close, the leader, or the connection
+	return nil
 }
 
 func registered(s transport.ClientStream) (uint64, error) {

@@ -22,11 +22,17 @@ type watches struct {
 	dirty []*Watch // not fired yet
 }
 
-// Watch registers an interest in key.
+// Watch registers an interest in key. It is dirty from the start where nobody would
+// mark it: this replica does not lead.
 func (r *Replica) Watch(key []byte) *Watch {
 	w := &Watch{r: r, key: string(key), changed: make(chan struct{})}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.mu.tenure == nil {
+		w.dirty, w.fired = true, true
+		close(w.changed)
+		return w
+	}
 	if r.mu.watches.byKey == nil {
 		r.mu.watches.byKey = map[string][]*Watch{}
 	}

@@ -1,0 +1,210 @@
+package remote
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/transport"
+	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+// peers stands for the other nodes, 1 to 3: what each of them answers, and how often it
+// was asked.
+type peers struct {
+	answer [4]func() ([]byte, error)
+	asked  [4]int
+}
+
+var _ transport.Messenger = (*peers)(nil)
+
+func (p *peers) Send(base.NodeID, transport.Kind, []byte) bool { return true }
+
+func (p *peers) Call(_ context.Context, to base.NodeID, _ transport.Kind, _ []byte) ([]byte, error) {
+	p.asked[to]++
+	return p.answer[to]()
+}
+
+func (p *peers) OpenStream(ctx context.Context, to base.NodeID, _ transport.Kind, _ []byte) (transport.ClientStream, error) {
+	p.asked[to]++
+	b, err := p.answer[to]()
+	if errors.Is(err, base.ErrUnavailable) {
+		return nil, err
+	}
+	return &answerStream{ctx: ctx, first: b, err: err}, nil
+}
+
+// answerStream has one chunk, or an error.
+type answerStream struct {
+	ctx   context.Context
+	first []byte
+	err   error
+}
+
+func (s *answerStream) Send([]byte) error { return nil }
+func (s *answerStream) End() error        { return nil }
+func (s *answerStream) Close()            {}
+
+func (s *answerStream) Recv() ([]byte, error) {
+	if b := s.first; b != nil || s.err != nil {
+		s.first = nil
+		return b, s.err
+	}
+	<-s.ctx.Done()
+	return nil, s.ctx.Err()
+}
+
+func down() ([]byte, error)  { return nil, errors.Wrap(base.ErrUnavailable, "down") }
+func leads() ([]byte, error) { return appendNumbers(nil, answerOK, 7), nil }
+
+func follows(leader base.NodeID) func() ([]byte, error) {
+	return func() ([]byte, error) { return appendNumbers(nil, answerNotLeader, uint64(leader)), nil }
+}
+
+// without is a store that holds no range.
+type without struct{}
+
+func (without) Range([]byte) *replica.Replica  { return nil }
+func (without) Deliver(*replica.Message) error { return nil }
+
+func newTestClient(p *peers) *Client {
+	ids := []base.NodeID{1, 2, 3, 4}
+	return NewClient(4, p, without{}, func() []base.NodeID { return ids }, slog.New(slog.DiscardHandler))
+}
+
+// TestLeaderIsFound: by calls and by watches.
+func TestLeaderIsFound(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		answer [3]func() ([]byte, error) // of nodes 1, 2 and 3
+		cached base.NodeID
+		within time.Duration
+	}{
+		{"it is known", [3]func() ([]byte, error){down, leads, down}, 2, 0},
+		{"a follower knows it", [3]func() ([]byte, error){follows(3), down, leads}, 1, 0},
+		{"nobody is known", [3]func() ([]byte, error){follows(0), follows(0), leads}, 0, 15 * time.Millisecond},
+		{"the one that led is down", [3]func() ([]byte, error){down, leads, follows(2)}, 1, 15 * time.Millisecond},
+		{"and others still take it for the leader", [3]func() ([]byte, error){down, follows(1), leads}, 1, 100 * time.Millisecond},
+	} {
+		for _, kind := range []string{"call", "watch"} {
+			t.Run(c.name+"/"+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client := newTestClient(&peers{answer: [4]func() ([]byte, error){1: c.answer[0], 2: c.answer[1], 3: c.answer[2]}})
+					client.leader.Store(uint64(c.cached))
+					began := time.Now()
+					if kind == "call" {
+						if s, err := client.Stamp(); s != 7 || err != nil {
+							t.Fatalf("%d, %v", s, err)
+						}
+					} else {
+						w := client.Watch([]byte("k"))
+						defer w.Close()
+						if dirty, _ := w.Dirty(); w.ID() != 7 || dirty {
+							t.Fatalf("watch %d, dirty %v", w.ID(), dirty)
+						}
+					}
+					if took := time.Since(began); took > c.within {
+						t.Errorf("it took %v", took)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestLeaderIsFoundWhateverOthersSay: node 3 leads, the others are down or name anyone.
+func TestLeaderIsFoundWhateverOthersSay(t *testing.T) {
+	answers := []func() ([]byte, error){down, follows(0), follows(1), follows(2), follows(3), follows(4)}
+	synctest.Test(t, func(t *testing.T) {
+		for i, first := range answers {
+			for j, second := range answers {
+				for cached := range base.NodeID(5) {
+					client := newTestClient(&peers{answer: [4]func() ([]byte, error){1: first, 2: second, 3: leads}})
+					client.leader.Store(uint64(cached))
+					began := time.Now()
+					_, err := client.Stamp()
+					if took := time.Since(began); err != nil || took > time.Second {
+						t.Errorf("answers %d and %d, asking %d first: %v after %v", i, j, cached, err, took)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestNoLeader: after LeaderWait a call is refused and a watch is dirty.
+func TestNoLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &peers{answer: [4]func() ([]byte, error){1: down, 2: follows(1), 3: follows(2)}}
+		client := newTestClient(p)
+		for range 2 {
+			began := time.Now()
+			if _, err := client.Stamp(); !errors.Is(err, base.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took < limits.LeaderWait || took > limits.LeaderWait+2*pauseMax {
+				t.Errorf("it took %v", took)
+			}
+		}
+		w := client.Watch([]byte("k"))
+		defer w.Close()
+		if dirty, _ := w.Dirty(); !dirty || w.ID() != 0 {
+			t.Error("a watch that nobody holds is not dirty")
+		}
+	})
+}
+
+// TestUnknownOutcomeIsNotRepeated: a write whose fate is unknown is reported, a read is
+// made again.
+func TestUnknownOutcomeIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &peers{answer: [4]func() ([]byte, error){
+			1: func() ([]byte, error) { return nil, errors.Wrap(base.ErrUnknownOutcome, "cut off") }, 2: leads, 3: leads}}
+		client := newTestClient(p)
+		client.leader.Store(1)
+		write := &Commit{Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte("k"), Value: []byte("v")}}}
+		if _, err := client.Commit(write); !errors.Is(err, base.ErrUnknownOutcome) {
+			t.Fatalf("a write: %v", err)
+		}
+		if p.asked[2]+p.asked[3] > 0 {
+			t.Fatal("a write was made again")
+		}
+		client.leader.Store(1)
+		if _, err := client.Stamp(); err != nil {
+			t.Fatalf("a stamp: %v", err)
+		}
+	})
+}
+
+// TestWatchEndsWithItsStream: a leader that goes makes its watches dirty.
+func TestWatchEndsWithItsStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := true
+		p := &peers{answer: [4]func() ([]byte, error){2: down, 3: down}}
+		p.answer[1] = func() ([]byte, error) {
+			if first {
+				first = false
+				return nil, io.EOF // it is just stopping
+			}
+			return leads()
+		}
+		client := newTestClient(p)
+		client.leader.Store(1)
+		w := client.Watch([]byte("k"))
+		if w.ID() != 7 {
+			t.Fatal("the watch was not registered again")
+		}
+		w.Close()
+		<-w.Changed()
+		if dirty, _ := w.Dirty(); !dirty {
+			t.Error("it is not dirty")
+		}
+	})
+}
