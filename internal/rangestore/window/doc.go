@@ -31,6 +31,13 @@
 //	    restarts from it may answer only once it has applied Readable, the last
 //	    index that was applied when the slice was evicted.
 //	W6  Cutting the tail off restores the state before it was appended.
+//	W7  The stamps of a key's versions grow with the log. Those of batches do, too;
+//	    versions that a resolve installs carry C, below the stamp of their batch
+//	    and above that of any older version of their keys (C5). So who searches
+//	    the log for anything newer than S stops by the batches' stamps, and who
+//	    judges a version takes its own. A slice ends with a batch, and the base is
+//	    the batch's stamp: what is evicted may only be older than that. C may lie
+//	    below the base from the beginning; the lock is then what a reader met.
 //
 // The package is pure: no clock, goroutine, lock or disk. The caller serialises.
 package window

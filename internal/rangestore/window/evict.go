@@ -16,14 +16,14 @@ func (w *Window) Seal() bool {
 	}
 	var size int64
 	for n := max(from+1, w.firstBatch); n <= w.committed; n++ {
-		size += int64(len(w.batch(n).buf))
+		size += w.batch(n).size()
 	}
 	next := w.ring.next
 	if w.committed < w.lastBatch() {
 		next = w.batch(w.committed + 1).firstID
 	}
 	w.slices = append(w.slices, slice{lastBatch: w.committed, lastID: next - 1,
-		lastStamp: w.batch(w.committed).stamp, bytes: size + int64(next-w.sealedTo())*entryBytes})
+		lastStamp: w.batch(w.committed).logged, bytes: size + int64(next-w.sealedTo())*entryBytes})
 	w.sealedBytes += w.slices[len(w.slices)-1].bytes
 	return true
 }
@@ -82,7 +82,7 @@ func (w *Window) BeginEvict() (*Eviction, bool) {
 	}
 	sl := w.slices[0]
 	last := w.batch(sl.lastBatch)
-	ev := &Eviction{slice: sl, Applied: last.index, Position: last.lastPos, Stamp: last.stamp,
+	ev := &Eviction{slice: sl, Applied: last.index, Position: last.lastPos, Stamp: last.logged,
 		Readable: w.batch(w.committed).index}
 	for _, m := range w.frags.marks {
 		if m.batch > sl.lastBatch {

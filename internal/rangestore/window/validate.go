@@ -51,17 +51,27 @@ func (w *Window) newer(batch uint64, pos base.Position, p ReadPoint) bool {
 	return stamp == 0 && !p.UnknownIsOlder || stamp > p.Stamp
 }
 
+// behind reports whether something from pos on, in the log order, may be newer than
+// p: stamps of batches grow with it, those of installed versions do not (W7).
+func (w *Window) behind(batch uint64, pos base.Position, p ReadPoint) bool {
+	if p.Stamp == 0 {
+		return pos > p.Pos
+	}
+	logged := w.batch(batch).logged
+	return logged == 0 || logged > p.Stamp
+}
+
 func (w *Window) anythingNewer(p ReadPoint) bool {
 	if len(w.unstamped) > 0 {
 		return true
 	}
 	if w.ring.next > w.ring.tail {
-		if e := w.ring.at(w.ring.next - 1); w.newer(e.batch, e.pos, p) {
+		if e := w.ring.at(w.ring.next - 1); w.behind(e.batch, e.pos, p) {
 			return true
 		}
 	}
 	if n := len(w.frags.marks); n > 0 {
-		if m := w.frags.marks[n-1]; w.newer(m.batch, m.pos, p) {
+		if m := w.frags.marks[n-1]; w.behind(m.batch, m.pos, p) {
 			return true
 		}
 	}
@@ -103,10 +113,10 @@ func (w *Window) spanWritten(s base.Span, p ReadPoint) bool {
 	searched := 0
 	for id := w.ring.next - 1; id >= w.ring.tail; id-- {
 		e := w.ring.at(id)
-		if !w.newer(e.batch, e.pos, p) {
+		if !w.behind(e.batch, e.pos, p) {
 			return false
 		}
-		if e.flags&ghost == 0 && s.Contains(w.keyOf(e)) {
+		if e.flags&ghost == 0 && w.newer(e.batch, e.pos, p) && s.Contains(w.keyOf(e)) {
 			return true
 		}
 		if searched++; searched == tailSearch {
@@ -129,16 +139,28 @@ func (w *Window) spanWrittenOrdered(s base.Span, p ReadPoint) (written bool) {
 }
 
 // WaitFor is the position that must commit before the snapshot s can be read:
-// the last of the batches that are closed and whose stamp is unknown or ≤ s. The
-// open batch, the last one if open is true, will get a later stamp. It is 0 when
-// nothing is to be waited for.
+// the last of what is not committed and has a stamp that is unknown or ≤ s. The
+// open batch, the last one if open is true, will get a later stamp; what was
+// installed in it has its own. It is 0 when nothing is to be waited for.
 func (w *Window) WaitFor(s base.Stamp, open bool) base.Position {
-	last := w.lastBatch()
-	if open {
-		last--
+	for n := w.lastBatch(); n > w.committed && n >= w.firstBatch; n-- {
+		b := w.batch(n)
+		if b.stamp != 0 && b.stamp <= s || b.stamp == 0 && !open {
+			return b.lastPos
+		}
+		open = open && b.part
 	}
-	for n := last; n > w.committed && n >= w.firstBatch; n-- {
-		if b := w.batch(n); b.stamp == 0 || b.stamp <= s {
+	return 0
+}
+
+// WaitForInstalled is WaitFor for a snapshot that has waited before: batches which
+// were closed since have later stamps, and only what was installed may lie below s.
+func (w *Window) WaitForInstalled(s base.Stamp) base.Position {
+	if w.installed == 0 {
+		return 0
+	}
+	for n := w.lastBatch(); n > w.committed && n >= w.firstBatch; n-- {
+		if b := w.batch(n); b.own && b.stamp <= s {
 			return b.lastPos
 		}
 	}

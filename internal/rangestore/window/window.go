@@ -33,21 +33,29 @@ type Window struct {
 	// sealedBytes is the part of bytes that belongs to sealed slices.
 	sealedBytes int64
 	unstamped   []unstampedKey
+	installed   int // parts with stamps of their own that are not committed
 
 	// CountUncommitted breaks W4; tests plant it.
 	CountUncommitted bool
 }
 
-// batchInfo describes a batch in the window.
+// batchInfo describes a batch in the window, or a part of one, see Install.
 type batchInfo struct {
 	buf      []byte
+	start    int           // of what the part adds to a buffer that it shares
 	firstPos base.Position // position before its first transaction
 	lastPos  base.Position
-	stamp    base.Stamp // zero until it is known
+	stamp    base.Stamp // of its versions; zero until it is known
+	logged   base.Stamp // of the whole batch; zero until it is known
+	part     bool       // it goes on with the batch before it
+	own      bool       // its versions have a stamp of their own
 	index    base.LogIndex
 	firstID  uint64
 	deferred []deferred
 }
+
+// size is the memory that the part adds.
+func (b *batchInfo) size() int64 { return int64(len(b.buf) - b.start) }
 
 // deferred is a versionstamp to fill in once the stamp is known.
 type deferred struct {
@@ -90,6 +98,14 @@ func (w *Window) Entries() int { return int(w.ring.next - w.ring.tail) }
 func (w *Window) batch(n uint64) *batchInfo { return &w.batches[n-w.firstBatch] }
 
 func (w *Window) lastBatch() uint64 { return w.firstBatch + uint64(len(w.batches)) - 1 }
+
+// lastPart is the last part of the batch with the number n, which is its first.
+func (w *Window) lastPart(n uint64) uint64 {
+	for n < w.lastBatch() && w.batch(n+1).part {
+		n++
+	}
+	return n
+}
 
 // Open begins a batch behind pos and returns its number.
 func (w *Window) Open(pos base.Position) uint64 {
@@ -194,13 +210,42 @@ func (w *Window) head(key []byte) uint64 {
 }
 
 // Deferred reports whether batch n waits for its stamp to complete keys or values.
-func (w *Window) Deferred(n uint64) bool { return len(w.batch(n).deferred) > 0 }
+func (w *Window) Deferred(n uint64) bool {
+	for last := w.lastPart(n); n <= last; n++ {
+		if len(w.batch(n).deferred) > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // SetStamp tells the stamp of batch n, fills in its versionstamps and makes the
 // keys that contain them visible. It must be called before the buffer is used
 // as a log entry.
 func (w *Window) SetStamp(n uint64, stamp base.Stamp) {
-	b := w.batch(n)
+	last := w.lastPart(n)
+	buf := w.batch(last).buf // the parts before may show an older, shorter copy of it
+	for i := n; i <= last; i++ {
+		b := w.batch(i)
+		b.logged = stamp
+		if b.own {
+			continue
+		}
+		if i < last {
+			b.buf = buf[:len(b.buf)]
+		}
+		w.setStamp(b, stamp)
+	}
+	kept := w.unstamped[:0]
+	for _, u := range w.unstamped {
+		if u.batch < n || u.batch > last {
+			kept = append(kept, u)
+		}
+	}
+	w.unstamped = kept
+}
+
+func (w *Window) setStamp(b *batchInfo, stamp base.Stamp) {
 	b.stamp = stamp
 	for _, d := range b.deferred {
 		v := base.MakeVersionstamp(stamp, d.place)
@@ -210,13 +255,6 @@ func (w *Window) SetStamp(n uint64, stamp base.Stamp) {
 		}
 	}
 	b.deferred = nil
-	kept := w.unstamped[:0]
-	for _, u := range w.unstamped {
-		if u.batch != n {
-			kept = append(kept, u)
-		}
-	}
-	w.unstamped = kept
 }
 
 // reveal puts a ghost entry into the index, at its place among the versions of
@@ -255,13 +293,24 @@ func (w *Window) reveal(id uint64) {
 }
 
 // SetIndex tells the log index of batch n.
-func (w *Window) SetIndex(n uint64, i base.LogIndex) { w.batch(n).index = i }
+func (w *Window) SetIndex(n uint64, i base.LogIndex) {
+	for last := w.lastPart(n); n <= last; n++ {
+		w.batch(n).index = i
+	}
+}
 
 // Stamp is the stamp of batch n, zero while unknown.
-func (w *Window) Stamp(n uint64) base.Stamp { return w.batch(n).stamp }
+func (w *Window) Stamp(n uint64) base.Stamp { return w.batch(n).logged }
 
 // Commit moves the boundary behind batch n.
-func (w *Window) Commit(n uint64) { w.committed = n }
+func (w *Window) Commit(n uint64) {
+	w.committed = w.lastPart(n)
+	for ; n <= w.committed; n++ {
+		if w.batch(n).own {
+			w.installed--
+		}
+	}
+}
 
 // CommittedBatch is the number of the last committed batch.
 func (w *Window) CommittedBatch() uint64 { return w.committed }
@@ -284,9 +333,10 @@ func (w *Window) DropTail() {
 		}
 	}
 	w.unstamped = kept
-	for _, b := range w.batches[first-w.firstBatch:] {
-		w.bytes -= int64(len(b.buf))
+	for i := range w.batches[first-w.firstBatch:] {
+		w.bytes -= w.batch(first + uint64(i)).size()
 	}
+	w.installed = 0
 	w.bytes -= int64(w.ring.next-from) * entryBytes
 	w.batches = w.batches[:first-w.firstBatch]
 	w.ring.cutHead(from)

@@ -2,6 +2,7 @@ package window
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,12 +22,25 @@ type modelVersion struct {
 	batch int
 	value string
 	gone  bool
+	own   base.Stamp // of an installed version
 }
 
 type modelWrite struct {
 	key   string
 	pos   base.Position
 	batch int
+	own   base.Stamp
+}
+
+// modelTxn is a transaction over several ranges: what it has locked, from its prepare
+// to its resolve.
+type modelTxn struct {
+	span     base.Span // what it writes: a key if clear is not set
+	clear    bool
+	prepared int // batches that have to be committed before its stamp is issued
+	commit   base.Stamp
+	resolved int // its resolve's batch; -1 while it holds the lock
+	pos      base.Position
 }
 
 type modelBatch struct {
@@ -59,6 +73,7 @@ type model struct {
 	stamp     base.Stamp
 	index     base.LogIndex
 	baseBatch int // batches below are evicted
+	txns      []*modelTxn
 	pending   *Eviction
 }
 
@@ -86,8 +101,103 @@ func (m *model) ensureOpen() *modelBatch {
 }
 
 func (m *model) add(key, value string, gone bool) {
-	m.versions[key] = append(m.versions[key], modelVersion{m.pos, len(m.batches) - 1, value, gone})
-	m.written = append(m.written, modelWrite{key, m.pos, len(m.batches) - 1})
+	m.addOwn(key, value, gone, 0)
+}
+
+func (m *model) addOwn(key, value string, gone bool, own base.Stamp) {
+	m.versions[key] = append(m.versions[key], modelVersion{m.pos, len(m.batches) - 1, value, gone, own})
+	m.written = append(m.written, modelWrite{key, m.pos, len(m.batches) - 1, own})
+}
+
+// locked reports whether a transaction over several ranges has locked anything in [from, to).
+func (m *model) locked(from, to string) bool {
+	s := base.Span{Start: []byte(from), End: []byte(to)}
+	return slices.ContainsFunc(m.txns, func(t *modelTxn) bool { return t.resolved < 0 && t.span.Overlaps(s) })
+}
+
+// prepare locks a key or a span.
+func (m *model) prepare() {
+	x := &modelTxn{prepared: len(m.batches), resolved: -1, clear: rapid.IntRange(0, 3).Draw(m.t, "clear") == 0}
+	from := rapid.SampledFrom(keys).Draw(m.t, "key")
+	to := from + "\x00"
+	if x.clear {
+		to = rapid.SampledFrom(keys).Draw(m.t, "end")
+	}
+	if x.span = (base.Span{Start: []byte(from), End: []byte(to)}); x.span.Empty() || m.locked(from, to) {
+		return
+	}
+	m.txns = append(m.txns, x)
+}
+
+// resolve issues the stamp of a prepared transaction, or installs one that has it.
+func (m *model) resolve() {
+	if len(m.txns) == 0 {
+		return
+	}
+	x := rapid.SampledFrom(m.txns).Draw(m.t, "transaction")
+	switch {
+	case x.resolved >= 0:
+	case x.commit == 0:
+		if x.prepared == 0 || m.batches[x.prepared-1].committed {
+			m.stamp++
+			x.commit = m.stamp
+		}
+	default:
+		m.install(x)
+	}
+}
+
+func (m *model) install(x *modelTxn) {
+	b := m.ensureOpen()
+	m.pos++
+	b.b.Begin()
+	b.lastPos = m.pos
+	m.w.SetBuffer(b.b.Buf)
+	x.resolved, x.pos = len(m.batches)-1, m.pos
+	from := string(x.span.Start)
+	switch {
+	case x.clear:
+		m.w.Install([]base.Mutation{{Op: base.OpClearRange, Key: x.span.Start, Value: x.span.End}}, m.pos, x.commit)
+		for k := range m.all() {
+			if x.span.Contains([]byte(k)) {
+				m.addOwn(k, "", true, x.commit)
+			}
+		}
+	case x.commit%3 == 0:
+		m.w.Install([]base.Mutation{{Op: base.OpClear, Key: x.span.Start}}, m.pos, x.commit)
+		m.addOwn(from, "", true, x.commit)
+	default:
+		value := fmt.Sprintf("C%d", x.commit)
+		m.w.Install([]base.Mutation{{Op: base.OpSet, Key: x.span.Start, Value: []byte(value)}}, m.pos, x.commit)
+		m.addOwn(from, value, false, x.commit)
+	}
+	m.w.Reach(m.pos)
+}
+
+// checkWait compares what a snapshot has to wait for with the list of all writes.
+func (m *model) checkWait() {
+	s := m.base + base.Stamp(rapid.IntRange(0, int(m.stamp-m.base)+1).Draw(m.t, "snapshot"))
+	_, open := m.open()
+	var want, installed base.Position
+	for i, b := range m.batches {
+		if b.committed {
+			continue
+		}
+		if b.stamp != 0 && b.stamp <= s || b.stamp == 0 && b.closed {
+			want = max(want, b.lastPos)
+		}
+		for _, x := range m.txns {
+			if x.resolved == i && x.commit <= s {
+				want, installed = max(want, x.pos), max(installed, x.pos)
+			}
+		}
+	}
+	if got := m.w.WaitFor(s, open); got != want {
+		m.t.Fatalf("a snapshot at %d waits for %d, want %d", s, got, want)
+	}
+	if got := m.w.WaitForInstalled(s); got != installed {
+		m.t.Fatalf("a snapshot at %d waits for the installed position %d, want %d", s, got, installed)
+	}
 }
 
 // transaction appends one transaction with a few mutations.
@@ -98,6 +208,9 @@ func (m *model) transaction() {
 	b.lastPos = m.pos
 	for range rapid.IntRange(1, 3).Draw(m.t, "mutations") {
 		key := rapid.SampledFrom(keys).Draw(m.t, "key")
+		if m.locked(key, key+"\xff") {
+			continue
+		}
 		switch rapid.SampledFrom([]string{"set", "set", "set", "clear", "range", "touch", "stamped", "stampedkey"}).Draw(m.t, "op") {
 		case "set":
 			value := fmt.Sprint(m.pos)
@@ -108,7 +221,7 @@ func (m *model) transaction() {
 			m.add(key, "", true)
 		case "range":
 			end := rapid.SampledFrom(keys).Draw(m.t, "end")
-			if key >= end {
+			if key >= end || m.locked(key, end) {
 				continue
 			}
 			m.record(base.OpClearRange, key, end)
@@ -120,13 +233,13 @@ func (m *model) transaction() {
 			for _, o := range m.batches {
 				for j := range o.unstamped {
 					if u := &o.unstamped[j]; key <= u.prefix && u.prefix < end {
-						u.clears = append(u.clears, modelVersion{m.pos, len(m.batches) - 1, "", true})
+						u.clears = append(u.clears, modelVersion{m.pos, len(m.batches) - 1, "", true, 0})
 					}
 				}
 			}
 		case "touch":
 			m.record(base.OpTouch, key, key+"\x00")
-			m.written = append(m.written, modelWrite{key, m.pos, len(m.batches) - 1})
+			m.written = append(m.written, modelWrite{key, m.pos, len(m.batches) - 1, 0})
 		case "stamped":
 			r := b.b.Add(base.OpSet, []byte(key), make([]byte, 10))
 			m.w.SetBuffer(b.b.Buf)
@@ -140,6 +253,7 @@ func (m *model) transaction() {
 			b.unstamped = append(b.unstamped, unstampedModel{prefix, r.Place, "sk", m.pos, nil})
 		}
 	}
+	m.w.Reach(m.pos)
 }
 
 // all are the keys ever written or on disk.
@@ -198,9 +312,9 @@ func (m *model) fill(i int, b *modelBatch) {
 	for _, u := range b.unstamped {
 		v := base.MakeVersionstamp(b.stamp, u.place)
 		key := u.prefix + string(v[:])
-		m.versions[key] = append(m.versions[key], modelVersion{u.pos, i, u.value, false})
+		m.versions[key] = append(m.versions[key], modelVersion{u.pos, i, u.value, false, 0})
 		m.versions[key] = append(m.versions[key], u.clears...)
-		m.written = append(m.written, modelWrite{key, u.pos, i})
+		m.written = append(m.written, modelWrite{key, u.pos, i, 0})
 	}
 	b.unstamped = nil
 }
@@ -220,6 +334,12 @@ func (m *model) dropTail() {
 		for i := range b.unstamped {
 			u := &b.unstamped[i]
 			u.clears = slices.DeleteFunc(u.clears, func(v modelVersion) bool { return v.batch >= n })
+		}
+	}
+	m.txns = slices.DeleteFunc(m.txns, func(x *modelTxn) bool { return x.prepared > n })
+	for _, x := range m.txns {
+		if x.resolved >= n {
+			x.resolved = -1
 		}
 	}
 	m.pos = 0
@@ -264,7 +384,7 @@ func (m *model) want(key string, s base.Stamp) (string, bool) {
 	list := m.versions[key]
 	for i := len(list) - 1; i >= 0; i-- {
 		b := m.batches[list[i].batch]
-		if s == 0 || b.committed && b.stamp <= s {
+		if s == 0 || b.committed && cmp.Or(list[i].own, b.stamp) <= s {
 			if list[i].gone {
 				return "", false
 			}
@@ -386,7 +506,8 @@ func (m *model) checkValidate() {
 		b := m.batches[w.batch]
 		newer := w.pos > p.Pos
 		if p.Stamp != 0 {
-			newer = b.stamp == 0 || b.stamp > p.Stamp
+			stamp := cmp.Or(w.own, b.stamp)
+			newer = stamp == 0 || stamp > p.Stamp
 		}
 		conflict = conflict || newer && span.Contains([]byte(w.key))
 	}
@@ -421,7 +542,8 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"txn", "txn", "txn", "step", "step", "step", "evict", "finish", "drop", "validate"}).Draw(t, "do") {
+			switch rapid.SampledFrom([]string{"txn", "txn", "txn", "step", "step", "step", "evict", "finish", "drop", "validate", "prepare",
+				"resolve", "resolve", "wait"}).Draw(t, "do") {
 			case "txn":
 				m.transaction()
 			case "step":
@@ -436,6 +558,12 @@ func TestModel(t *testing.T) {
 				}
 			case "validate":
 				m.checkValidate()
+			case "prepare":
+				m.prepare()
+			case "resolve":
+				m.resolve()
+			case "wait":
+				m.checkWait()
 			}
 			m.check()
 		}
