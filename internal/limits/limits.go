@@ -17,6 +17,10 @@ const (
 	// and its commit.
 	TransactionMaxAge = 5 * time.Second
 
+	// LockAge is how long somebody waits for a transaction over several ranges before
+	// its coordinator counts as gone.
+	LockAge = 2 * time.Second
+
 	// WindowAge is how long committed versions stay readable.
 	WindowAge = 5 * time.Second
 	// WindowSlice is the age of a slice when it is sealed.

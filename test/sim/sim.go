@@ -49,7 +49,7 @@ type Result struct {
 	Crashes, Flips     int
 	Stops              int // clean ones
 	DiskFull           int // refused writes
-	Points             [replica.PointDiskFull + 1]int
+	Points             [replica.Points]int
 }
 
 // Add adds the counters of o.
@@ -83,7 +83,7 @@ func (r *Result) Missing() (names []string) {
 		}
 	}
 	for p, n := range r.Points {
-		if n == 0 {
+		if n == 0 && replica.Point(p) != replica.PointLocked { // nobody locks anything in a single range
 			names = append(names, replica.Point(p).String())
 		}
 	}

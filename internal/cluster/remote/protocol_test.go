@@ -28,7 +28,7 @@ func TestProtocolRoundTrip(t *testing.T) {
 	if got, err := decodeCommitted(done.append(nil)); err != nil || !reflect.DeepEqual(got, done) {
 		t.Errorf("%+v %v", got, err)
 	}
-	snap := &replica.Snapshot{Term: 6, Pairs: pairs.Pairs, State: replica.State{Applied: 5, Position: 4, Stamp: 3, Readable: 2, Received: true,
+	snap := &replica.Snapshot{Term: 6, Pairs: pairs.Pairs, State: replica.State{Applied: 5, Position: 4, Stamp: 3, Readable: 2, Table: []byte("t"), Received: true,
 		Range: base.RangeDescriptor{ID: 1, Epoch: 2, Span: base.Span{Start: []byte{1}, End: []byte{5}}, NextReplica: 3,
 			Replicas: []base.ReplicaDescriptor{{Node: 1, Replica: 2, Role: base.Learner}}}}}
 	if got, err := decodeSnapshot(appendSnapshot(nil, snap)); err != nil || !reflect.DeepEqual(got, snap) {

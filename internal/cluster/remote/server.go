@@ -303,7 +303,7 @@ func sendSnapshot(ctx context.Context, t transport.Messenger, to base.NodeID, m 
 }
 
 func appendSnapshot(dst []byte, s *replica.Snapshot) []byte {
-	dst = base.AppendBytes(dst, s.State.Range.Append(nil))
+	dst = base.AppendBytes(base.AppendBytes(dst, s.State.Range.Append(nil)), s.State.Table)
 	dst = appendNumbers(dst, uint64(s.State.Applied), uint64(s.State.Position), uint64(s.State.Stamp),
 		uint64(s.State.Readable), uint64(s.Term), uint64(len(s.Pairs)))
 	for _, p := range s.Pairs {
@@ -318,7 +318,7 @@ func decodeSnapshot(b []byte) (*replica.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &replica.Snapshot{State: replica.State{Range: desc, Applied: base.LogIndex(d.Uvarint()), Position: base.Position(d.Uvarint()),
+	s := &replica.Snapshot{State: replica.State{Range: desc, Table: d.Bytes(), Applied: base.LogIndex(d.Uvarint()), Position: base.Position(d.Uvarint()),
 		Stamp: base.Stamp(d.Uvarint()), Readable: base.LogIndex(d.Uvarint()), Received: true}}
 	s.Term = base.Term(d.Uvarint())
 	for n := d.Count(2); n > 0; n-- {

@@ -21,6 +21,7 @@ type disk struct {
 	rows  *rowcache.Cache
 	log   *raftlog.Log
 	id    base.RangeID
+	table []byte // what is stored
 }
 
 var _ replica.Disk = (*disk)(nil)
@@ -88,9 +89,13 @@ func (d *disk) Write(ev *window.Eviction, s replica.State) (err error) {
 		}
 	}
 	b.SetRangeState(d.id, encodeState(s, 0))
+	if !bytes.Equal(d.table, s.Table) {
+		b.SetRangeTable(d.id, s.Table)
+	}
 	if err := d.state.Apply(b); err != nil {
 		return err
 	}
+	d.table = s.Table
 	for _, span := range ev.Clears {
 		d.rows.InvalidateSpan(span)
 	}
@@ -122,6 +127,9 @@ func (d *disk) Snapshot() (_ *replica.Snapshot, err error) {
 	}
 	out := &replica.Snapshot{}
 	if out.State, err = decodeState(st); err != nil {
+		return nil, err
+	}
+	if out.State.Table, err = snap.RangeTable(d.id); err != nil {
 		return nil, err
 	}
 	it, err := snap.NewIterator(out.State.Range.Span)
@@ -169,9 +177,11 @@ func (d *disk) Install(s *replica.Snapshot) (err error) {
 		b.Set(p.Key, p.Value)
 	}
 	b.SetRangeState(d.id, encodeState(s.State, s.Term))
+	b.SetRangeTable(d.id, s.State.Table)
 	if err := d.state.Apply(b); err != nil {
 		return err
 	}
+	d.table = s.State.Table
 	for _, span := range spans {
 		d.rows.InvalidateSpan(span)
 	}

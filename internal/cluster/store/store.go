@@ -391,6 +391,9 @@ func (s *Store) openRanges() error {
 	var removed []base.RangeDescriptor
 	if err := s.state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
 		state, err := decodeState(st)
+		if err == nil {
+			state.Table, err = s.state.RangeTable(id)
+		}
 		if err != nil {
 			return err
 		}
@@ -442,7 +445,7 @@ func (s *Store) destroy(d *base.RangeDescriptor) (err error) {
 func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.State) (*replica.Replica, error) {
 	r, err := replica.New(replica.Options{
 		Range: id, Replica: self, Node: s.id.Node, Log: s.log, State: state,
-		Disk:   &disk{state: s.state, rows: s.rows, log: s.log, id: id},
+		Disk:   &disk{state: s.state, rows: s.rows, log: s.log, id: id, table: state.Table},
 		Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
 		WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
 		PromptCommit: s.o.PromptCommit, Clock: s.o.Clock, QuorumReads: s.o.QuorumReads,

@@ -2,7 +2,7 @@
 // transactions that commit together and share a stamp.
 //
 //	offset  size  field
-//	0       1     format (1)
+//	0       1     format (1; 2 when the batch holds an entry of a table)
 //	1       1     kind
 //	2       2     zero
 //	4       4     transactions
@@ -17,7 +17,8 @@
 // A record is an operation byte, the length of the key (uvarint), the key, the
 // length of the value (uvarint), the value. opBegin, alone, begins the next
 // transaction. Numbers in the header are little-endian. A batch holds effects
-// only (rule R5): OpSet, OpClear, OpClearRange and OpTouch.
+// only (rule R5): OpSet, OpClear, OpClearRange and OpTouch, and OpEntry, whose
+// value is an entry of package prepared.
 package batch
 
 import (
@@ -38,7 +39,10 @@ const (
 
 const (
 	formatVersion = 1
+	formatEntries = 2
 	opBegin       = 0xFF
+	// OpEntry is a change of the range's table of transactions over several ranges.
+	OpEntry base.MutationOp = 0xFD
 	// HeaderBytes is the length of a batch without transactions.
 	HeaderBytes = 48
 )
@@ -52,6 +56,8 @@ type Header struct {
 	Previous     base.Position
 	Stamp        base.Stamp
 	PrevStamp    base.Stamp
+	// Entries: the batch holds OpEntry.
+	Entries bool
 }
 
 // Last is the position of the batch's last transaction.
@@ -103,12 +109,13 @@ func (b *Builder) Add(op base.MutationOp, key, value []byte) Record {
 	r.Value = Slice{uint32(len(buf)), uint32(len(value))}
 	b.Buf = append(buf, value...)
 	b.h.Mutations++
+	b.h.Entries = b.h.Entries || op == OpEntry
 	return r
 }
 
 // Finish writes the header. Only the header's bytes change.
 func (b *Builder) Finish(h Header) Header {
-	h.Transactions, h.Mutations = b.h.Transactions, b.h.Mutations
+	h.Transactions, h.Mutations, h.Entries = b.h.Transactions, b.h.Mutations, b.h.Entries
 	EncodeHeader(b.Buf, h)
 	return h
 }
@@ -117,6 +124,9 @@ func (b *Builder) Finish(h Header) Header {
 func EncodeHeader(buf []byte, h Header) {
 	le := binary.LittleEndian
 	buf[0], buf[1], buf[2], buf[3] = formatVersion, byte(h.Kind), 0, 0
+	if h.Entries {
+		buf[0] = formatEntries
+	}
 	le.PutUint32(buf[4:], h.Transactions)
 	le.PutUint32(buf[8:], h.Mutations)
 	le.PutUint32(buf[12:], 0)
@@ -136,8 +146,9 @@ func DecodeHeader(buf []byte) (Header, error) {
 		Kind: Kind(buf[1]), Transactions: le.Uint32(buf[4:]), Mutations: le.Uint32(buf[8:]),
 		Term: base.Term(le.Uint64(buf[16:])), Previous: base.Position(le.Uint64(buf[24:])),
 		Stamp: base.Stamp(le.Uint64(buf[32:])), PrevStamp: base.Stamp(le.Uint64(buf[40:])),
+		Entries: buf[0] == formatEntries,
 	}
-	if buf[0] != formatVersion || h.Kind != KindTransactions {
+	if buf[0] != formatVersion && !h.Entries || h.Kind != KindTransactions {
 		return Header{}, errors.Wrapf(base.ErrCorruption, "batch of unknown format %d, kind %d", buf[0], buf[1])
 	}
 	return h, nil
@@ -164,7 +175,7 @@ func Records(buf []byte, visit func(r Record)) error {
 		if r.Value, at, err = slice(buf, at); err != nil {
 			return err
 		}
-		if op < byte(base.OpSet) || op > byte(base.OpTouch) || transactions == 0 {
+		if (op < byte(base.OpSet) || op > byte(base.OpTouch)) && (op != byte(OpEntry) || !h.Entries) || transactions == 0 {
 			return errors.Wrapf(base.ErrCorruption, "batch holds operation %d before offset %d", op, at)
 		}
 		mutations++

@@ -98,6 +98,16 @@ func Decode(b []byte) (Entry, error) {
 	return e, d.end("entry")
 }
 
+// Copy is e's binary form and what others will read in it; it shares no memory with
+// e. An entry that nobody could read is refused.
+func Copy(e Entry) (payload []byte, read Entry, err error) {
+	payload = e.Append(nil)
+	if read, err = Decode(payload); err != nil {
+		return nil, nil, errors.Wrapf(base.ErrInvalidMutation, "%T: %v", e, err)
+	}
+	return payload, read, nil
+}
+
 // decoder reads fields; the first that is not what it should be fails them all.
 type decoder struct {
 	b   []byte

@@ -185,6 +185,7 @@ func TestIndex(t *testing.T) {
 // comparePlain asks who stops p, and the same of all held prepares one by one.
 func comparePlain(t *testing.T, table *Table, p *Prepare) {
 	t.Helper()
+	compareUnlocked(t, table, p)
 	met := table.stops(p)
 	for _, h := range table.held {
 		conflict := false
@@ -200,6 +201,41 @@ func comparePlain(t *testing.T, table *Table, p *Prepare) {
 		}
 		if found != conflict {
 			t.Fatalf("%s meets %s: %v, want %v", p.ID, h.ID, found, conflict)
+		}
+	}
+}
+
+// compareUnlocked asks how far a scan of what p has read gets, in both directions.
+func compareUnlocked(t *testing.T, table *Table, p *Prepare) {
+	t.Helper()
+	spans := append(spansOf(&Held{Prepare: *p}), plainLock{span: base.Span{Start: []byte("a"), End: []byte("z")}})
+	for _, s := range spans {
+		for _, reverse := range []bool{false, true} {
+			want, blocked := s.span, false
+			for _, h := range table.held {
+				for _, l := range spansOf(h) {
+					switch {
+					case !l.write || !l.span.Overlaps(s.span):
+						continue
+					case reverse && bytes.Compare(l.span.End, want.Start) > 0:
+						want.Start = l.span.End
+					case !reverse && bytes.Compare(l.span.Start, want.End) < 0:
+						want.End = l.span.Start
+					}
+					blocked = true
+				}
+			}
+			if want.Empty() {
+				want = base.Span{}
+			}
+			free, holder := table.Unlocked(s.span, reverse, func(*Held) bool { return true })
+			if !bytes.Equal(free.Start, want.Start) || !bytes.Equal(free.End, want.End) || (holder != nil) != blocked {
+				t.Fatalf("[%q, %q), reverse %v: free [%q, %q), holder %v; want [%q, %q), %v", s.span.Start, s.span.End, reverse,
+					free.Start, free.End, holder, want.Start, want.End, blocked)
+			}
+			if _, holder := table.Unlocked(s.span, reverse, func(*Held) bool { return false }); holder != nil {
+				t.Fatal("a holder that stops nobody is reported")
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package prepared
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/stratadb/strata/internal/base"
@@ -48,6 +49,9 @@ func (t *Table) StopsSnapshot(s base.Stamp, closed base.Position, keys [][]byte,
 	}
 	return ask, wait
 }
+
+// Conflicts lists the holders of the locks that p meets, oldest first.
+func (t *Table) Conflicts(p *Prepare) []*Held { return t.stops(p) }
 
 // stops lists the holders of the locks with which p conflicts.
 func (t *Table) stops(p *Prepare) []*Held {
@@ -99,4 +103,47 @@ func distinct(met []*Held) []*Held {
 	}
 	slices.SortFunc(met, func(a, b *Held) int { return compareAge(&a.Txn, &b.Txn) })
 	return slices.Compact(met)
+}
+
+// StopsKey is the holder that a latest read of key has to wait for, nil for none.
+func (t *Table) StopsKey(key []byte) (holder *Held) {
+	if t.Empty() {
+		return nil
+	}
+	t.locks.atKey(key, func(o *owners) {
+		if o.write != nil {
+			holder = o.write
+		}
+	})
+	return holder
+}
+
+// Unlocked is the beginning of span, in reverse the end, that holds none of the write
+// locks which stop reports. What is behind it begins with such a lock, of holder; nil
+// means that span is all free.
+func (t *Table) Unlocked(span base.Span, reverse bool, stop func(*Held) bool) (free base.Span, holder *Held) {
+	if t.Empty() {
+		return span, nil
+	}
+	first := func(o *owners, at base.Span) {
+		switch {
+		case o.write == nil || !stop(o.write):
+		case reverse && (holder == nil || bytes.Compare(at.End, free.Start) > 0):
+			free, holder = base.Span{Start: at.End, End: span.End}, o.write
+		case !reverse && (holder == nil || bytes.Compare(at.Start, free.End) < 0):
+			free, holder = base.Span{Start: span.Start, End: at.Start}, o.write
+		}
+	}
+	t.locks.order.AscendRange(&pointLock{key: span.Start}, &pointLock{key: span.End}, func(p *pointLock) bool {
+		first(&p.owners, base.KeySpan(p.key))
+		return reverse || holder == nil
+	})
+	t.locks.overlapping(span, func(f *fragment) { first(&f.owners, f.span) })
+	if holder == nil {
+		return span, nil
+	}
+	if free.Empty() {
+		free = base.Span{}
+	}
+	return free, holder
 }

@@ -86,6 +86,12 @@ func New() *Table {
 // Empty reports whether no lock is held, so that nothing stops anybody.
 func (t *Table) Empty() bool { return len(t.held) == 0 }
 
+// Held is the prepare of a transaction that is held here, nil if none is.
+func (t *Table) Held(id TxnID) *Held { return t.held[id] }
+
+// Retained are the horizons.
+func (t *Table) Retained() Retain { return t.retain }
+
 // Effect is what an entry does outside of the table.
 type Effect struct {
 	// Released is the prepare whose locks went, or nil.

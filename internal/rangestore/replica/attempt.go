@@ -6,6 +6,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/window"
 )
 
@@ -34,6 +35,9 @@ const (
 
 // Attempt is one try of a transaction on one range. It is used by one goroutine.
 type Attempt struct {
+	// Impatient makes it answer base.ErrWouldWait where it would wait for a lock.
+	Impatient bool
+
 	r    *Replica
 	at   base.Stamp
 	hold Hold
@@ -50,6 +54,7 @@ type Attempt struct {
 	now     int64
 	page    window.Page
 	cache   []byte
+	passed  map[prepared.TxnID]bool // holders whose locks the snapshot passes
 }
 
 // NewAttempt makes a reusable attempt on the range.
@@ -62,6 +67,7 @@ func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 	a.holding = at == 0 && hold != HoldNever
 	a.based, a.split, a.waited, a.reads = false, false, false, 0
 	a.pos, a.now = 0, 0
+	clear(a.passed)
 	if cap(a.cache) > 64<<10 {
 		a.cache = nil
 	}
@@ -195,6 +201,11 @@ func (a *Attempt) Get(key []byte) ([]byte, error) {
 		if err := a.enter(); err != nil {
 			return nil, err
 		}
+		if again, err := a.unlockedKey(key); err != nil {
+			return nil, err
+		} else if again {
+			continue
+		}
 		v := a.latest(key)
 		switch v.State {
 		case window.Present, window.Absent:
@@ -243,29 +254,40 @@ func (a *Attempt) cached(key []byte) (value []byte, known bool) {
 	return value, known
 }
 
-// settle waits, once, until every batch that the snapshot may see is committed.
+// settle waits until every batch that the snapshot may see is committed. Batches that
+// were closed after the first time have later stamps; what was installed has not.
 func (a *Attempt) settle() error {
-	if err := a.enter(); err != nil {
-		return err
+	for {
+		if err := a.enter(); err != nil {
+			return err
+		}
+		var pos base.Position
+		if a.waited {
+			pos = a.r.mu.win.WaitForInstalled(a.at)
+		} else {
+			open, _ := a.r.mu.seq.Open()
+			pos = a.r.mu.win.WaitFor(a.at, open)
+		}
+		a.waited = true
+		if pos == 0 || a.r.o.Faults.SnapshotNoWait {
+			return nil
+		}
+		if err := a.wait(pos); err != nil {
+			return err
+		}
 	}
-	if a.waited {
-		return nil
-	}
-	open, _ := a.r.mu.seq.Open()
-	pos := a.r.mu.win.WaitFor(a.at, open)
-	a.waited = true
-	if pos == 0 || a.r.o.Faults.SnapshotNoWait {
-		return nil
-	}
-	if err := a.wait(pos); err != nil {
-		return err
-	}
-	return a.enter()
 }
 
 func (a *Attempt) getSnapshot(key []byte) ([]byte, error) {
-	if err := a.settle(); err != nil {
-		return nil, err
+	for {
+		if err := a.settle(); err != nil {
+			return nil, err
+		}
+		if again, err := a.unlockedKey(key); err != nil {
+			return nil, err
+		} else if !again {
+			break
+		}
 	}
 	v := a.r.mu.win.At(key, a.at)
 	a.unlock()
@@ -341,11 +363,16 @@ func (a *Attempt) loadPage(span base.Span, reverse bool, limit int) error {
 			at = ^base.Stamp(0)
 		}
 		a.r.mu.win.Scan(&a.page, span, at, reverse, limit)
-		if !a.page.Unstamped {
-			break
+		if a.page.Unstamped {
+			if err := a.wait(a.page.Pos); err != nil {
+				return err
+			}
+			continue
 		}
-		if err := a.wait(a.page.Pos); err != nil {
+		if again, err := a.unlockedSpan(reverse); err != nil {
 			return err
+		} else if !again {
+			break
 		}
 	}
 	if a.at == 0 {

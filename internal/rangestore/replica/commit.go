@@ -7,6 +7,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/window"
 )
 
@@ -61,6 +62,12 @@ func (a *Attempt) Commit(q *Request) (Receipt, error) {
 		if err := a.validate(q); err != nil {
 			return Receipt{}, err
 		}
+		if holders := a.stops(q); len(holders) > 0 {
+			if err := a.waitLocks(holders, 0); err != nil {
+				return Receipt{}, err
+			}
+			continue
+		}
 		if len(q.Mutations) == 0 {
 			return Receipt{Ticket: a.Abort()}, nil
 		}
@@ -81,13 +88,42 @@ func (a *Attempt) commitReads(q *Request) (Receipt, error) {
 		len(q.ReadKeys) == 1 && len(q.ReadSpans) == 0 {
 		return Receipt{Ticket: a.Abort()}, nil
 	}
-	if err := a.enter(); err != nil {
-		return Receipt{}, err
+	for {
+		if err := a.enter(); err != nil {
+			return Receipt{}, err
+		}
+		if err := a.validate(q); err != nil {
+			return Receipt{}, err
+		}
+		holders := a.stops(q)
+		if len(holders) == 0 {
+			return Receipt{Ticket: a.Abort()}, nil
+		}
+		if err := a.waitLocks(holders, 0); err != nil {
+			return Receipt{}, err
+		}
 	}
-	if err := a.validate(q); err != nil {
-		return Receipt{}, err
+}
+
+// stops lists the holders of locks that the transaction has to wait for (C4). What a
+// guard watches counts as read. The range's lock is held.
+func (a *Attempt) stops(q *Request) []*prepared.Held {
+	table := a.r.mu.seq.Table()
+	if table.Empty() {
+		return nil
 	}
-	return Receipt{Ticket: a.Abort()}, nil
+	reads := q.ReadKeys
+	for _, w := range q.Guards {
+		reads = append(reads[:len(reads):len(reads)], []byte(w.key))
+	}
+	var holders []*prepared.Held
+	if !a.r.o.Faults.BlindWritePassesLock || len(reads)+len(q.ReadSpans) > 0 {
+		holders = table.StopsWrite(q.Mutations)
+	}
+	if !a.r.o.Faults.ReadIgnoresLocks {
+		holders = append(holders, table.StopsRead(reads, q.ReadSpans)...)
+	}
+	return holders
 }
 
 // validate checks the read set unless the lock was held since the first read.
@@ -122,8 +158,7 @@ func (a *Attempt) admit(muts []base.Mutation) error {
 		a.unlock()
 		return base.ErrDiskFull
 	}
-	for len(muts) > 0 && (a.r.mu.seq.Full() || a.r.mu.seq.Speculative() > limits.SpeculationBytes ||
-		a.r.mu.win.Bytes() > a.r.o.WindowBytes) {
+	for len(muts) > 0 && a.r.crowdedLocked() {
 		a.split = true
 		if err := a.waitForRoom(); err != nil {
 			return err
@@ -136,6 +171,11 @@ func (a *Attempt) admit(muts []base.Mutation) error {
 		return base.ErrWrongRange
 	}
 	return nil
+}
+
+// crowdedLocked reports whether nothing may be sequenced for now.
+func (r *Replica) crowdedLocked() bool {
+	return r.mu.seq.Full() || r.mu.seq.Speculative() > limits.SpeculationBytes || r.mu.win.Bytes() > r.o.WindowBytes
 }
 
 // waitForRoom waits until the loop or the evictor has made room. It gives up the

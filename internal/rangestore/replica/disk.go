@@ -40,6 +40,9 @@ type State struct {
 	Position base.Position
 	Stamp    base.Stamp
 	Readable base.LogIndex
+	// Table is what the range knows about transactions over several ranges, as
+	// prepared.Table.Append writes it; empty for nothing.
+	Table []byte
 	// Received: it came as a snapshot, and nothing of the log was added since. The
 	// log may end below Readable then.
 	Received bool

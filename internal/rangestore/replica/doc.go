@@ -20,5 +20,8 @@
 // those that are not committed answer ErrUnknownOutcome (R3), and the window's
 // tail is dropped.
 //
+// Transactions over several ranges: prepare.go takes their messages, locks.go lets
+// whoever meets a lock wait, table.go keeps the table on disk as of the applied index.
+//
 // Lock order: Replica.mu before tenure.mu; no lock is held while a Waiter is called.
 package replica

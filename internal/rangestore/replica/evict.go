@@ -112,8 +112,12 @@ func (r *Replica) evictOne() (bool, error) {
 		return false, nil
 	}
 	desc := r.descriptorLocked(ev.Applied)
+	table, err := r.tableLocked(ev.Applied)
 	r.mu.Unlock()
-	s := State{Range: desc, Applied: ev.Applied, Position: ev.Position, Stamp: ev.Stamp, Readable: ev.Readable}
+	if err != nil {
+		return false, err
+	}
+	s := State{Range: desc, Applied: ev.Applied, Position: ev.Position, Stamp: ev.Stamp, Readable: ev.Readable, Table: table}
 	// The mirror moves first: a snapshot reader that finds the disk newer than
 	// its stamp must see afterwards that it is too old.
 	r.baseStamp.Store(uint64(ev.Stamp))

@@ -58,9 +58,13 @@ func (r *Replica) settleEmpty() error {
 	r.mu.Lock()
 	s := State{Range: r.mu.desc, Applied: r.mu.applied, Position: r.mu.position, Stamp: r.mu.logged, Readable: r.mu.applied}
 	empty := r.mu.win.Empty()
+	var err error
+	if empty {
+		s.Table, err = r.tableLocked(s.Applied)
+	}
 	r.mu.Unlock()
-	if !empty {
-		return nil
+	if !empty || err != nil {
+		return err
 	}
 	if err := r.o.Disk.Write(&window.Eviction{}, s); err != nil {
 		return errors.Wrap(err, "settle")
@@ -109,7 +113,9 @@ func (r *Replica) install(snap *pb.Snapshot) error {
 	if err := r.o.Disk.Install(s); err != nil {
 		return errors.Wrapf(err, "range %d: snapshot at %d", r.o.Range, s.State.Applied)
 	}
-	r.load(s.State)
+	if err := r.load(s.State); err != nil {
+		return errors.Wrapf(err, "range %d: snapshot at %d", r.o.Range, s.State.Applied)
+	}
 	r.setDescriptor(s.State.Range, s.State.Applied)
 	return nil
 }

@@ -314,6 +314,7 @@ func (r *Replica) endTenure() {
 	r.mu.seq.DropTail(r.loop.position)
 	r.mu.wants = nil
 	r.mu.watches.tenureEndedLocked(base.Ticket{})
+	r.mu.waits.drain()
 	r.room.Broadcast()
 	r.mu.Unlock()
 	r.loop.leading, r.loop.inFlight = false, nil
@@ -464,6 +465,10 @@ func (r *Replica) applyOwn(index base.LogIndex, h batch.Header) error {
 	r.mu.win.SetIndex(f.closed.Num, index)
 	r.mu.win.Commit(f.closed.Num)
 	r.mu.seq.Committed(&f.closed)
+	if err := r.noteEntriesLocked(index, h, f.closed.Buf); err != nil {
+		r.mu.Unlock()
+		return err
+	}
 	r.mu.applied, r.mu.logged, r.mu.position = index, h.Stamp, h.Last()
 	r.mu.watches.appliedLocked(f.closed.Last)
 	r.room.Broadcast()
@@ -486,14 +491,18 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 	}
 	n := win.Open(h.Previous)
 	win.SetBuffer(data)
-	if err := batch.Records(data, func(rec batch.Record) {
-		win.Add(rec, h.Previous+base.Position(rec.Place)+1)
-	}); err != nil {
+	var failed error
+	err := batch.Records(data, func(rec batch.Record) {
+		failed = errors.CombineErrors(failed, r.mu.seq.Replay(rec, data, h.Previous+base.Position(rec.Place)+1))
+	})
+	if err = errors.CombineErrors(err, failed); err != nil {
 		return errors.Wrapf(err, "entry %d", index)
 	}
-	win.SetStamp(n, h.Stamp)
+	r.mu.seq.Replayed(n, h.Last(), h.Stamp)
 	win.SetIndex(n, index)
-	win.Commit(n)
+	if err := r.noteEntriesLocked(index, h, data); err != nil {
+		return err
+	}
 	r.mu.seq.DropTail(h.Last())
 	r.mu.applied, r.mu.logged, r.mu.position = index, h.Stamp, h.Last()
 	r.evictor.applied(h.Stamp)

@@ -7,7 +7,7 @@ import "github.com/stratadb/strata/internal/base"
 type Point uint8
 
 // The loop's points, in the order of a batch's life; then the evictor's, then
-// those of attempts. At the last three somebody waits: Pause returns there only
+// those of attempts. At the last four somebody waits: Pause returns there only
 // when something has happened.
 const (
 	PointClosed   Point = iota // no more transactions; the stamp is not asked for
@@ -23,10 +23,15 @@ const (
 	PointWaiting               // for a commit
 	PointNoRoom                // for the window or the speculation to shrink
 	PointDiskFull              // for room in the log
+	PointLocked                // for the locks of transactions over several ranges
+	points
 )
 
+// Points is how many there are.
+const Points = int(points)
+
 var pointNames = [...]string{"closed", "issued", "stamped", "appended", "flushed", "applied",
-	"evicting", "evicted", "reading", "read", "waiting", "no-room", "disk-full"}
+	"evicting", "evicted", "reading", "read", "waiting", "no-room", "disk-full", "locked"}
 
 func (p Point) String() string { return pointNames[p] }
 

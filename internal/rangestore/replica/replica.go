@@ -30,6 +30,9 @@ type Options struct {
 	// Full reports that only transactions which free space are admitted, given the
 	// bytes that are on their way to the log. Optional.
 	Full func(ahead int64) bool
+	// Settler reaches the anchors of transactions over several ranges. Required where
+	// a range holds their locks, or else nobody ends those whose coordinator is gone.
+	Settler Settler
 	// Faults plants bugs; tests only. Optional.
 	Faults Faults
 	// PromptCommit lets Kick commit in the caller's goroutine.
@@ -84,6 +87,20 @@ type Faults struct {
 	KeepLease bool
 	// TrustLeader answers reads without lease or proof.
 	TrustLeader bool
+	// ReadIgnoresLocks reads beside the write locks of prepared transactions.
+	ReadIgnoresLocks bool
+	// BlindWritePassesLock sequences a transaction without reads beside locks.
+	BlindWritePassesLock bool
+	// NoReadLocks prepares without locking what was read.
+	NoReadLocks bool
+	// PreparedBeforeCommit answers a prepare when it is sequenced.
+	PreparedBeforeCommit bool
+	// ResolveByBatchStamp installs with the stamp of the resolve's batch.
+	ResolveByBatchStamp bool
+	// PlainWaiting lets every prepare wait, whatever its age.
+	PlainWaiting bool
+	// PassUndecided reads beside the write lock of a transaction that has no record yet.
+	PassUndecided bool
 	// CountUncommitted lets an evicted version die in memory although its
 	// successor may vanish.
 	CountUncommitted bool
@@ -104,6 +121,8 @@ type Replica struct {
 		wants   []want
 		applied base.LogIndex
 		stopped bool
+		waits   lockWaits
+		stored  storedTable
 
 		leader   base.NodeID // zero: not known
 		inbox    []*Message
@@ -176,7 +195,9 @@ func New(o Options) (*Replica, error) {
 	r.loop.nodes = map[base.ReplicaID]base.NodeID{}
 	r.loop.lease.acks = map[base.ReplicaID]time.Duration{}
 	r.loop.quiet = o.Clock.Elapsed() + quietFor
-	r.load(o.State)
+	if err := r.load(o.State); err != nil {
+		return nil, errors.Wrapf(err, "range %d", o.Range)
+	}
 	r.evictor.init()
 	group := o.Log.Group(o.Range)
 	if last := group.LastIndex(); last < o.State.Applied || !o.State.Received && last < o.State.Readable {
@@ -208,17 +229,18 @@ func New(o Options) (*Replica, error) {
 }
 
 // load makes what the disk holds the state of the replica.
-func (r *Replica) load(s State) {
+func (r *Replica) load(s State) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.win = window.New(s.Stamp, s.Position)
-	r.mu.win.CountUncommitted = r.o.Faults.CountUncommitted
+	r.mu.win.CountUncommitted, r.mu.win.InstallByBatch = r.o.Faults.CountUncommitted, r.o.Faults.ResolveByBatchStamp
 	r.mu.seq = sequencer.New(r.mu.win, s.Range.Span, s.Position)
 	r.mu.applied, r.mu.onDisk, r.mu.descs = s.Applied, s, nil
 	r.mu.logged, r.mu.position = s.Stamp, s.Position
 	r.baseStamp.Store(uint64(s.Stamp))
 	r.loop.applied, r.loop.position, r.loop.stamp, r.loop.readable = s.Applied, s.Position, s.Stamp, s.Readable
 	r.o.Oracle.Observe(s.Stamp)
+	return r.loadTableLocked(s.Table)
 }
 
 // Descriptor is the range's descriptor.

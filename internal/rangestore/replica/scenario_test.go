@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/window"
 	"github.com/stratadb/strata/internal/storage/raftlog"
 )
@@ -40,7 +41,8 @@ import (
 //	crash                              all that was not synced is lost
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &scenario{t: t, fs: vfs.NewCrashableMem(), disk: &memDisk{rows: map[string]string{}}, oracle: &counter{}}
+		s := &scenario{t: t, fs: vfs.NewCrashableMem(), disk: &memDisk{rows: map[string]string{}}, oracle: &counter{},
+			settler: &settler{fates: map[prepared.TxnID]prepared.Record{}}, clock: &manualClock{}}
 		defer func() {
 			if s.log != nil {
 				_ = s.log.Close()
@@ -59,6 +61,8 @@ type scenario struct {
 	r       *Replica
 	txns    map[string]*scenarioTxn
 	watches map[string]*Watch
+	settler *settler
+	clock   *manualClock
 	loop    *coroutine
 	running *coroutine
 	fatal   error
@@ -71,6 +75,7 @@ type scenarioTxn struct {
 	told   *flagWaiter // registered with the ticket
 	busy   *coroutine  // waits inside a call
 	result string      // of the call
+	txn    prepared.Txn
 }
 
 // coroutine is a piece of work that stops at the replica's points.
@@ -125,6 +130,17 @@ func (s *scenario) command(d *datadriven.TestData) (string, error) {
 		return s.step(d)
 	case "evict":
 		return "", s.r.EvictAll()
+	case "table":
+		return s.table()
+	case "issue":
+		var n uint64
+		_, err := fmt.Sscan(d.CmdArgs[0].Key, &n)
+		s.oracle.Observe(base.Stamp(n))
+		return "", err
+	case "pass":
+		by, err := time.ParseDuration(d.CmdArgs[0].Key)
+		s.clock.now += by
+		return "", err
 	case "disk":
 		return s.disk.String(), nil
 	case "stop":
@@ -164,6 +180,7 @@ func (s *scenario) open(d *datadriven.TestData) (string, error) {
 	s.r, err = New(Options{
 		Range: 1, Replica: 1, Log: s.log, Disk: s.disk, State: s.disk.state, Oracle: s.oracle, Manual: true, Pause: s.pause,
 		OnFatal: func(err error) { s.fatal = err }, WindowBytes: windowBytes, WindowAge: time.Hour,
+		Settler: s.settler, Clock: s.clock,
 	})
 	if err == nil {
 		err = s.r.Campaign()
@@ -254,7 +271,7 @@ func (s *scenario) transaction(d *datadriven.TestData) (string, error) {
 	case "answered":
 		return x.answered(), nil
 	default:
-		return "", errors.Newf("no such command: %s", d.Cmd)
+		return s.several(d, name, x)
 	}
 	return "", nil
 }
@@ -292,10 +309,10 @@ func (s *scenario) wait(x *scenarioTxn) string {
 	for {
 		p, alive := s.resume(x.busy)
 		if !alive {
-			return x.result
+			return s.told(x.result)
 		}
-		if p == PointWaiting || p == PointNoRoom {
-			return "waits"
+		if p == PointWaiting || p == PointNoRoom || p == PointLocked {
+			return s.told("waits")
 		}
 	}
 }

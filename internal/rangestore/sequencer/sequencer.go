@@ -10,6 +10,8 @@
 //	S2  Only the last batch of the window is open; a batch gets its stamp after it
 //	    was closed (C1).
 //	S3  What is appended is never validated again at another position (R4).
+//	S5  The table of transactions over several ranges moves with the positions: a
+//	    change counts from its own on, and losing the tail takes it back (C4).
 package sequencer
 
 import (
@@ -20,18 +22,20 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/batch"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/window"
 )
 
 // Sequencer orders the transactions of one range while this replica leads it.
 type Sequencer struct {
-	win  *window.Window
-	own  base.Span // the range's bounds
-	b    batch.Builder
-	open bool
-	num  uint64 // of the open batch in the window
-	pos  base.Position
-	prev base.Position // before the open batch's first transaction
+	win   *window.Window
+	table *prepared.Table
+	own   base.Span // the range's bounds
+	b     batch.Builder
+	open  bool
+	num   uint64 // of the open batch in the window
+	pos   base.Position
+	prev  base.Position // before the open batch's first transaction
 
 	inFlight int64 // bytes of closed batches that are not committed
 	capacity int   // of the next batch's buffer
@@ -39,7 +43,7 @@ type Sequencer struct {
 
 // New makes a sequencer of the range that owns the span own and continues behind pos.
 func New(win *window.Window, own base.Span, pos base.Position) *Sequencer {
-	return &Sequencer{win: win, own: own, pos: pos, capacity: 1 << 10}
+	return &Sequencer{win: win, table: prepared.New(), own: own, pos: pos, capacity: 1 << 10}
 }
 
 // Owns reports whether every mutation lies inside the range.
@@ -56,6 +60,14 @@ func (s *Sequencer) Owns(muts []base.Mutation) bool {
 
 // Position is the last assigned position.
 func (s *Sequencer) Position() base.Position { return s.pos }
+
+// ClosedPosition is the last position that is not in the open batch.
+func (s *Sequencer) ClosedPosition() base.Position {
+	if s.open {
+		return s.prev
+	}
+	return s.pos
+}
 
 // Open reports whether a batch with transactions is open, and its size in bytes.
 func (s *Sequencer) Open() (open bool, bytes int) {
@@ -107,6 +119,17 @@ func (s *Sequencer) Append(muts []base.Mutation, stored Stored) (base.Position, 
 	if len(muts) == 0 || s.Full() {
 		return 0, errors.AssertionFailedf("append of %d mutations to a batch of %d transactions", len(muts), s.b.Transactions())
 	}
+	s.begin()
+	for i := range muts {
+		if err := s.add(&muts[i], stored); err != nil {
+			return 0, err
+		}
+	}
+	return s.pos, nil
+}
+
+// begin gives the next transaction its position, in a new batch if none is open.
+func (s *Sequencer) begin() {
 	if !s.open {
 		s.open, s.prev = true, s.pos
 		s.b.Reset(s.capacity)
@@ -114,12 +137,7 @@ func (s *Sequencer) Append(muts []base.Mutation, stored Stored) (base.Position, 
 	}
 	s.pos++
 	s.b.Begin()
-	for i := range muts {
-		if err := s.add(&muts[i], stored); err != nil {
-			return 0, err
-		}
-	}
-	return s.pos, nil
+	s.win.Reach(s.pos)
 }
 
 func (s *Sequencer) add(m *base.Mutation, stored Stored) error {
@@ -203,16 +221,21 @@ func (s *Sequencer) Close() (Closed, bool) {
 // header is written, so that Buf is the log entry.
 func (s *Sequencer) Stamp(c *Closed, term base.Term, stamp, prevStamp base.Stamp) {
 	s.win.SetStamp(c.Num, stamp)
+	s.table.SetStamp(c.Last, stamp)
 	c.b.Finish(batch.Header{Kind: batch.KindTransactions, Term: term, Previous: c.Prev, Stamp: stamp, PrevStamp: prevStamp})
 }
 
 // Committed tells that a closed batch is committed.
-func (s *Sequencer) Committed(c *Closed) { s.inFlight -= int64(len(c.Buf)) }
+func (s *Sequencer) Committed(c *Closed) {
+	s.inFlight -= int64(len(c.Buf))
+	s.table.Commit(c.Last)
+}
 
 // DropTail forgets the speculative tail, the open batch included, and continues
 // behind pos, the last committed position (R3).
 func (s *Sequencer) DropTail(pos base.Position) {
 	s.win.DropTail()
+	s.table.DropTail()
 	s.open, s.pos, s.inFlight = false, pos, 0
 	s.b = batch.Builder{}
 }

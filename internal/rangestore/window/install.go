@@ -20,6 +20,9 @@ func (w *Window) Install(muts []base.Mutation, pos base.Position, commit base.St
 	if len(muts) == 0 {
 		return
 	}
+	if w.InstallByBatch {
+		commit = 0
+	}
 	before := w.batches[len(w.batches)-1]
 	w.batches = append(w.batches, batchInfo{part: true, own: true, stamp: commit,
 		firstPos: before.lastPos, lastPos: pos, firstID: w.ring.next})

@@ -214,3 +214,22 @@ func clip(s, to base.Span) base.Span {
 	}
 	return s
 }
+
+// Cut shortens the page to span, which shares its beginning, or in reverse its end.
+func (p *Page) Cut(span base.Span) {
+	p.Span = span
+	kept := p.Items[:0]
+	for _, it := range p.Items {
+		if span.Contains(it.Key) {
+			kept = append(kept, it)
+		}
+	}
+	p.Items = kept
+	gone := p.Gone[:0]
+	for _, g := range p.Gone {
+		if g = clip(g, span); !g.Empty() {
+			gone = append(gone, g)
+		}
+	}
+	p.Gone = gone
+}

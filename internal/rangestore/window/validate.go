@@ -160,7 +160,7 @@ func (w *Window) WaitForInstalled(s base.Stamp) base.Position {
 		return 0
 	}
 	for n := w.lastBatch(); n > w.committed && n >= w.firstBatch; n-- {
-		if b := w.batch(n); b.own && b.stamp <= s {
+		if b := w.batch(n); b.own && b.stamp != 0 && b.stamp <= s {
 			return b.lastPos
 		}
 	}

@@ -37,6 +37,8 @@ type Window struct {
 
 	// CountUncommitted breaks W4; tests plant it.
 	CountUncommitted bool
+	// InstallByBatch breaks W7: what is installed gets the stamp of its batch.
+	InstallByBatch bool
 }
 
 // batchInfo describes a batch in the window, or a part of one, see Install.
@@ -228,6 +230,9 @@ func (w *Window) SetStamp(n uint64, stamp base.Stamp) {
 	for i := n; i <= last; i++ {
 		b := w.batch(i)
 		b.logged = stamp
+		if b.own && w.InstallByBatch {
+			b.stamp = stamp
+		}
 		if b.own {
 			continue
 		}

@@ -72,11 +72,21 @@ func (b *Batch) SetRangeState(r base.RangeID, st RangeState) {
 	}
 }
 
-// DeleteRangeState forgets range r.
-func (b *Batch) DeleteRangeState(r base.RangeID) {
+// SetRangeTable stores what belongs to the state of range r and changes rarely:
+// the caller's table of transactions over several ranges.
+func (b *Batch) SetRangeTable(r base.RangeID, table []byte) {
 	if b.err == nil {
-		key := rangeStateKey(r)
-		b.fail(b.b.Delete(key[:], nil))
+		key := rangeTableKey(r)
+		b.fail(b.b.Set(key[:], table, nil))
+	}
+}
+
+// DeleteRangeState forgets range r, and its table.
+func (b *Batch) DeleteRangeState(r base.RangeID) {
+	for _, key := range [...][10]byte{rangeStateKey(r), rangeTableKey(r)} {
+		if b.err == nil {
+			b.fail(b.b.Delete(key[:], nil))
+		}
 	}
 }
 

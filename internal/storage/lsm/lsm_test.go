@@ -39,7 +39,6 @@ func apply(t testing.TB, s *Store, f func(b *Batch)) {
 
 func TestReadWrite(t *testing.T) {
 	s := mustOpen(t, Options{FS: vfs.NewMem(), Dir: "lsm", CacheBytes: 1 << 20})
-	defer func() { must(t, s.Close()) }()
 	st := RangeState{Applied: 9, AppliedTerm: 2, Position: 7, Stamp: 1234, ReadableFrom: 3, Payload: []byte("p")}
 	apply(t, s, func(b *Batch) {
 		for i := range 10 {
@@ -48,7 +47,19 @@ func TestReadWrite(t *testing.T) {
 		b.Delete([]byte("k3"))
 		b.DeleteRange(base.Span{Start: []byte("k6"), End: []byte("k8")})
 		b.SetRangeState(5, st)
+		b.SetRangeTable(5, []byte("table"))
 	})
+	table := func(want string) {
+		if got, err := s.RangeTable(5); err != nil || string(got) != want {
+			t.Fatalf("table %q, %v", got, err)
+		}
+	}
+	table("table")
+	defer func() {
+		apply(t, s, func(b *Batch) { b.DeleteRangeState(5) })
+		table("")
+		must(t, s.Close())
+	}()
 	scan := func(span base.Span) (keys string) {
 		it, err := s.NewIterator(span)
 		must(t, err)

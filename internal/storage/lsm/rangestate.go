@@ -14,6 +14,8 @@ const (
 	localPrefix = 0x00
 	// localRangeState begins the keys of range states: 0x00 0x01 range id (8, big-endian).
 	localRangeState = 0x01
+	// localRangeTable begins the keys of range tables: 0x00 0x02 range id.
+	localRangeTable = 0x02
 
 	rangeStateVersion = 1
 	rangeStateFixed   = 1 + 5*8
@@ -32,7 +34,7 @@ type RangeState struct {
 	// ReadableFrom is the log index that replay must have reached before reads
 	// are served.
 	ReadableFrom base.LogIndex
-	// Payload is the caller's: descriptor, prepared table and the like.
+	// Payload is the caller's: the descriptor.
 	Payload []byte
 }
 
@@ -40,6 +42,21 @@ func rangeStateKey(r base.RangeID) (key [10]byte) {
 	key[0], key[1] = localPrefix, localRangeState
 	binary.BigEndian.PutUint64(key[2:], uint64(r))
 	return key
+}
+
+func rangeTableKey(r base.RangeID) (key [10]byte) {
+	key = rangeStateKey(r)
+	key[1] = localRangeTable
+	return key
+}
+
+// RangeTable is what SetRangeTable has stored for range r, nil for nothing.
+func (s *Store) RangeTable(r base.RangeID) ([]byte, error) { return getRangeTable(s.db, r) }
+
+func getRangeTable(rd reader, r base.RangeID) ([]byte, error) {
+	key := rangeTableKey(r)
+	b, _, err := appendAny(rd, nil, key[:])
+	return b, err
 }
 
 func (st *RangeState) encode() []byte {

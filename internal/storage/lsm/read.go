@@ -90,6 +90,9 @@ func (s *Snapshot) RangeState(r base.RangeID) (RangeState, bool, error) {
 	return getRangeState(s.snap, r)
 }
 
+// RangeTable is the table of a range in the snapshot.
+func (s *Snapshot) RangeTable(r base.RangeID) ([]byte, error) { return getRangeTable(s.snap, r) }
+
 // Close releases the snapshot.
 func (s *Snapshot) Close() error { return readError(s.snap.Close()) }
 

@@ -1,0 +1,65 @@
+package batch
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stratadb/strata/internal/base"
+)
+
+// sample is a batch of two transactions, with an entry of a table or without.
+func sample(entry bool) []byte {
+	var b Builder
+	b.Reset(0)
+	b.Begin()
+	b.Add(base.OpSet, []byte("key"), []byte("value"))
+	b.Add(base.OpClearRange, []byte("a"), []byte("b"))
+	b.Begin()
+	if entry {
+		b.Add(OpEntry, nil, []byte("entry"))
+	} else {
+		b.Add(base.OpClear, []byte("k"), nil)
+	}
+	b.Finish(Header{Kind: KindTransactions, Term: 3, Previous: 7, Stamp: 9, PrevStamp: 8})
+	return b.Buf
+}
+
+// TestFormats: what was written before there were entries is still read, and says
+// the format that its readers know.
+func TestFormats(t *testing.T) {
+	for _, entry := range []bool{false, true} {
+		buf := sample(entry)
+		if want := map[bool]byte{false: 1, true: 2}[entry]; buf[0] != want {
+			t.Errorf("format %d, want %d", buf[0], want)
+		}
+		h, err := DecodeHeader(buf)
+		if err != nil || h.Entries != entry || h.Transactions != 2 || h.Mutations != 3 || h.Last() != 9 {
+			t.Fatalf("%+v, %v", h, err)
+		}
+		var ops []base.MutationOp
+		if err := Records(buf, func(r Record) { ops = append(ops, r.Op) }); err != nil || len(ops) != 3 {
+			t.Fatalf("%v, %v", ops, err)
+		}
+	}
+	old := sample(true)
+	old[0] = formatVersion
+	if err := Records(old, func(Record) {}); err == nil {
+		t.Error("an entry in a batch of the first format is accepted")
+	}
+	if _, err := DecodeHeader(append([]byte{3}, sample(false)[1:]...)); err == nil {
+		t.Error("a later format is accepted")
+	}
+}
+
+// FuzzRecords: no input panics, and every slice lies inside the batch.
+func FuzzRecords(f *testing.F) {
+	f.Add(sample(false))
+	f.Add(sample(true))
+	f.Fuzz(func(t *testing.T, buf []byte) {
+		given := bytes.Clone(buf)
+		_ = Records(buf, func(r Record) { _, _ = r.Key.In(buf), r.Value.In(buf) })
+		if !bytes.Equal(given, buf) {
+			t.Fatal("decoding changes the batch")
+		}
+	})
+}

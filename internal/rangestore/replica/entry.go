@@ -1,0 +1,145 @@
+package replica
+
+import (
+	"bytes"
+	"maps"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
+	"github.com/stratadb/strata/internal/rangestore/window"
+)
+
+// admitEntry takes the lock and waits until there is room for an entry of the table.
+// Only a prepare adds data: what ends transactions is taken by a full disk, too.
+func (a *Attempt) admitEntry(muts []base.Mutation) error {
+	if err := a.admit(muts); err != nil || len(muts) > 0 {
+		return err
+	}
+	for a.r.crowdedLocked() {
+		if err := a.waitForRoom(); err != nil {
+			return err
+		}
+		if err := a.enter(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sequenceEntry logs an entry that the table has accepted. The lock is held, and
+// given back.
+func (a *Attempt) sequenceEntry(e prepared.Entry) (base.Ticket, error) {
+	r := a.r
+	payload, kept, err := prepared.Copy(e)
+	if err != nil {
+		a.unlock()
+		return base.Ticket{}, err
+	}
+	open, _ := r.mu.seq.Open()
+	pos, effect, err := r.mu.seq.AppendEntry(kept, payload)
+	if err != nil {
+		a.unlock()
+		r.o.OnFatal(err)
+		return base.Ticket{}, err
+	}
+	if r.o.Faults.PrefetchStamp && !open {
+		r.loop.prefetch, _ = r.o.Oracle.Next()
+	}
+	t := base.Ticket{Log: a.ten, Pos: pos}
+	if effect.Released != nil {
+		r.mu.watches.sequencedLocked(effect.Mutations, t)
+		r.mu.waits.released(effect.Released.ID)
+	}
+	a.unlock()
+	if !open {
+		r.signal()
+	}
+	return t, nil
+}
+
+// effects computes the atomic operations of a prepare, in order: what they find is
+// what the mutations before them leave, and below that the newest version, which
+// nobody can replace any more. The lock is held, and what they need is known.
+func (a *Attempt) effects(muts []base.Mutation, f *fetched) ([]base.Mutation, error) {
+	atomic := false
+	for i := range muts {
+		atomic = atomic || muts[i].Op.Atomic()
+	}
+	if !atomic {
+		return muts, nil
+	}
+	out := make([]base.Mutation, 0, len(muts))
+	own := ownEffects{keys: map[string][]byte{}, stamped: map[string]bool{}}
+	for _, m := range muts {
+		if m.Op.Atomic() {
+			old, known := own.get(m.Key)
+			if !known {
+				old, known = a.newest(m.Key, f)
+			}
+			if !known || own.stamped[string(m.Key)] {
+				return nil, base.ErrUnreadable
+			}
+			value := base.ApplyAtomic(m.Op, old, m.Value, limits.PairBytes)
+			m.Op, m.Value = base.OpSet, bytes.Clone(value)
+			if value == nil {
+				m.Op = base.OpClear
+			} else if m.Value == nil {
+				m.Value = []byte{}
+			}
+		}
+		own.add(&m)
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// newest is the newest version of a key, from the window or from what was fetched.
+func (a *Attempt) newest(key []byte, f *fetched) (value []byte, known bool) {
+	switch v := a.r.mu.win.Latest(key); v.State {
+	case window.Present, window.Absent:
+		return v.Value, true
+	case window.Unstamped:
+		return nil, false
+	}
+	return a.stored(f)(key)
+}
+
+// ownEffects is what the mutations so far leave.
+type ownEffects struct {
+	keys    map[string][]byte // nil: absent
+	cleared []base.Span
+	stamped map[string]bool // their values are not known before the commit
+}
+
+// get is the value of a key; known says whether the mutations decide about it.
+func (o *ownEffects) get(key []byte) (value []byte, known bool) {
+	if value, known = o.keys[string(key)]; known {
+		return value, true
+	}
+	for _, s := range o.cleared {
+		if s.Contains(key) {
+			return nil, true
+		}
+	}
+	return nil, false
+}
+
+func (o *ownEffects) add(m *base.Mutation) {
+	switch m.Op {
+	case base.OpSet, base.OpClear:
+		delete(o.stamped, string(m.Key))
+		o.keys[string(m.Key)] = nil
+		if m.Op == base.OpSet {
+			o.keys[string(m.Key)] = m.Value
+		}
+	case base.OpSetVersionstampedValue:
+		o.stamped[string(m.Key)] = true
+	case base.OpClearRange:
+		s := base.Span{Start: m.Key, End: m.Value}
+		in := func(k string) bool { return s.Contains([]byte(k)) }
+		maps.DeleteFunc(o.keys, func(k string, _ []byte) bool { return in(k) })
+		maps.DeleteFunc(o.stamped, func(k string, _ bool) bool { return in(k) })
+		o.cleared = append(o.cleared, s)
+	}
+}

@@ -1,0 +1,237 @@
+package replica
+
+import (
+	"bytes"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
+	"github.com/stratadb/strata/internal/rangestore/window"
+)
+
+// What a range does for transactions over several ranges: each message is decided
+// by the leader's table, and what is accepted is an entry of the log. Every ticket
+// names the commit of what the answer depends on, and proves the leadership (C9, R2).
+
+// versions is the window as a table sees it.
+type versions struct{ r *Replica }
+
+// Validate implements prepared.Versions.
+func (v versions) Validate(s base.Stamp, keys [][]byte, spans []base.Span) error {
+	if v.r.o.Faults.SkipValidation {
+		return nil
+	}
+	return v.r.mu.win.Validate(window.ReadPoint{Stamp: s, UnknownIsOlder: v.r.o.Faults.UnknownIsOlder}, keys, spans)
+}
+
+// Prepare locks what a transaction read and is going to write in this range. Atomic
+// operations among its mutations are computed here: the write lock keeps their keys
+// as they are until the transaction ends. It waits for locks of younger holders (C6).
+// A guard counts as read.
+func (r *Replica) Prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, error) {
+	a := r.NewAttempt()
+	a.Begin(0, HoldNever)
+	defer a.end()
+	asked := *p
+	for _, w := range guards {
+		asked.ReadKeys = append(asked.ReadKeys[:len(asked.ReadKeys):len(asked.ReadKeys)], []byte(w.key))
+	}
+	if r.o.Faults.NoReadLocks {
+		asked.ReadKeys, asked.ReadSpans = nil, nil
+	}
+	fetched := fetched{}
+	for {
+		if err := a.admitEntry(asked.Mutations); err != nil {
+			return base.Ticket{}, err
+		}
+		if !a.r.holdsReads(&asked) {
+			return base.Ticket{}, base.ErrWrongRange
+		}
+		answer := r.checkPrepare(&asked, p)
+		switch answer.Verdict {
+		case prepared.Done, prepared.Refuse:
+			a.note(answer.Pos)
+			return a.Abort(), answer.Err
+		case prepared.Wait:
+			if err := a.waitLocks(answer.Holders, 0); err != nil {
+				return base.Ticket{}, err
+			}
+			continue
+		}
+		if pos, dirty := a.guards(guards); dirty {
+			a.note(pos)
+			return a.Abort(), base.ErrConflict
+		}
+		ready, err := a.resolve(asked.Mutations, &fetched)
+		if err != nil {
+			return base.Ticket{}, err
+		}
+		if !ready {
+			continue
+		}
+		if asked.Mutations, err = a.effects(asked.Mutations, &fetched); err != nil {
+			return base.Ticket{}, err
+		}
+		t, err := a.sequenceEntry(&asked)
+		if r.o.Faults.PreparedBeforeCommit {
+			return base.Ticket{}, err
+		}
+		return t, err
+	}
+}
+
+// checkPrepare asks the table, with the reads that the transaction really made.
+func (r *Replica) checkPrepare(asked, p *prepared.Prepare) prepared.Answer {
+	if r.o.Faults.NoReadLocks {
+		validated := *p
+		answer := r.mu.seq.Table().CheckPrepare(&validated, versions{r})
+		if answer.Verdict != prepared.Done {
+			return answer
+		}
+	}
+	answer := r.mu.seq.Table().CheckPrepare(asked, versions{r})
+	if r.o.Faults.PlainWaiting && errors.Is(answer.Err, prepared.ErrYounger) {
+		return prepared.Answer{Verdict: prepared.Wait, Holders: r.mu.seq.Table().Conflicts(asked)}
+	}
+	return answer
+}
+
+// holdsReads reports whether all that a prepare reads lies inside the range.
+func (r *Replica) holdsReads(p *prepared.Prepare) bool {
+	for _, k := range p.ReadKeys {
+		if !r.mu.desc.Span.Contains(k) {
+			return false
+		}
+	}
+	for _, s := range p.ReadSpans {
+		if !r.mu.desc.Span.Contains(s.Start) || bytes.Compare(s.End, r.mu.desc.Span.End) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Record writes the commit record of a transaction, or its tombstone, if there is
+// neither yet (C2). It answers how the transaction ended: whoever won.
+func (r *Replica) Record(rec *prepared.Record) (commit base.Stamp, t base.Ticket, err error) {
+	fate, t, err := r.change(rec, rec.Anchor, func(table *prepared.Table) prepared.Answer { return table.CheckRecord(rec) })
+	switch {
+	case fate != nil:
+		return fate.Commit, t, err
+	case err != nil:
+		return 0, t, err
+	}
+	return rec.Commit, t, nil
+}
+
+// Resolve ends a transaction in this range. What it wrote becomes visible with the
+// stamp of its commit.
+func (r *Replica) Resolve(res *prepared.Resolve) (base.Ticket, error) {
+	_, t, err := r.change(res, nil, func(table *prepared.Table) prepared.Answer { return table.CheckResolve(res) })
+	return t, err
+}
+
+// Settled tells the anchor, which owns key, that no range holds the transaction any more.
+func (r *Replica) Settled(key []byte, s *prepared.Settled) (base.Ticket, error) {
+	_, t, err := r.change(s, key, func(table *prepared.Table) prepared.Answer { return table.CheckSettled(s) })
+	return t, err
+}
+
+// Retain moves the horizons of the range towards the given ones, as far as is safe.
+func (r *Replica) Retain(want prepared.Retain) (base.Ticket, error) {
+	moved := want
+	_, t, err := r.change(&moved, nil, func(table *prepared.Table) prepared.Answer {
+		next, ok := table.CheckRetain(want)
+		if !ok {
+			return prepared.Answer{Verdict: prepared.Done}
+		}
+		moved = next
+		return prepared.Answer{Verdict: prepared.Accept}
+	})
+	return t, err
+}
+
+// change decides about a message and sequences it. key, if there is one, must lie in
+// the range.
+func (r *Replica) change(e prepared.Entry, key []byte, check func(*prepared.Table) prepared.Answer) (*prepared.Fate, base.Ticket, error) {
+	a := r.NewAttempt()
+	a.Begin(0, HoldNever)
+	defer a.end()
+	if err := a.admitEntry(nil); err != nil {
+		return nil, base.Ticket{}, err
+	}
+	if key != nil && !r.mu.desc.Span.Contains(key) {
+		return nil, base.Ticket{}, base.ErrWrongRange
+	}
+	answer := check(r.mu.seq.Table())
+	if answer.Verdict != prepared.Accept {
+		a.note(answer.Pos)
+		return answer.Fate, a.Abort(), answer.Err
+	}
+	t, err := a.sequenceEntry(e)
+	return nil, t, err
+}
+
+// Fate tells, at the anchor, which owns t.Anchor, how a transaction ended.
+func (r *Replica) Fate(t *prepared.Txn) (prepared.Status, base.Stamp, base.Ticket, error) {
+	a := r.NewAttempt()
+	a.Begin(0, HoldNever)
+	defer a.end()
+	if err := a.enter(); err != nil {
+		return 0, 0, base.Ticket{}, err
+	}
+	if !r.mu.desc.Span.Contains(t.Anchor) {
+		return 0, 0, base.Ticket{}, base.ErrWrongRange
+	}
+	status, fate := r.mu.seq.Table().Ask(t.ID, t.Begin)
+	commit := base.Stamp(0)
+	if fate != nil {
+		commit = fate.Commit
+		a.note(fate.Pos)
+	}
+	return status, commit, a.Abort(), nil
+}
+
+// Overdue lists the transactions that have been held here since before the stamp, and
+// those that were decided here before it and are not known to be resolved everywhere.
+// It is empty on a replica that does not lead.
+func (r *Replica) Overdue(before base.Stamp) (list []*prepared.Txn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.tenure == nil {
+		return nil
+	}
+	table := r.mu.seq.Table()
+	for _, h := range table.HeldBefore(before) {
+		list = append(list, &h.Txn)
+	}
+	for _, f := range table.OpenRecords() {
+		if f.Begin < before && table.Held(f.ID) == nil {
+			list = append(list, f.Open)
+		}
+	}
+	return list
+}
+
+// Horizons are what has to be known of every range before records are forgotten (C3):
+// what it refuses for good, and the begin of the oldest transaction that it holds, if
+// it holds one.
+func (r *Replica) Horizons() (refuse, oldest base.Stamp, t base.Ticket, err error) {
+	a := r.NewAttempt()
+	a.Begin(0, HoldNever)
+	defer a.end()
+	if err := a.enter(); err != nil {
+		return 0, 0, base.Ticket{}, err
+	}
+	table := r.mu.seq.Table()
+	if held := table.HeldBefore(^base.Stamp(0)); len(held) > 0 {
+		oldest = held[0].Begin
+		for _, h := range held {
+			oldest = min(oldest, h.Begin)
+		}
+	}
+	refuse = table.Retained().Refuse
+	a.note(r.mu.seq.Position())
+	return refuse, oldest, a.Abort(), nil
+}
