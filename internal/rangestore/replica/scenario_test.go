@@ -41,8 +41,7 @@ import (
 //	crash                              all that was not synced is lost
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &scenario{t: t, fs: vfs.NewCrashableMem(), disk: &memDisk{rows: map[string]string{}}, oracle: &counter{},
-			settler: &settler{fates: map[prepared.TxnID]prepared.Record{}}, clock: &manualClock{}}
+		s := &scenario{t: t, fs: vfs.NewCrashableMem(), disk: &memDisk{rows: map[string]string{}}, oracle: &counter{}}
 		defer func() {
 			if s.log != nil {
 				_ = s.log.Close()
@@ -166,6 +165,9 @@ func (s *scenario) open(d *datadriven.TestData) (string, error) {
 		if err := s.log.Close(); err != nil {
 			return "", err
 		}
+	}
+	if s.clock == nil {
+		s.clock, s.settler = &manualClock{}, &settler{fates: map[prepared.TxnID]prepared.Record{}}
 	}
 	s.txns, s.watches, s.loop = map[string]*scenarioTxn{}, map[string]*Watch{}, nil
 	var seed uint64
