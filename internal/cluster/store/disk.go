@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/cockroachdb/errors"
 
@@ -81,6 +82,8 @@ func (d *disk) Write(ev *window.Eviction, s replica.State) (err error) {
 	for _, span := range ev.Clears {
 		b.DeleteRange(span)
 	}
+	// In order, each pair's place in Pebble's memtable is near the last one's.
+	slices.SortFunc(ev.Pairs, func(a, b base.KeyValue) int { return bytes.Compare(a.Key, b.Key) })
 	for i := range ev.Pairs {
 		if p := &ev.Pairs[i]; p.Value != nil {
 			b.Set(p.Key, p.Value)

@@ -10,20 +10,32 @@ import (
 	"github.com/stratadb/strata/internal/limits"
 )
 
-// A slice is sealed early when it has that many entries or bytes, which bounds
-// the time that planning its eviction keeps the range's lock.
+// A slice is sealed early when it has that many entries or bytes.
 const (
-	sliceEntries = 4096
-	sliceBytes   = 4 << 20
+	sliceEntries = 32 << 10
+	sliceBytes   = 8 << 20
+)
+
+// evictEntries is how many entries are planned or forgotten before others get the
+// range's lock; pausedEntries, where a simulator decides who goes on.
+const (
+	evictEntries  = 128
+	pausedEntries = 3
 )
 
 // evictor moves slices that leave the window to disk.
 type evictor struct {
-	kick     chan struct{}
-	lastSeal base.Stamp // belongs to the loop
+	kick      chan struct{}
+	lastSeal  base.Stamp // belongs to the loop
+	evictPart int        // how many entries at a time
 }
 
-func (e *evictor) init() { e.kick = make(chan struct{}, 1) }
+func (e *evictor) init(paused bool) {
+	e.kick, e.evictPart = make(chan struct{}, 1), evictEntries
+	if paused {
+		e.evictPart = pausedEntries
+	}
+}
 
 // applied tells of a committed batch. It runs in the loop.
 func (e *evictor) applied(stamp base.Stamp) {
@@ -105,11 +117,14 @@ func (r *Replica) due(now base.Stamp) bool {
 func (r *Replica) evictOne() (bool, error) {
 	r.lockEviction()
 	defer r.unlockEviction()
-	r.mu.Lock()
+	r.lockSoon()
 	ev, ok := r.mu.win.BeginEvict()
 	if !ok {
 		r.mu.Unlock()
 		return false, nil
+	}
+	for !r.mu.win.Plan(ev, r.evictPart) {
+		r.letOthers()
 	}
 	desc := r.descriptorLocked(ev.Applied)
 	table, err := r.tableLocked(ev.Applied)
@@ -126,11 +141,13 @@ func (r *Replica) evictOne() (bool, error) {
 		return false, errors.Wrap(err, "evict")
 	}
 	r.pause(PointEvicted)
-	r.mu.Lock()
+	r.lockSoon()
 	defer r.mu.Unlock()
-	r.mu.win.FinishEvict(ev)
 	r.mu.onDisk = s
-	r.evictions.Add(1)
+	r.evictions.Add(1) // before the first entry goes: what was read from disk before may be older
+	for !r.mu.win.FinishEvict(ev, r.evictPart) {
+		r.letOthers()
+	}
 	r.room.Broadcast()
 	return true, nil
 }

@@ -126,7 +126,7 @@ func (r *Replica) tick() bool {
 
 // receive takes the messages that have come in.
 func (r *Replica) receive() bool {
-	r.mu.Lock()
+	r.lockSoon()
 	inbox := r.mu.inbox
 	r.mu.inbox = nil
 	r.mu.Unlock()
@@ -184,7 +184,7 @@ func (r *Replica) send(m *pb.Message) error {
 
 // propose closes the open batch, asks for its stamp and hands it to Raft.
 func (r *Replica) propose() (bool, error) {
-	r.mu.Lock()
+	r.lockSoon()
 	c, ok := r.mu.seq.Close()
 	prefetched := r.loop.prefetch
 	r.mu.Unlock()
@@ -203,7 +203,7 @@ func (r *Replica) propose() (bool, error) {
 	if stamp <= r.loop.lastStamp {
 		return true, errors.AssertionFailedf("oracle answered %d after %d", stamp, r.loop.lastStamp)
 	}
-	r.mu.Lock()
+	r.lockSoon()
 	deferred := r.mu.win.Deferred(c.Num)
 	r.mu.seq.Stamp(&c, r.loop.term, stamp, r.loop.lastStamp)
 	r.stampWantsLocked(&c, stamp)
@@ -461,7 +461,7 @@ func (r *Replica) applyOwn(index base.LogIndex, h batch.Header) error {
 	}
 	f := r.loop.inFlight[0]
 	r.loop.inFlight = append(r.loop.inFlight[:0], r.loop.inFlight[1:]...)
-	r.mu.Lock()
+	r.lockSoon()
 	r.mu.win.SetIndex(f.closed.Num, index)
 	r.mu.win.Commit(f.closed.Num)
 	r.mu.seq.Committed(&f.closed)

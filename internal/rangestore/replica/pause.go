@@ -18,6 +18,7 @@ const (
 	PointApplied               // the boundary has moved; the waiters sleep
 	PointEvicting              // a slice is about to be written to disk
 	PointEvicted               // it is written, and still in the window
+	PointPart                  // a part of a slice is planned, or forgotten
 	PointReading               // an attempt has left the window for the disk
 	PointRead                  // and has come back
 	PointWaiting               // for a commit
@@ -31,7 +32,7 @@ const (
 const Points = int(points)
 
 var pointNames = [...]string{"closed", "issued", "stamped", "appended", "flushed", "applied",
-	"evicting", "evicted", "reading", "read", "waiting", "no-room", "disk-full", "locked"}
+	"evicting", "evicted", "part", "reading", "read", "waiting", "no-room", "disk-full", "locked"}
 
 func (p Point) String() string { return pointNames[p] }
 

@@ -198,7 +198,7 @@ func New(o Options) (*Replica, error) {
 	if err := r.load(o.State); err != nil {
 		return nil, errors.Wrapf(err, "range %d", o.Range)
 	}
-	r.evictor.init()
+	r.evictor.init(o.Pause != nil)
 	group := o.Log.Group(o.Range)
 	if last := group.LastIndex(); last < o.State.Applied || !o.State.Received && last < o.State.Readable {
 		return nil, errors.Wrapf(base.ErrCorruption,

@@ -206,6 +206,7 @@ func (s *scenario) evict() string {
 	if !ok {
 		return "nothing is sealed"
 	}
+	s.win.Plan(ev, s.win.Entries())
 	out := fmt.Sprintf("applied %d, readable from %d, position %d, stamp %d\n", ev.Applied, ev.Readable, ev.Position, ev.Stamp)
 	for _, c := range ev.Clears {
 		out += fmt.Sprintf("  clear [%s, %s)\n", c.Start, c.End)
@@ -217,7 +218,7 @@ func (s *scenario) evict() string {
 			out += fmt.Sprintf("  set %s %q\n", p.Key, p.Value)
 		}
 	}
-	s.win.FinishEvict(ev)
+	s.win.FinishEvict(ev, s.win.Entries())
 	return out
 }
 

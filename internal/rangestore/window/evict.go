@@ -72,30 +72,44 @@ type Eviction struct {
 	Stamp    base.Stamp
 	Readable base.LogIndex // W5
 	slice    slice
+	planned  uint64 // entries below are
+	marked   bool   // the slice has tombstones or touches
 }
 
-// BeginEvict plans the eviction of the oldest sealed slice. The caller writes it
-// to disk and calls FinishEvict; commits may happen in between.
+// BeginEvict begins the eviction of the oldest sealed slice. The caller calls Plan
+// until it is done, writes the plan to disk, and calls FinishEvict until that is
+// done; commits, and reads, may happen in between.
 func (w *Window) BeginEvict() (*Eviction, bool) {
 	if len(w.slices) == 0 {
 		return nil, false
 	}
 	sl := w.slices[0]
 	last := w.batch(sl.lastBatch)
-	ev := &Eviction{slice: sl, Applied: last.index, Position: last.lastPos, Stamp: last.logged,
-		Readable: w.batch(w.committed).index}
+	ev := &Eviction{slice: sl, planned: w.ring.tail, Applied: last.index, Position: last.lastPos, Stamp: last.logged}
 	for _, m := range w.frags.marks {
 		if m.batch > sl.lastBatch {
 			break
 		}
+		ev.marked = true
 		if !m.touch {
 			ev.Clears = append(ev.Clears, m.span)
 		}
 	}
-	for id := w.ring.tail; id <= sl.lastID; id++ {
-		w.planEntry(ev, id)
-	}
 	return ev, true
+}
+
+// Plan decides what becomes of the next n entries of the slice and reports whether
+// that were all.
+func (w *Window) Plan(ev *Eviction, n int) (done bool) {
+	end := min(ev.planned+uint64(n), ev.slice.lastID+1)
+	for ; ev.planned < end; ev.planned++ {
+		w.planEntry(ev, ev.planned)
+	}
+	if ev.planned <= ev.slice.lastID {
+		return false
+	}
+	ev.Readable = w.batch(w.committed).index // not before the last successor was seen
+	return true
 }
 
 // planEntry decides what becomes of an entry of the oldest slice (W4).
@@ -135,20 +149,31 @@ func (w *Window) clearedInSlice(key []byte, last uint64) *mark {
 	return nil
 }
 
-// FinishEvict forgets the slice of ev, which is on disk now.
-func (w *Window) FinishEvict(ev *Eviction) {
+// FinishEvict forgets the next n entries of the slice of ev, which is on disk now,
+// and reports whether that were all. Older snapshots are refused from the first
+// call on. A slice with tombstones is forgotten at once: they and the entries hide
+// each other.
+func (w *Window) FinishEvict(ev *Eviction, n int) (done bool) {
 	sl := ev.slice
-	for id := w.ring.tail; id <= sl.lastID; id++ {
+	w.baseStamp, w.basePos = ev.Stamp, ev.Position
+	end := sl.lastID + 1
+	if !ev.marked {
+		end = min(end, w.ring.tail+uint64(n))
+	}
+	for id := w.ring.tail; id < end; id++ {
 		w.evictEntry(id)
+	}
+	w.ring.cutTail(end)
+	if end <= sl.lastID {
+		return false
 	}
 	w.bytes -= sl.bytes
 	w.sealedBytes -= sl.bytes
 	w.frags.dropOld(sl.lastBatch)
 	w.batches = w.batches[sl.lastBatch+1-w.firstBatch:]
 	w.firstBatch = sl.lastBatch + 1
-	w.ring.cutTail(sl.lastID + 1)
 	w.slices = w.slices[1:]
-	w.baseStamp, w.basePos = ev.Stamp, ev.Position
+	return true
 }
 
 func (w *Window) evictEntry(id uint64) {

@@ -75,6 +75,7 @@ type model struct {
 	baseBatch int // batches below are evicted
 	txns      []*modelTxn
 	pending   *Eviction
+	planned   bool // pending is, and on disk
 }
 
 var keys = []string{"a", "b", "c", "d", "e", "f", "g"}
@@ -348,35 +349,37 @@ func (m *model) dropTail() {
 	}
 }
 
-func (m *model) beginEvict() {
+// planEvict begins to evict a slice, or goes on planning; the plan, once it is whole,
+// is on disk at once.
+func (m *model) planEvict(entries int) {
 	m.w.Seal()
-	if m.pending != nil {
+	if m.pending == nil {
+		m.pending, _ = m.w.BeginEvict()
+	}
+	if m.pending == nil || m.planned || !m.w.Plan(m.pending, entries) {
 		return
 	}
-	ev, ok := m.w.BeginEvict()
-	if !ok {
-		return
-	}
-	for _, s := range ev.Clears {
+	m.planned = true
+	for _, s := range m.pending.Clears {
 		maps.DeleteFunc(m.disk, func(k, _ string) bool { return s.Contains([]byte(k)) })
 	}
-	for _, p := range ev.Pairs {
+	for _, p := range m.pending.Pairs {
 		if p.Value == nil {
 			delete(m.disk, string(p.Key))
 		} else {
 			m.disk[string(p.Key)] = string(p.Value)
 		}
 	}
-	m.pending = ev
 }
 
-func (m *model) finishEvict() {
-	if m.pending == nil {
+func (m *model) finishEvict(entries int) {
+	if !m.planned {
 		return
 	}
-	m.w.FinishEvict(m.pending)
 	m.base = m.pending.Stamp
-	m.pending = nil
+	if m.w.FinishEvict(m.pending, entries) {
+		m.pending, m.planned = nil, false
+	}
 }
 
 // want is the model's value of key at snapshot s, or newest.
@@ -410,7 +413,7 @@ func (m *model) check() {
 		m.t.Fatal(err)
 	}
 	from := m.base
-	if m.pending != nil {
+	if m.planned {
 		from = m.pending.Stamp // what is on disk already
 	}
 	for s := from; s <= m.stamp+1; s++ {
@@ -549,9 +552,9 @@ func TestModel(t *testing.T) {
 			case "step":
 				m.step()
 			case "evict":
-				m.beginEvict()
+				m.planEvict(rapid.IntRange(1, 3).Draw(t, "entries"))
 			case "finish":
-				m.finishEvict()
+				m.finishEvict(rapid.IntRange(1, 3).Draw(t, "entries"))
 			case "drop":
 				if rapid.IntRange(0, 3).Draw(t, "really") == 0 {
 					m.dropTail()
@@ -570,10 +573,9 @@ func TestModel(t *testing.T) {
 		for range 200 {
 			m.step()
 		}
-		m.finishEvict()
 		for range 100 {
-			m.beginEvict()
-			m.finishEvict()
+			m.planEvict(1000)
+			m.finishEvict(1000)
 		}
 		m.check()
 		if n := m.w.Entries(); n != 0 || m.w.Carried() != 0 || m.w.Bytes() != 0 {
@@ -621,12 +623,13 @@ func TestOverwritesDieInMemory(t *testing.T) {
 		if !ok {
 			break
 		}
+		w.Plan(ev, w.Entries())
 		for _, p := range ev.Pairs {
 			if p.Value != nil {
 				sets++
 			}
 		}
-		w.FinishEvict(ev)
+		w.FinishEvict(ev, w.Entries())
 	}
 	if sets != 11 { // the counter once, and the ten jobs that are left
 		t.Fatalf("%d pairs were written to disk, want 11", sets)
@@ -699,7 +702,8 @@ func BenchmarkAdd(b *testing.B) {
 				w.Seal()
 				if sealed, _ := w.Sealed(); sealed > 200 {
 					ev, _ := w.BeginEvict()
-					w.FinishEvict(ev)
+					w.Plan(ev, w.Entries())
+					w.FinishEvict(ev, w.Entries())
 				}
 			}
 			num = w.Open(base.Position(i))
