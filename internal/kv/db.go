@@ -249,6 +249,9 @@ func (s stored) GetKey(sel KeySelector, bounds base.Span) ([]byte, error) {
 // ones wait for the network.
 func (db *DB) Local() bool { return db.engine.Local() }
 
+// Expect tells that keys will be read soon. It is a hint, which pays for several keys.
+func (db *DB) Expect(keys [][]byte) { db.engine.Expect(keys) }
+
 // Kick commits what was sequenced quietly.
 func (db *DB) Kick() { db.engine.Kick() }
 

@@ -21,6 +21,9 @@ type Engine interface {
 	// it is cheap and may be seconds behind. Key and value are valid during the
 	// call only.
 	ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error
+	// Expect tells that keys will be read soon, so that they may be brought nearer.
+	// It is a hint.
+	Expect(keys [][]byte)
 	// Kick makes the engine commit what was sequenced with Quiet, in the caller's
 	// goroutine where that is cheaper.
 	Kick()

@@ -67,7 +67,7 @@ const (
 	expireEveryMin = 100 * time.Millisecond
 	expireEveryMax = 10 * time.Second
 	// expireRest is how many times longer than a round the pause behind it is.
-	expireRest = 20
+	expireRest = 50
 )
 
 // expireInBackground deletes overdue keys of every namespace's databases.

@@ -113,6 +113,7 @@ type executor struct {
 	tickets []base.Ticket // one per log: what the replies in w depend on
 	rand    *rand.Rand
 	sample  uint32
+	ahead   ahead
 }
 
 // Do implements kv.Closure for a single command.
@@ -284,6 +285,7 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	x := s.srv.takeExecutor()
 	x.w.Proto = s.proto
 	x.kvs.Quiet = onLoop
+	x.ahead.commands = 0
 	defer func() {
 		if p := recover(); p != nil {
 			s.crashed(x, p, debug.Stack())
@@ -294,6 +296,9 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	}()
 	for {
 		s.parser.Unauthenticated = !s.authenticated
+		if x.ahead.commands--; x.ahead.commands <= 0 {
+			s.lookAhead(&x.ahead)
+		}
 		args, n, err := s.parser.Next(s.in.Pending())
 		if len(args) > 0 {
 			cmd := s.srv.table.resolve(args)

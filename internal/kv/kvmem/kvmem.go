@@ -73,6 +73,9 @@ func (e *Engine) Local() bool { return true }
 // Kick implements kv.Engine; nothing is ever pending.
 func (e *Engine) Kick() {}
 
+// Expect implements kv.Engine.
+func (e *Engine) Expect([][]byte) {}
+
 func (e *Engine) nextLocked() base.Stamp {
 	e.mu.last = max(e.mu.last+1, e.now())
 	return e.mu.last

@@ -78,6 +78,13 @@ func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value 
 	return e.store.ScanStored(span, reverse, visit)
 }
 
+// Expect implements kv.Engine.
+func (e *Engine) Expect(keys [][]byte) {
+	if r := e.here(); r != nil {
+		r.Expect(keys)
+	}
+}
+
 // Kick implements kv.Engine.
 func (e *Engine) Kick() {
 	if r := e.here(); r != nil {

@@ -60,6 +60,13 @@ type Attempt struct {
 // NewAttempt makes a reusable attempt on the range.
 func (r *Replica) NewAttempt() *Attempt { return &Attempt{r: r} }
 
+// Expect tells that keys will be read at once. It is a hint.
+func (r *Replica) Expect(keys [][]byte) {
+	r.mu.Lock()
+	r.mu.win.Expect(keys)
+	r.mu.Unlock()
+}
+
 // Begin starts over: at the snapshot at, or at the newest state when it is zero.
 func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 	a.end()

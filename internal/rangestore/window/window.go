@@ -33,7 +33,8 @@ type Window struct {
 	// sealedBytes is the part of bytes that belongs to sealed slices.
 	sealedBytes int64
 	unstamped   []unstampedKey
-	installed   int // parts with stamps of their own that are not committed
+	installed   int  // parts with stamps of their own that are not committed
+	expected    byte // sum of what Expect has touched: nobody needs it
 
 	// CountUncommitted breaks W4; tests plant it.
 	CountUncommitted bool

@@ -127,6 +127,24 @@ func (p *Parser) Next(buf []byte) (args [][]byte, n int, err error) {
 	return nil, n, nil
 }
 
+// Ahead visits the commands at the front of buf that have arrived as a whole, until
+// visit returns false, and forgets them again: Next will return them. It is for
+// who prepares for what comes, and must not be called while the arguments of the
+// last command are needed.
+func (p *Parser) Ahead(buf []byte, visit func(args [][]byte) bool) {
+	if p.failed != nil || p.Partial() || p.started {
+		return
+	}
+	for len(buf) > 0 && buf[0] == '*' {
+		args, n := p.whole(buf)
+		p.used = max(p.used, len(args))
+		if n == 0 || !visit(args) {
+			return
+		}
+		buf = buf[n:]
+	}
+}
+
 // Partial reports whether a part of a command has been parsed, so that the
 // connection is not idle.
 func (p *Parser) Partial() bool { return p.pos > 0 || p.scanned > 0 }
