@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 	"slices"
 
 	"github.com/cockroachdb/errors"
@@ -95,6 +96,7 @@ func (d *disk) Write(ev *window.Eviction, s replica.State) (err error) {
 	if !bytes.Equal(d.table, s.Table) {
 		b.SetRangeTable(d.id, s.Table)
 	}
+	runtime.Gosched() // nobody waits for an eviction, but others for a processor
 	if err := d.state.Apply(b); err != nil {
 		return err
 	}
@@ -103,6 +105,9 @@ func (d *disk) Write(ev *window.Eviction, s replica.State) (err error) {
 		d.rows.InvalidateSpan(span)
 	}
 	for i := range ev.Pairs {
+		if i%1024 == 0 {
+			runtime.Gosched()
+		}
 		p := &ev.Pairs[i]
 		d.rows.Update(p.Key, p.Value, p.Value != nil)
 	}

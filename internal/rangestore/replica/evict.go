@@ -142,12 +142,12 @@ func (r *Replica) evictOne() (bool, error) {
 	}
 	r.pause(PointEvicted)
 	r.lockSoon()
-	defer r.mu.Unlock()
 	r.mu.onDisk = s
 	r.evictions.Add(1) // before the first entry goes: what was read from disk before may be older
 	for !r.mu.win.FinishEvict(ev, r.evictPart) {
 		r.letOthers()
 	}
+	r.mu.Unlock()
 	r.room.Broadcast()
 	return true, nil
 }

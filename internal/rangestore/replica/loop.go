@@ -69,9 +69,10 @@ func (r *Replica) drive(ctx context.Context) (more bool) {
 // costs less than waking another goroutine.
 const promptFlush = 250 * time.Microsecond
 
-// promptBytes is how large a batch may be for that: while another goroutine
-// commits a larger one, the caller does much else.
-const promptBytes = 32 << 10
+// promptBytes is how large a batch may be for that. Even for the largest pipelines
+// it is better: a goroutine that is woken waits for a processor behind those that
+// flush and compact.
+const promptBytes = 1 << 20
 
 // Kick makes the loop look for work, or does the work: on few processors, if
 // nobody else does, the disk is fast and the batch is small.
