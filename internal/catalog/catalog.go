@@ -92,7 +92,7 @@ func (c *Catalog) Reserve(n int) ([]keyspace.NamespaceID, error) {
 // counter may still fall back.
 func (c *Catalog) reserveLocked() error {
 	var first keyspace.NamespaceID
-	ticket, err := c.mu.session.Run(kv.Func(func(t kv.Txn) error {
+	if err := c.mu.session.RunAndWait(kv.Func(func(t kv.Txn) error {
 		value, err := t.Get(counterKey)
 		if err != nil {
 			return err
@@ -108,11 +108,7 @@ func (c *Catalog) reserveLocked() error {
 		binary.BigEndian.PutUint64(next, uint64(first)+idBlock)
 		t.Set(counterKey, next)
 		return nil
-	}))
-	if werr := ticket.Wait(); err == nil {
-		err = werr
-	}
-	if err != nil {
+	})); err != nil {
 		return err
 	}
 	c.mu.next, c.mu.end = first, first+idBlock

@@ -53,11 +53,7 @@ func newFixture(t testing.TB, db *kv.DB) *fixture {
 }
 
 func (f *fixture) run(fn kv.Func) error {
-	ticket, err := f.s.Run(fn)
-	if werr := ticket.Wait(); err == nil {
-		err = werr
-	}
-	return err
+	return f.s.RunAndWait(fn)
 }
 
 func path(t testing.TB, s string) Path {

@@ -184,7 +184,7 @@ func OpenShards(db *kv.DB, counts ShardCounts) (*Shards, error) {
 	}
 	s := &Shards{db: db}
 	s.mu.session = db.NewSession()
-	ticket, err := s.mu.session.Run(kv.Func(func(t kv.Txn) error {
+	if err := s.mu.session.RunAndWait(kv.Func(func(t kv.Txn) error {
 		s.counts = counts
 		key := settingKey("shards")
 		value, err := t.Get(key)
@@ -198,14 +198,10 @@ func OpenShards(db *kv.DB, counts ShardCounts) (*Shards, error) {
 			t.Set(key, value)
 		}
 		return err
-	}))
-	if werr := ticket.Wait(); err == nil {
-		err = werr
-	}
-	if err != nil {
+	})); err != nil {
 		return nil, err
 	}
-	_, err = s.Refresh()
+	_, err := s.Refresh()
 	return s, err
 }
 

@@ -93,6 +93,15 @@ func (s *Session) Run(c Closure) (base.Ticket, error) {
 	}
 }
 
+// RunAndWait is Run for those who tell somebody: it waits for the ticket.
+func (s *Session) RunAndWait(c Closure) error {
+	t, err := s.Run(c)
+	if werr := t.Wait(); err == nil {
+		err = werr
+	}
+	return err
+}
+
 func (s *Session) guardDirty() bool {
 	for _, w := range s.Guards {
 		if dirty, _ := w.Dirty(); dirty {

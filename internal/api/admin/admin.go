@@ -68,11 +68,7 @@ func New(o Options) (*Admin, error) {
 		ID: o.MemberID, Status: catalog.MemberRunning, External: o.External, Internal: o.Internal,
 		ProcessID: base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(process[:]),
 	}}
-	ticket, err := o.DB.NewSession().Run(kv.Func(func(t kv.Txn) error { return catalog.WriteMember(t, a.self) }))
-	if werr := ticket.Wait(); err == nil {
-		err = werr
-	}
-	return a, err
+	return a, o.DB.NewSession().RunAndWait(kv.Func(func(t kv.Txn) error { return catalog.WriteMember(t, a.self) }))
 }
 
 // Families is the table of commands for redis.Options.

@@ -183,8 +183,7 @@ func TestCommands(t *testing.T) {
 }
 
 func (n *node) run(fn kv.Func) error {
-	ticket, err := n.db.NewSession().Run(fn)
-	return errors.Join(err, ticket.Wait())
+	return n.db.NewSession().RunAndWait(fn)
 }
 
 func TestDropCluster(t *testing.T) {

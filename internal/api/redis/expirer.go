@@ -36,14 +36,10 @@ func (e *Expirer) Step(nowMillis int64) (visited int, more bool, err error) {
 	}
 	again := false
 	if len(due.Keys) > 0 {
-		t, err := e.kvs.Run(kv.Func(func(t kv.Txn) (err error) {
+		if err := e.kvs.RunAndWait(kv.Func(func(t kv.Txn) (err error) {
 			visited, again, err = model.ExpireKeys(t, e.db, due.Keys)
 			return err
-		}))
-		if werr := t.Wait(); err == nil {
-			err = werr
-		}
-		if err != nil {
+		})); err != nil {
 			return 0, false, err
 		}
 	}

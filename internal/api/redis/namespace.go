@@ -240,13 +240,7 @@ func namespacePurge(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.ok(catalog.Purge(func(fn kv.Func) error {
-		t, err := c.x.kvs.Run(fn)
-		if werr := t.Wait(); err == nil {
-			err = werr
-		}
-		return err
-	}, p))
+	return c.ok(catalog.Purge(func(fn kv.Func) error { return c.x.kvs.RunAndWait(fn) }, p))
 }
 
 // refusal is why the shards do not allow a command.

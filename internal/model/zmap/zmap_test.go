@@ -42,11 +42,7 @@ func ranged(t testing.TB) *kv.DB {
 
 func run(t testing.TB, db *kv.DB, fn kv.Func) error {
 	t.Helper()
-	ticket, err := db.NewSession().Run(fn)
-	if werr := ticket.Wait(); err == nil {
-		err = werr
-	}
-	return err
+	return db.NewSession().RunAndWait(fn)
 }
 
 func must(t testing.TB, err error) {
