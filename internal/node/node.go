@@ -146,6 +146,11 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 	}
 	n.log.Info("store is open", "dir", dir, "store", n.store.Identity().Store.String(), "took", time.Since(started))
 	if n.cluster == nil {
+		for _, r := range n.store.Replicas() {
+			if len(r.Descriptor().Replicas) > 1 {
+				return nil, errors.Newf("the store in %s is one of a cluster: start it with --cluster-addr", dir)
+			}
+		}
 		return kv.New(kvrange.New(n.store), time.Now), nil
 	}
 	n.cluster.open(n.store, n.peers.Addr().String())

@@ -110,6 +110,15 @@ func TestThreeNodes(t *testing.T) {
 	at[1].expect("SET k 4", "QUEUED")
 	at[1].expect("EXEC", "(nil)")
 	at[2].expect("GET k", `"3"`)
+
+	// One of them cannot do without the others.
+	if code := c.nodes[2].Stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	alone, err := process.Try(t, process.Options{Dir: c.nodes[2].Dir})
+	if err == nil || !strings.Contains(alone.Log(), "start it with --cluster-addr") {
+		t.Errorf("a node of a cluster was started alone: %v\n%s", err, alone.Log())
+	}
 }
 
 // TestNodesFailInTurn kills every node in turn, the leader among them, under load

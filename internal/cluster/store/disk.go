@@ -204,10 +204,7 @@ func finishInstall(log *raftlog.Log, r base.RangeID, mark raftlog.Mark, id raftl
 	if err := log.Append(raftlog.Write{Range: r, Snapshot: &mark}); err != nil {
 		return err
 	}
-	if err := log.ReleaseLifecycle(id); err != nil {
-		return err
-	}
-	return log.Flush()
+	return endStep(log, id)
 }
 
 func appendMark(dst []byte, m raftlog.Mark) []byte {

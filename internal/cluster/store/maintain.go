@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"time"
 
 	"github.com/cockroachdb/errors"
@@ -78,15 +79,16 @@ func (s *Store) Full(ahead int64) bool {
 	return s.full.Load() || s.log.Starved() && s.log.Headroom() < headroomMin+2*ahead
 }
 
-func (s *Store) watchDisk() {
-	tick := time.NewTicker(diskCheckEvery)
+// every calls do at an interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
-		case <-s.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.CheckDisk()
+			do()
 		}
 	}
 }

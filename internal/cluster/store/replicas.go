@@ -2,7 +2,6 @@ package store
 
 import (
 	"slices"
-	"time"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/replica"
@@ -113,18 +112,17 @@ func (s *Store) adopt(id base.RangeID, self base.ReplicaID) (*replica.Replica, e
 
 // send passes a replica's message on. A snapshot is copied by a goroutine: the
 // range goes on meanwhile.
-func (s *Store) send(id base.RangeID, to base.NodeID, m *replica.Message) {
+func (s *Store) send(r *replica.Replica, to base.NodeID, m *replica.Message) {
 	if !m.IsSnapshot() {
 		s.o.Send(to, m)
 		return
 	}
 	fill := func() {
-		r := s.Replica(id)
 		err := r.FillSnapshot(m)
 		if err == nil {
 			s.o.Send(to, m)
 		} else {
-			s.o.Log.Warn("snapshot not sent", "range", id, "to", to, "error", err)
+			s.o.Log.Warn("snapshot not sent", "range", m.Range, "to", to, "error", err)
 		}
 		r.SnapshotSent(m.To, err == nil)
 	}
@@ -133,20 +131,6 @@ func (s *Store) send(id base.RangeID, to base.NodeID, m *replica.Message) {
 		return
 	}
 	s.wait.Go(fill)
-}
-
-// ticker makes the replicas' time pass.
-func (s *Store) ticker() {
-	tick := time.NewTicker(replica.TickEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-tick.C:
-			s.Tick()
-		}
-	}
 }
 
 // Tick lets a tick pass at the replicas that need it.

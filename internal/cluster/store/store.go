@@ -359,10 +359,7 @@ func (s *Store) finishCreate(rec raftlog.LifecycleRecord) error {
 	if err := s.state.Flush(); err != nil {
 		return err
 	}
-	if err := s.log.ReleaseLifecycle(rec.ID); err != nil {
-		return err
-	}
-	return s.log.Flush()
+	return endStep(s.log, rec.ID)
 }
 
 // finishSnapshot: the state is the old one, or the new one with the old log.
@@ -378,10 +375,15 @@ func (s *Store) finishSnapshot(rec raftlog.LifecycleRecord) error {
 	if found && st.Applied == mark.Index && st.AppliedTerm == mark.Term {
 		return finishInstall(s.log, rec.Range, mark, rec.ID)
 	}
-	if err := s.log.ReleaseLifecycle(rec.ID); err != nil {
+	return endStep(s.log, rec.ID)
+}
+
+// endStep notes that a lifecycle step is done.
+func endStep(log *raftlog.Log, id raftlog.LifecycleID) error {
+	if err := log.ReleaseLifecycle(id); err != nil {
 		return err
 	}
-	return s.log.Flush()
+	return log.Flush()
 }
 
 // openRanges opens the replicas of all ranges whose state is here. What else the log
@@ -443,13 +445,15 @@ func (s *Store) destroy(d *base.RangeDescriptor) (err error) {
 
 // openReplica opens one replica; nothing of it runs yet.
 func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.State) (*replica.Replica, error) {
-	r, err := replica.New(replica.Options{
+	var r *replica.Replica
+	var err error
+	r, err = replica.New(replica.Options{
 		Range: id, Replica: self, Node: s.id.Node, Log: s.log, State: state,
 		Disk:   &disk{state: s.state, rows: s.rows, log: s.log, id: id, table: state.Table},
 		Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
 		WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
 		PromptCommit: s.o.PromptCommit, Clock: s.o.Clock, QuorumReads: s.o.QuorumReads,
-		Send: func(to base.NodeID, m *replica.Message) { s.send(id, to, m) },
+		Send: func(to base.NodeID, m *replica.Message) { s.send(r, to, m) },
 	})
 	if err != nil {
 		return nil, err
@@ -467,8 +471,14 @@ func (s *Store) start() {
 		s.run(r)
 	}
 	s.wait.Go(s.compactor)
-	s.wait.Go(s.watchDisk)
-	s.wait.Go(s.ticker)
+	s.wait.Go(func() { every(s.ctx, diskCheckEvery, s.CheckDisk) })
+	ticking := s.ctx
+	if s.o.Send == nil { // alone there is nobody to hear of once it leads
+		var led context.CancelFunc
+		ticking, led = context.WithCancel(s.ctx)
+		defer led()
+	}
+	s.wait.Go(func() { every(ticking, replica.TickEvery, s.Tick) })
 	for _, r := range replicas {
 		r.AwaitServing(s.ctx)
 	}
