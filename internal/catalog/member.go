@@ -58,16 +58,17 @@ func memberPrefix() []byte { return []byte{keyspace.Sys, keyspace.SysMember} }
 
 // ReadMember reads a member's row; found is false when there is none.
 func ReadMember(t kv.Reader, id string) (m Member, found bool, err error) {
-	value, err := t.Get(append(memberPrefix(), id...))
+	key := append(memberPrefix(), id...)
+	value, err := t.Get(key)
 	if err != nil || value == nil {
 		return Member{}, false, err
 	}
-	m, err = decodeMember(id, value)
+	m, err = decodeMember(key, value)
 	return m, err == nil, err
 }
 
-func decodeMember(id string, value []byte) (Member, error) {
-	m := Member{ID: id}
+func decodeMember(key, value []byte) (Member, error) {
+	m := Member{ID: string(key[len(memberPrefix()):])}
 	if err := json.Unmarshal(value, &m); err != nil {
 		return m, corrupt("member row %q: %v", value, err)
 	}
@@ -90,21 +91,8 @@ func RemoveMember(t kv.Txn, id string) { t.Clear(append(memberPrefix(), id...)) 
 const membersMax = 10_000
 
 // Members lists the members whose ids begin with prefix.
-func Members(t kv.Reader, prefix string) (members []Member, err error) {
-	start := memberPrefix()
-	span := base.PrefixSpan(append(memberPrefix(), prefix...))
-	var bad error
-	err = t.Scan(span, kv.ScanOptions{Limit: membersMax}, func(key, value []byte) bool {
-		var m Member
-		if m, bad = decodeMember(string(key[len(start):]), value); bad == nil {
-			members = append(members, m)
-		}
-		return bad == nil
-	})
-	if err == nil {
-		err = bad
-	}
-	return members, err
+func Members(t kv.Reader, prefix string) ([]Member, error) {
+	return rows(t, append(memberPrefix(), prefix...), membersMax, decodeMember)
 }
 
 func settingKey(name string) []byte {

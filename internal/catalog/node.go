@@ -17,18 +17,16 @@ type Node struct {
 }
 
 func nodeKey(id base.NodeID) []byte {
-	return binary.BigEndian.AppendUint32([]byte{keyspace.Sys, keyspace.SysNode}, uint32(id))
+	return binary.BigEndian.AppendUint32(nodePrefix(), uint32(id))
 }
 
-// NodeSpan holds the rows of all nodes.
-func NodeSpan() base.Span { return base.PrefixSpan([]byte{keyspace.Sys, keyspace.SysNode}) }
+func nodePrefix() []byte { return []byte{keyspace.Sys, keyspace.SysNode} }
 
-// DecodeNode reads a row of NodeSpan.
-func DecodeNode(key, value []byte) (n Node, err error) {
-	if len(key) != 6 {
+func decodeNode(key, value []byte) (n Node, err error) {
+	if len(key) != len(nodeKey(0)) {
 		return n, corrupt("node row %q", key)
 	}
-	n.ID = base.NodeID(binary.BigEndian.Uint32(key[2:]))
+	n.ID = base.NodeID(binary.BigEndian.Uint32(key[len(nodePrefix()):]))
 	if err := json.Unmarshal(value, &n); err != nil {
 		return n, corrupt("node row %q: %v", value, err)
 	}
@@ -36,19 +34,22 @@ func DecodeNode(key, value []byte) (n Node, err error) {
 }
 
 // Nodes lists the nodes by id.
-func Nodes(t kv.Reader) (nodes []Node, err error) {
+func Nodes(t kv.Reader) ([]Node, error) { return rows(t, nodePrefix(), 0, decodeNode) }
+
+// rows decodes the rows whose keys begin with prefix, up to limit if that is not zero.
+func rows[T any](t kv.Reader, prefix []byte, limit int, decode func(key, value []byte) (T, error)) (list []T, err error) {
 	var bad error
-	err = t.Scan(NodeSpan(), kv.ScanOptions{}, func(key, value []byte) bool {
-		var n Node
-		if n, bad = DecodeNode(key, value); bad == nil {
-			nodes = append(nodes, n)
+	err = t.Scan(base.PrefixSpan(prefix), kv.ScanOptions{Limit: limit}, func(key, value []byte) bool {
+		var row T
+		if row, bad = decode(key, value); bad == nil {
+			list = append(list, row)
 		}
 		return bad == nil
 	})
 	if err == nil {
 		err = bad
 	}
-	return nodes, err
+	return list, err
 }
 
 // JoinNode gives a store its place among the nodes, the same one whenever it asks,

@@ -108,8 +108,8 @@ func (c *cluster) learn(nodes ...catalog.Node) {
 	}
 }
 
-// ids are the known nodes.
-func (c *cluster) ids() []base.NodeID {
+// Nodes implements operator.Cluster.
+func (c *cluster) Nodes() []base.NodeID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ids := make([]base.NodeID, 0, len(c.mu.nodes))
@@ -119,9 +119,6 @@ func (c *cluster) ids() []base.NodeID {
 	slices.Sort(ids)
 	return ids
 }
-
-// Nodes implements operator.Cluster.
-func (c *cluster) Nodes() ([]base.NodeID, error) { return c.ids(), nil }
 
 // Serving implements operator.Cluster.
 func (c *cluster) Serving() *replica.Replica { return c.client.Serving() }
@@ -143,7 +140,7 @@ func (c *cluster) open(s *store.Store, address string) {
 	c.learn(c.self)
 	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log})
 	c.server = remote.NewServer(s, c.log, c.transport)
-	c.client = remote.NewClient(id.Node, c.transport, s, c.ids, c.log)
+	c.client = remote.NewClient(id.Node, c.transport, s, c.Nodes, c.log)
 	c.sender.Store(c.client)
 }
 
@@ -151,11 +148,7 @@ func (c *cluster) serve(l net.Listener) error { return c.transport.Serve(l) }
 
 // register notes the node's address among the nodes.
 func (c *cluster) register(db *kv.DB) error {
-	t, err := db.NewSession().Run(kv.Func(func(t kv.Txn) error { return catalog.WriteNode(t, c.self) }))
-	if werr := t.Wait(); err == nil {
-		err = werr
-	}
-	return err
+	return db.NewSession().RunAndWait(kv.Func(func(t kv.Txn) error { return catalog.WriteNode(t, c.self) }))
 }
 
 // refresh keeps the addresses of the other nodes up to date until stop is closed.
@@ -165,14 +158,10 @@ func (c *cluster) refresh(db *kv.DB, stop <-chan struct{}) {
 	session := db.NewSession()
 	for {
 		var nodes []catalog.Node
-		t, err := session.Run(kv.Func(func(t kv.Txn) (err error) {
+		if err := session.RunAndWait(kv.Func(func(t kv.Txn) (err error) {
 			nodes, err = catalog.Nodes(t)
 			return err
-		}))
-		if werr := t.Wait(); err == nil {
-			err = werr
-		}
-		if err == nil {
+		})); err == nil {
 			c.learn(nodes...)
 		}
 		select {
@@ -185,13 +174,7 @@ func (c *cluster) refresh(db *kv.DB, stop <-chan struct{}) {
 
 // operate cares for the replicas while this node leads, until stop is closed.
 func (c *cluster) operate(replicas int, stop <-chan struct{}) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		<-stop
-		cancel()
-	}()
-	operator.New(c, c.self.ID, replicas, time.Now, c.log).Run(ctx)
+	operator.New(c, c.self.ID, replicas, time.Now, c.log).Run(stop)
 }
 
 // handOver gives the leadership to another node before this one stops, so that
@@ -225,13 +208,10 @@ const (
 func awaitLeader(ctx context.Context, db *kv.DB, log *slog.Logger) error {
 	session := db.NewSession()
 	for {
-		t, err := session.Run(kv.Func(func(t kv.Txn) error {
+		err := session.RunAndWait(kv.Func(func(t kv.Txn) error {
 			_, err := catalog.Nodes(t)
 			return err
 		}))
-		if werr := t.Wait(); err == nil {
-			err = werr
-		}
 		if err == nil || !errors.IsAny(err, base.ErrUnavailable, base.ErrUnknownOutcome) {
 			return err
 		}

@@ -5,7 +5,6 @@
 package operator
 
 import (
-	"context"
 	"log/slog"
 	"math"
 	"time"
@@ -32,7 +31,7 @@ type Cluster interface {
 	// Serving is this node's replica if it leads, nil otherwise.
 	Serving() *replica.Replica
 	// Nodes are the nodes' ids, ascending.
-	Nodes() ([]base.NodeID, error)
+	Nodes() []base.NodeID
 	// Heard is when a node was last heard of.
 	Heard(base.NodeID) (time.Time, bool)
 }
@@ -64,13 +63,13 @@ func New(c Cluster, self base.NodeID, replicas int, now func() time.Time, log *s
 	return &Operator{cluster: c, self: self, settings: s, now: now, log: log, states: map[base.NodeID]state{}}
 }
 
-// Run does rounds until ctx ends.
-func (o *Operator) Run(ctx context.Context) {
+// Run does rounds until stop is closed.
+func (o *Operator) Run(stop <-chan struct{}) {
 	tick := time.NewTicker(Every)
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-stop:
 			return
 		case <-tick.C:
 		}
@@ -91,11 +90,7 @@ func (o *Operator) Round() error {
 	if o.since.IsZero() {
 		o.since = o.now()
 	}
-	snap, err := o.picture(r)
-	if err != nil {
-		return err
-	}
-	plan, err := placement.Decide(snap)
+	plan, err := placement.Decide(o.picture(r))
 	if err != nil {
 		return err
 	}
@@ -109,13 +104,9 @@ func (o *Operator) Round() error {
 	return nil
 }
 
-func (o *Operator) picture(r *replica.Replica) (*placement.Snapshot, error) {
-	ids, err := o.cluster.Nodes()
-	if err != nil {
-		return nil, err
-	}
+func (o *Operator) picture(r *replica.Replica) *placement.Snapshot {
 	snap := &placement.Snapshot{Now: stamp(o.now()), Settings: o.settings}
-	for _, id := range ids {
+	for _, id := range o.cluster.Nodes() {
 		st := o.liveness(id)
 		snap.Nodes = append(snap.Nodes, placement.Node{ID: id, Liveness: st.live, Since: stamp(st.since), Standing: placement.Active})
 	}
@@ -131,7 +122,7 @@ func (o *Operator) picture(r *replica.Replica) (*placement.Snapshot, error) {
 			Added: stamp(o.since), CaughtUp: caughtUp[m.Replica]})
 	}
 	snap.Ranges = []placement.Range{rg}
-	return snap, nil
+	return snap
 }
 
 var types = map[base.ReplicaRole]placement.ReplicaType{

@@ -188,11 +188,13 @@ func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
 	return kv.Receipt(r), a.refused(err)
 }
 
+// refused turns the refusal of a replica that has just lost its leadership into a
+// conflict: the next attempt goes to the new leader.
 func (a *attempt) refused(err error) error {
-	if err == nil || a.e.client == nil {
-		return err
+	if a.e.client != nil && errors.Is(err, base.ErrUnavailable) {
+		return base.ErrConflict
 	}
-	return elsewhere(err)
+	return err
 }
 
 // The two Hold types must agree.

@@ -1,8 +1,6 @@
 package kvrange
 
 import (
-	"github.com/cockroachdb/errors"
-
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/kv"
@@ -112,13 +110,4 @@ func (d *distant) commit(req *kv.CommitRequest) (kv.Receipt, error) {
 		return kv.Receipt{}, nil
 	}
 	return kv.Receipt{Version: &done.Version}, nil
-}
-
-// elsewhere turns the refusal of a replica that has just lost its leadership into a
-// conflict: the next attempt goes to the new leader.
-func elsewhere(err error) error {
-	if errors.Is(err, base.ErrUnavailable) {
-		return base.ErrConflict
-	}
-	return err
 }
