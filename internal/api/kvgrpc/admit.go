@@ -5,13 +5,14 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"log/slog"
-	"net"
 	"runtime/debug"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/tap"
+
+	"github.com/stratadb/strata/internal/netloop"
 )
 
 // admit decides about a call before its message is read (D5).
@@ -23,7 +24,7 @@ func (s *Server) admit(ctx context.Context, call *tap.Info) (context.Context, er
 		return ctx, nil
 	}
 	p, known := peer.FromContext(ctx)
-	if !s.o.Unprotected && !(known && loopback(p.Addr)) {
+	if !s.o.Unprotected && !(known && netloop.Loopback(p.Addr)) {
 		return nil, statusOf(errProtected).Err()
 	}
 	return ctx, nil
@@ -38,12 +39,6 @@ func authorized(headers []string, password string) bool {
 	scheme, token, _ := strings.Cut(headers[0], " ")
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(password))
 	return strings.EqualFold(scheme, "bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
-}
-
-// loopback reports whether an address is on this machine.
-func loopback(a net.Addr) bool {
-	t, ok := a.(*net.TCPAddr)
-	return ok && t.IP.IsLoopback()
 }
 
 // unary runs a call and words its error.

@@ -20,6 +20,7 @@ import (
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvmem"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/test/process"
 )
 
 func memberID(i int) string { return strings.Repeat(string(rune('a'+i)), catalog.MemberIDBytes) }
@@ -375,7 +376,7 @@ func TestClusterAgrees(t *testing.T) {
 	}
 	_, bus, _ := net.SplitHostPort(l.Addr().String())
 	_ = l.Close()
-	there := goredis.NewClient(&goredis.Options{Addr: redisServer(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1")})
+	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1")})
 	t.Cleanup(func() { _ = there.Close() })
 	must[string](t)(there.ClusterAddSlotsRange(t.Context(), 0, hashslot.Slots-1).Result())
 	eventually(t, func() bool {

@@ -18,6 +18,7 @@ import (
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/netloop"
 	"github.com/stratadb/strata/internal/wire/resp"
 )
 
@@ -282,7 +283,7 @@ func (s *Server) accept(conn net.Conn) {
 			s.log.Debug("keep-alive not set", slog.Any("error", err))
 		}
 	}
-	if s.settings.protects() && !loopback(conn.RemoteAddr()) {
+	if s.settings.protects() && !netloop.Loopback(conn.RemoteAddr()) {
 		s.refuse(conn, "-"+denied+"\r\n")
 		return
 	}

@@ -66,17 +66,6 @@ func (c *settings) keepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: d, Interval: max(d/3, time.Second), Count: 3}
 }
 
-// loopback reports whether an address is on this machine.
-func loopback(a net.Addr) bool {
-	switch a := a.(type) {
-	case *net.TCPAddr:
-		return a.IP.IsLoopback()
-	case *net.UnixAddr:
-		return true
-	}
-	return a.Network() == "pipe"
-}
-
 // setting is a row of CONFIG. One without a set function is read-only.
 type setting struct {
 	name string

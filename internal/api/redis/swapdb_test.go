@@ -1,12 +1,8 @@
 package redis
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	osexec "os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +15,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/test/process"
 )
 
 // inNamespaces runs a test over each engine, in the default namespace and in another
@@ -410,42 +407,10 @@ func TestSwapdbRace(t *testing.T) {
 	}
 }
 
-// redisServer is the address of a real redis-server with more options.
-func redisServer(t *testing.T, options ...string) string {
-	path, err := osexec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
-	options = append(options, "--port", addr[strings.LastIndex(addr, ":")+1:], "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
-	cmd := osexec.Command(path, options...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	log := bufio.NewScanner(out)
-	for log.Scan() && !strings.Contains(log.Text(), "Ready to accept connections") {
-	}
-	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return addr
-}
-
 // TestSwapdbAgrees runs the same random commands here and against a real server,
 // over three connections that swap, select and queue as they like.
 func TestSwapdbAgrees(t *testing.T) {
-	there := goredis.NewClient(&goredis.Options{Addr: redisServer(t), Protocol: 3})
+	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t), Protocol: 3})
 	t.Cleanup(func() { _ = there.Close() })
 	eachEngine(t, func(t *testing.T, db *kv.DB) {
 		s := start(t, Options{DB: db})

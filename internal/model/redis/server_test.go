@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/test/process"
 )
 
 func unquote(tb testing.TB, s string) string {
@@ -37,37 +37,11 @@ type server struct {
 }
 
 func startServer(tb testing.TB) *server {
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		tb.Skip("redis-server is not installed")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr := process.Redis(tb, "--appendonly", "no")
+	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	addr := l.Addr().(*net.TCPAddr)
-	l.Close()
-	cmd := exec.Command(path, "--port", strconv.Itoa(addr.Port), "--bind", "127.0.0.1", "--save", "",
-		"--appendonly", "no", "--dir", tb.TempDir())
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	log := bufio.NewScanner(out)
-	for log.Scan() && !strings.Contains(log.Text(), "Ready to accept connections") {
-	}
-	c, err := net.DialTimeout("tcp", addr.String(), 5*time.Second)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	go func() { _, _ = io.Copy(io.Discard, out) }()
 	tb.Cleanup(func() { c.Close() })
 	return &server{tb: tb, c: c, r: bufio.NewReader(c)}
 }

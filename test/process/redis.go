@@ -1,0 +1,44 @@
+package process
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Redis is the address of a real redis-server with more options, started for the test;
+// where there is none the test is skipped.
+func Redis(t testing.TB, options ...string) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("redis-server is not installed")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	cmd := exec.Command(path, append(options, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	log := bufio.NewScanner(out)
+	for log.Scan() && !strings.Contains(log.Text(), "Ready to accept connections") {
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	return addr
+}
