@@ -14,6 +14,8 @@ type RangeDescriptor struct {
 	Replicas []ReplicaDescriptor
 	// NextReplica is above every id that a replica of the range ever had.
 	NextReplica ReplicaID
+	// Parent is the range that this one was split from; 0: none.
+	Parent RangeID
 }
 
 // ReplicaDescriptor names one replica of a range and the node that holds it.
@@ -69,7 +71,7 @@ func (d *RangeDescriptor) On(n NodeID) (ReplicaDescriptor, bool) {
 }
 
 // Append appends the descriptor's binary form: id, epoch, start, end, replicas,
-// next replica, all numbers and lengths as uvarints.
+// next replica and, if there is one, the parent, all numbers and lengths as uvarints.
 func (d *RangeDescriptor) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(d.ID))
 	dst = binary.AppendUvarint(dst, uint64(d.Epoch))
@@ -78,7 +80,11 @@ func (d *RangeDescriptor) Append(dst []byte) []byte {
 	for _, r := range d.Replicas {
 		dst = r.Append(dst)
 	}
-	return binary.AppendUvarint(dst, uint64(d.NextReplica))
+	dst = binary.AppendUvarint(dst, uint64(d.NextReplica))
+	if d.Parent != 0 {
+		dst = binary.AppendUvarint(dst, uint64(d.Parent))
+	}
+	return dst
 }
 
 // Append appends the replica's binary form: node, replica and role as uvarints.
@@ -100,6 +106,10 @@ func DecodeRangeDescriptor(b []byte) (d RangeDescriptor, err error) {
 		d.Replicas = append(d.Replicas, m)
 	}
 	d.NextReplica = ReplicaID(r.Uvarint())
+	if good && r.OK() && !r.Done() {
+		d.Parent = RangeID(r.Uvarint())
+		good = d.Parent != 0
+	}
 	if !good || !r.Done() {
 		return RangeDescriptor{}, errors.Wrap(ErrCorruption, "range descriptor")
 	}

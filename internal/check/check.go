@@ -212,6 +212,8 @@ func (c *checker) state() (ok bool) {
 		switch {
 		case err != nil:
 			c.r.problem(where, "range %d: %v", id, err)
+		case d.ID == id && len(d.Replicas) == 0 && d.Span.Empty():
+			c.r.Ranges-- // the tombstone of a replica that was removed
 		case d.ID != id || len(d.Replicas) == 0:
 			c.r.problem(where, "range %d is described as range %d with %d replicas", id, d.ID, len(d.Replicas))
 		}

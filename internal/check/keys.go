@@ -1,6 +1,9 @@
 package check
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
@@ -12,18 +15,75 @@ import (
 	"github.com/stratadb/strata/internal/model/redis"
 )
 
-// reader reads the newest state through an attempt that is never committed. It
-// collects no conflicts, so that it can read everything.
-type reader struct{ kv.Attempt }
+// reader reads the newest state through attempts that are never committed, one for each
+// range. They collect no conflicts, so that it can read everything.
+type reader struct {
+	ranges []readRange // in the order of their keys
+}
+
+type readRange struct {
+	span base.Span
+	att  kv.Attempt
+}
 
 var _ kv.Reader = reader{}
 
+func newReader(st *store.Store) (r reader) {
+	engine := kvrange.New(st)
+	for _, x := range st.Replicas() {
+		att := engine.NewAttempt()
+		att.Begin(kv.AttemptOptions{})
+		r.ranges = append(r.ranges, readRange{x.Descriptor().Span, att})
+	}
+	slices.SortFunc(r.ranges, func(a, b readRange) int { return bytes.Compare(a.span.Start, b.span.Start) })
+	return r
+}
+
+func (r reader) abort() {
+	for _, x := range r.ranges {
+		x.att.Abort()
+	}
+}
+
+func (r reader) Get(key []byte) ([]byte, error) {
+	for _, x := range r.ranges {
+		if x.span.Contains(key) {
+			return x.att.Get(key)
+		}
+	}
+	return nil, errors.Wrapf(base.ErrCorruption, "no range holds the key %s", keyspace.Pretty(key))
+}
+
 func (r reader) Scan(span base.Span, o kv.ScanOptions, visit func(key, value []byte) bool) error {
-	n := 0
-	return r.Attempt.Scan(span, o.Reverse, func(key, value []byte) bool {
-		n++
-		return visit(key, value) && (o.Limit == 0 || n < o.Limit)
-	})
+	n, ended := 0, false
+	for i := range r.ranges {
+		x := &r.ranges[i]
+		if o.Reverse {
+			x = &r.ranges[len(r.ranges)-1-i]
+		}
+		part := base.Span{Start: maxKey(span.Start, x.span.Start), End: span.End}
+		if bytes.Compare(x.span.End, part.End) < 0 {
+			part.End = x.span.End
+		}
+		if part.Empty() {
+			continue
+		}
+		if err := x.att.Scan(part, o.Reverse, func(key, value []byte) bool {
+			n++
+			ended = !visit(key, value) || n == o.Limit
+			return !ended
+		}); err != nil || ended {
+			return err
+		}
+	}
+	return nil
+}
+
+func maxKey(a, b []byte) []byte {
+	if bytes.Compare(a, b) < 0 {
+		return b
+	}
+	return a
 }
 
 func (r reader) GetKey(kv.KeySelector, base.Span) ([]byte, error) {
@@ -33,10 +93,8 @@ func (r reader) GetKey(kv.KeySelector, base.Span) ([]byte, error) {
 // keys walks over all keys in order; each part of the keyspace is handed to its
 // owner as a whole.
 func (c *checker) keys(st *store.Store) error {
-	att := kvrange.New(st).NewAttempt()
-	att.Begin(kv.AttemptOptions{})
-	defer att.Abort()
-	r := reader{att}
+	r := newReader(st)
+	defer r.abort()
 	all := keyspace.All()
 	for from := all.Start; ; {
 		var key []byte

@@ -265,5 +265,9 @@ func prettyRedis(b []byte) string {
 	return out + fmt.Sprintf("/?%x", b[3:])
 }
 
+// SplitMin is the least key at which a range may be cut: what is below stays together
+// in the first range.
+func SplitMin() []byte { return []byte{Data} }
+
 // All is the span of every key that a range may hold.
 func All() base.Span { return base.Span{Start: []byte{RangeLocal}, End: []byte{End}} }

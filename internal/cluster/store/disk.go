@@ -19,6 +19,7 @@ import (
 // disk is a range's state: Pebble with the row cache in front. What its filter
 // knows to be absent is not cached.
 type disk struct {
+	store *Store
 	state *lsm.Store
 	rows  *rowcache.Cache
 	log   *raftlog.Log
@@ -29,6 +30,7 @@ type disk struct {
 var _ replica.Disk = (*disk)(nil)
 
 func (d *disk) Cached(dst, key []byte) ([]byte, bool) {
+	key = d.stored(key)
 	value, state := d.rows.Get(key, dst)
 	switch state {
 	case rowcache.Hit:
@@ -43,6 +45,7 @@ func (d *disk) Cached(dst, key []byte) ([]byte, bool) {
 }
 
 func (d *disk) Get(key []byte) ([]byte, error) {
+	key = d.stored(key)
 	token := d.rows.Begin(key)
 	value, found, err := d.state.Get(key)
 	if err != nil {
@@ -55,10 +58,19 @@ func (d *disk) Get(key []byte) ([]byte, error) {
 	return value, nil
 }
 
-func (d *disk) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) (err error) {
+func (d *disk) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	if !isLocal(span.Start) || d.id == 0 {
+		_, err := d.scan(span, reverse, visit)
+		return err
+	}
+	return d.scanParts(span, reverse, visit)
+}
+
+// scan visits what is stored in span, until visit ends it.
+func (d *disk) scan(span base.Span, reverse bool, visit func(key, value []byte) bool) (ended bool, err error) {
 	it, err := d.state.NewIterator(span)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.CombineErrors(err, it.Close()) }()
 	first, next := it.First, it.Next
@@ -68,30 +80,19 @@ func (d *disk) Scan(span base.Span, reverse bool, visit func(key, value []byte) 
 	for ok := first(); ok; ok = next() {
 		value, err := it.Value()
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !visit(it.Key(), value) {
-			return nil
+			return true, nil
 		}
 	}
-	return it.Err()
+	return false, it.Err()
 }
 
 func (d *disk) Write(ev *window.Eviction, s replica.State) (err error) {
 	b := d.state.NewBatch()
 	defer func() { err = errors.CombineErrors(err, b.Close()) }()
-	for _, span := range ev.Clears {
-		b.DeleteRange(span)
-	}
-	// In order, each pair's place in Pebble's memtable is near the last one's.
-	slices.SortFunc(ev.Pairs, func(a, b base.KeyValue) int { return bytes.Compare(a.Key, b.Key) })
-	for i := range ev.Pairs {
-		if p := &ev.Pairs[i]; p.Value != nil {
-			b.Set(p.Key, p.Value)
-		} else {
-			b.Delete(p.Key)
-		}
-	}
+	d.put(b, ev)
 	b.SetRangeState(d.id, encodeState(s, 0))
 	if !bytes.Equal(d.table, s.Table) {
 		b.SetRangeTable(d.id, s.Table)
@@ -101,17 +102,42 @@ func (d *disk) Write(ev *window.Eviction, s replica.State) (err error) {
 		return err
 	}
 	d.table = s.Table
+	d.cache(ev)
+	return nil
+}
+
+// put puts an evicted slice into a batch.
+func (d *disk) put(b *lsm.Batch, ev *window.Eviction) {
 	for _, span := range ev.Clears {
-		d.rows.InvalidateSpan(span)
+		for _, part := range d.parts(span) {
+			b.DeleteRange(part)
+		}
+	}
+	// In order, each pair's place in Pebble's memtable is near the last one's.
+	slices.SortFunc(ev.Pairs, func(a, b base.KeyValue) int { return bytes.Compare(a.Key, b.Key) })
+	for i := range ev.Pairs {
+		if p := &ev.Pairs[i]; p.Value != nil {
+			b.Set(d.stored(p.Key), p.Value)
+		} else {
+			b.Delete(d.stored(p.Key))
+		}
+	}
+}
+
+// cache tells the row cache of an evicted slice that is stored.
+func (d *disk) cache(ev *window.Eviction) {
+	for _, span := range ev.Clears {
+		for _, part := range d.parts(span) {
+			d.rows.InvalidateSpan(part)
+		}
 	}
 	for i := range ev.Pairs {
 		if i%1024 == 0 {
 			runtime.Gosched()
 		}
 		p := &ev.Pairs[i]
-		d.rows.Update(p.Key, p.Value, p.Value != nil)
+		d.rows.Update(d.stored(p.Key), p.Value, p.Value != nil)
 	}
-	return nil
 }
 
 func encodeState(s replica.State, term base.Term) lsm.RangeState {
@@ -140,19 +166,29 @@ func (d *disk) Snapshot() (_ *replica.Snapshot, err error) {
 	if out.State.Table, err = snap.RangeTable(d.id); err != nil {
 		return nil, err
 	}
-	it, err := snap.NewIterator(out.State.Range.Span)
+	for _, part := range rangeParts(out.State.Range) {
+		if err := d.copyPart(out, snap, part); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// copyPart adds what is stored in a part of the range.
+func (d *disk) copyPart(out *replica.Snapshot, snap *lsm.Snapshot, part base.Span) (err error) {
+	it, err := snap.NewIterator(part)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.CombineErrors(err, it.Close()) }()
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.Value()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out.Pairs = append(out.Pairs, base.KeyValue{Key: bytes.Clone(it.Key()), Value: append([]byte{}, value...)})
+		out.Pairs = append(out.Pairs, base.KeyValue{Key: bytes.Clone(d.named(it.Key())), Value: append([]byte{}, value...)})
 	}
-	return out, it.Err()
+	return it.Err()
 }
 
 // Install implements replica.Disk. The record in the log says that the state may
@@ -168,7 +204,7 @@ func (d *disk) Install(s *replica.Snapshot) (err error) {
 	}
 	b := d.state.NewBatch()
 	defer func() { err = errors.CombineErrors(err, b.Close()) }()
-	spans := []base.Span{s.State.Range.Span}
+	spans := rangeParts(s.State.Range)
 	if old, found, err := d.state.RangeState(d.id); err != nil {
 		return err
 	} else if found {
@@ -176,13 +212,13 @@ func (d *disk) Install(s *replica.Snapshot) (err error) {
 		if err != nil {
 			return err
 		}
-		spans = append(spans, st.Range.Span)
+		spans = append(spans, dataPart(st.Range.Span))
 	}
 	for _, span := range spans {
 		b.DeleteRange(span)
 	}
 	for _, p := range s.Pairs {
-		b.Set(p.Key, p.Value)
+		b.Set(d.stored(p.Key), p.Value)
 	}
 	b.SetRangeState(d.id, encodeState(s.State, s.Term))
 	b.SetRangeTable(d.id, s.State.Table)
@@ -199,9 +235,14 @@ func (d *disk) Install(s *replica.Snapshot) (err error) {
 	return finishInstall(d.log, d.id, mark, id)
 }
 
-// finishInstall makes the log begin at what was installed.
+// finishInstall makes the log begin at what was installed, in a term that is not
+// below the installed one.
 func finishInstall(log *raftlog.Log, r base.RangeID, mark raftlog.Mark, id raftlog.LifecycleID) error {
-	if err := log.Append(raftlog.Write{Range: r, Snapshot: &mark}); err != nil {
+	w := raftlog.Write{Range: r, Snapshot: &mark}
+	if hard, _ := log.Group(r).HardState(); hard.Term < mark.Term {
+		w.HardState = &raftlog.HardState{Term: mark.Term, Commit: mark.Index}
+	}
+	if err := log.Append(w); err != nil {
 		return err
 	}
 	return endStep(log, id)

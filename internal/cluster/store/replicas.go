@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/replica"
@@ -31,25 +32,28 @@ func (s *Store) Replicas() []*replica.Replica {
 }
 
 // Deliver gives a message from another node to the replica it is for. The first
-// message of a range's leader makes a replica that has nothing yet.
+// heartbeat of a range's leader makes a replica that has nothing yet, unless a split
+// will bring it.
 func (s *Store) Deliver(m *replica.Message) error {
 	if m.IsLocal() {
 		return nil
 	}
 	r := s.Replica(m.Range)
 	if r == nil {
-		if !m.IsLeaders() {
+		if !m.IsHeartbeat() {
 			return nil
 		}
 		var err error
-		if r, err = s.adopt(m.Range, m.To); r == nil || err != nil {
+		if r, err = s.adopt(m.Range, m.To, m.Start); r == nil || err != nil {
 			return err
 		}
 	}
 	_, self := r.ID()
 	switch {
 	case self == m.To:
-		r.Receive(m)
+		if m.Snapshot == nil || s.claim(m) {
+			r.Receive(m)
+		}
 	case self < m.To && m.IsLeaders(): // this node was removed, and is to come again
 		s.retireSoon(r)
 	}
@@ -70,24 +74,17 @@ func (s *Store) retireSoon(r *replica.Replica) {
 
 // retire stops and destroys a replica.
 func (s *Store) retire(r *replica.Replica) error {
-	s.adopting.Lock()
-	defer s.adopting.Unlock()
 	id, self := r.ID()
+	turn := s.turn(id)
+	turn.Lock()
+	defer turn.Unlock()
 	if s.Replica(id) != r || s.ctx.Err() != nil {
 		return nil
 	}
 	s.o.Log.Info("replica is removed", "range", id, "replica", self)
-	s.mu.Lock()
-	stop := s.mu.stops[id]
-	delete(s.mu.stops, id)
-	delete(s.mu.ranges, id)
-	s.mu.Unlock()
-	s.only.CompareAndSwap(r, nil)
-	if stop != nil {
-		stop()
-	}
+	s.forget(id)
 	d := r.Descriptor()
-	if err := s.destroy(&d); err != nil {
+	if err := s.destroy(&d, self); err != nil {
 		return err
 	}
 	if err := s.log.Remove(id); err != nil {
@@ -96,14 +93,46 @@ func (s *Store) retire(r *replica.Replica) error {
 	return s.log.Flush()
 }
 
-// adopt makes an empty replica of a range.
-func (s *Store) adopt(id base.RangeID, self base.ReplicaID) (*replica.Replica, error) {
-	s.adopting.Lock()
-	defer s.adopting.Unlock()
+// forget stops a replica; what it has on disk stays.
+func (s *Store) forget(id base.RangeID) {
+	s.mu.Lock()
+	stop := s.mu.stops[id]
+	delete(s.mu.stops, id)
+	delete(s.mu.ranges, id)
+	delete(s.mu.claims, id)
+	s.mu.Unlock()
+	s.arrange()
+	if stop != nil {
+		stop()
+	}
+}
+
+// turn is held by whoever makes or ends a replica of a range.
+func (s *Store) turn(id base.RangeID) *sync.Mutex {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.turns[id] == nil {
+		s.mu.turns[id] = &sync.Mutex{}
+	}
+	return s.mu.turns[id]
+}
+
+// adopt makes an empty replica of the range that begins with start. As long as another
+// replica here holds that key, the range was split off from it: the split, when it
+// is applied here, will make the replica.
+func (s *Store) adopt(id base.RangeID, self base.ReplicaID, start []byte) (*replica.Replica, error) {
+	turn := s.turn(id)
+	if !turn.TryLock() {
+		return nil, nil // it is about to be born, or to go
+	}
+	defer turn.Unlock()
 	if r := s.Replica(id); r != nil || s.ctx.Err() != nil {
 		return r, nil
 	}
-	r, err := s.openReplica(id, self, replica.State{Range: base.RangeDescriptor{ID: id}})
+	if gone, err := s.buried(id, self); gone || err != nil || s.covered(id, start) {
+		return nil, err
+	}
+	r, err := s.openReplica(id, self, replica.State{Range: base.RangeDescriptor{ID: id}}, false)
 	if err == nil && !s.o.Manual {
 		s.run(r)
 	}

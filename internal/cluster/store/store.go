@@ -1,16 +1,3 @@
-// Package store hosts the replicas of one data directory: it opens the raft log
-// and the state below them, replays the lifecycle records, runs the replicas, and
-// keeps the log short.
-//
-//	DIR/LOCK       one process at a time
-//	DIR/STRATA     identity: store, cluster, node, format version
-//	DIR/ORACLE     bound of the issued stamps
-//	DIR/log/       raft log segments (storage/raftlog)
-//	DIR/state/     Pebble (storage/lsm)
-//
-// Starting order: lock, identity, log (inspected against the state), state,
-// lifecycle records, replicas. The
-// log is compacted only up to what the state has made durable.
 package store
 
 import (
@@ -95,8 +82,11 @@ type Store struct {
 		sync.RWMutex
 		ranges map[base.RangeID]*replica.Replica
 		stops  map[base.RangeID]func() // of those that run
+		turns  map[base.RangeID]*sync.Mutex
+		claims map[base.RangeID]base.Span // of snapshots that were delivered and not installed
 	}
-	adopting sync.Mutex                      // one new replica at a time
+	table    atomic.Pointer[[]seat]          // the ranges in the order of their keys
+	arranged atomic.Uint64                   // counts the tables
 	only     atomic.Pointer[replica.Replica] // of the whole keyspace, while there is one range
 
 	full   atomic.Bool
@@ -118,6 +108,8 @@ func Open(o Options) (_ *Store, err error) {
 	}
 	s := &Store{o: o, flush: make(chan struct{}, 1)}
 	s.mu.ranges, s.mu.stops = map[base.RangeID]*replica.Replica{}, map[base.RangeID]func(){}
+	s.mu.turns, s.mu.claims = map[base.RangeID]*sync.Mutex{}, map[base.RangeID]base.Span{}
+	s.table.Store(new([]seat))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -191,6 +183,9 @@ func (s *Store) openFiles() (err error) {
 	}
 	if s.oracle, err = oracle.Open(oracle.Options{FS: s.o.FS, Dir: s.o.Dir, Clock: s.o.Clock, Inline: s.o.Manual}); err != nil {
 		return err
+	}
+	if err := s.upgrade(); err != nil {
+		return errors.Wrap(err, "upgrading the data directory")
 	}
 	s.rows = rowcache.New(rowcache.Options{Bytes: s.o.RowCacheBytes, InsertOnUpdate: true})
 	if fresh {
@@ -330,7 +325,7 @@ func (s *Store) lifecycle() error {
 		switch rec.Kind {
 		case raftlog.LifecycleCreate:
 			err = s.finishCreate(rec)
-		case raftlog.LifecycleSnapshot:
+		case raftlog.LifecycleSnapshot, raftlog.LifecycleSplit:
 			err = s.finishSnapshot(rec)
 		default:
 			err = errors.Wrapf(base.ErrCorruption, "lifecycle record of kind %d for range %d", rec.Kind, rec.Range)
@@ -362,7 +357,7 @@ func (s *Store) finishCreate(rec raftlog.LifecycleRecord) error {
 	return endStep(s.log, rec.ID)
 }
 
-// finishSnapshot: the state is the old one, or the new one with the old log.
+// finishSnapshot ends an installation or a split: the state is the old one, or the new one with the old log.
 func (s *Store) finishSnapshot(rec raftlog.LifecycleRecord) error {
 	mark, err := decodeMark(rec.Payload)
 	if err != nil {
@@ -387,8 +382,8 @@ func endStep(log *raftlog.Log, id raftlog.LifecycleID) error {
 }
 
 // openRanges opens the replicas of all ranges whose state is here. What else the log
-// knows belongs to replicas that never got one: they have promised nothing. A
-// replica that knows that it was removed is destroyed.
+// knows belongs to replicas that are gone, or to ones that never got a state: what
+// those have promised is kept. A replica that knows that it was removed is destroyed.
 func (s *Store) openRanges() error {
 	var removed []base.RangeDescriptor
 	if err := s.state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
@@ -401,10 +396,12 @@ func (s *Store) openRanges() error {
 		}
 		self, found := state.Range.On(s.id.Node)
 		if !found {
-			removed = append(removed, state.Range)
+			if !isTombstone(&state) {
+				removed = append(removed, state.Range)
+			}
 			return nil
 		}
-		r, err := s.openReplica(id, self.Replica, state)
+		r, err := s.openReplica(id, self.Replica, state, false)
 		if err != nil {
 			return err
 		}
@@ -416,12 +413,12 @@ func (s *Store) openRanges() error {
 		return err
 	}
 	for i := range removed {
-		if err := s.destroy(&removed[i]); err != nil {
+		if err := s.destroy(&removed[i], removed[i].NextReplica-1); err != nil {
 			return err
 		}
 	}
 	for _, id := range s.log.Ranges() {
-		if s.Replica(id) == nil {
+		if s.Replica(id) == nil && s.log.Group(id).LastIndex() > 0 {
 			if err := s.log.Remove(id); err != nil {
 				return err
 			}
@@ -430,26 +427,37 @@ func (s *Store) openRanges() error {
 	return nil
 }
 
-// destroy deletes a range's state; its log goes after it, now or at the next start.
-func (s *Store) destroy(d *base.RangeDescriptor) (err error) {
+// destroy deletes the state of this store's replica of a range; its log goes after it,
+// now or at the next start. A tombstone stays.
+func (s *Store) destroy(d *base.RangeDescriptor, self base.ReplicaID) (err error) {
 	b := s.state.NewBatch()
 	defer func() { err = errors.CombineErrors(err, b.Close()) }()
-	b.DeleteRange(d.Span)
+	spans := rangeParts(*d)
+	if d.Span.Empty() { // it never got a state
+		spans = nil
+	}
+	for _, span := range spans {
+		b.DeleteRange(span)
+	}
 	b.DeleteRangeState(d.ID)
+	b.SetRangeState(d.ID, encodeState(tombstone(d.ID, self), 0))
 	if err := s.state.Apply(b); err != nil {
 		return err
 	}
-	s.rows.InvalidateSpan(d.Span)
+	for _, span := range spans {
+		s.rows.InvalidateSpan(span)
+	}
 	return s.state.Flush()
 }
 
 // openReplica opens one replica; nothing of it runs yet.
-func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.State) (*replica.Replica, error) {
+func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.State, newborn bool) (*replica.Replica, error) {
 	var r *replica.Replica
 	var err error
 	r, err = replica.New(replica.Options{
 		Range: id, Replica: self, Node: s.id.Node, Log: s.log, State: state,
-		Disk:   &disk{state: s.state, rows: s.rows, log: s.log, id: id, table: state.Table},
+		Disk: &disk{store: s, state: s.state, rows: s.rows, log: s.log, id: id, table: state.Table},
+		Born: s.born, Moved: s.arrange, Newborn: newborn,
 		Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
 		WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
 		PromptCommit: s.o.PromptCommit, Clock: s.o.Clock, QuorumReads: s.o.QuorumReads,
@@ -461,7 +469,7 @@ func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.
 	s.mu.Lock()
 	s.mu.ranges[id] = r
 	s.mu.Unlock()
-	s.only.Store(r)
+	s.arrange()
 	return r, nil
 }
 
@@ -505,15 +513,14 @@ func (s *Store) run(r *replica.Replica) {
 
 // Step drives the replicas of a manual store until there is nothing to do.
 func (s *Store) Step() error {
-	for _, r := range s.Replicas() {
-		for {
+	for more := true; more; {
+		more = false
+		for _, r := range s.Replicas() {
 			worked, err := r.Step(s.ctx)
 			if err != nil {
 				return err
 			}
-			if !worked {
-				break
-			}
+			more = more || worked
 		}
 	}
 	return nil
@@ -532,9 +539,6 @@ func (s *Store) Maintain() error {
 	}
 	return s.compact()
 }
-
-// Range is the replica that holds key.
-func (s *Store) Range([]byte) *replica.Replica { return s.only.Load() }
 
 // ScanStored visits the pairs on disk, without what is still in the windows.
 func (s *Store) ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error {

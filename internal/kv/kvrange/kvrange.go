@@ -15,8 +15,15 @@ import (
 
 // Store is what the engine needs of the node's store.
 type Store interface {
+	// Only is the replica of the whole keyspace; nil where there are several ranges.
+	Only() *replica.Replica
 	// Range is the replica that holds key.
 	Range(key []byte) *replica.Replica
+	// Replicas are all of them.
+	Replicas() []*replica.Replica
+	// Arrangement is another number whenever ranges have come, gone or changed their
+	// bounds.
+	Arrangement() uint64
 	// NextStamp asks the oracle.
 	NextStamp() (base.Stamp, error)
 	// ScanStored visits the pairs on disk.
@@ -40,7 +47,8 @@ func New(s Store) *Engine { return &Engine{store: s} }
 // others for.
 func NewShared(s Store, c *remote.Client) *Engine { return &Engine{store: s, client: c} }
 
-// here is the replica that this node works on itself, nil if another one must.
+// here is the first range's replica if this node works on it itself, nil if another
+// one must.
 func (e *Engine) here() *replica.Replica {
 	if e.client == nil {
 		return e.store.Range(nil)
@@ -80,14 +88,18 @@ func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value 
 
 // Expect implements kv.Engine.
 func (e *Engine) Expect(keys [][]byte) {
-	if r := e.here(); r != nil {
+	if r := e.here(); r != nil && r == e.store.Only() {
 		r.Expect(keys)
 	}
 }
 
 // Kick implements kv.Engine.
 func (e *Engine) Kick() {
-	if r := e.here(); r != nil {
+	if r := e.store.Only(); r != nil {
+		r.Kick()
+		return
+	}
+	for _, r := range e.store.Replicas() {
 		r.Kick()
 	}
 }
@@ -97,7 +109,7 @@ func (e *Engine) EstimateSize(span base.Span) (int64, error) { return e.store.Es
 
 // Watch implements kv.Engine.
 func (e *Engine) Watch(key []byte) kv.Watch {
-	if r := e.here(); r != nil {
+	if r := e.serving(key); r != nil {
 		return r.Watch(key)
 	}
 	return e.client.Watch(key)
@@ -114,26 +126,38 @@ type attempt struct {
 	away distant
 	far  bool
 	req  replica.Request
+	route
 }
 
 var _ kv.Attempt = (*attempt)(nil)
 
 // Begin implements kv.Attempt.
 func (a *attempt) Begin(o kv.AttemptOptions) {
-	r := a.e.here()
+	if a.open(o); a.bound {
+		a.begin(a.e.here())
+	}
+}
+
+// begin begins on a replica of this node, or on another node.
+func (a *attempt) begin(r *replica.Replica) {
 	if a.far = r == nil; a.far {
 		a.away.client = a.e.client
-		a.away.begin(o.At)
+		a.away.begin(a.options.At)
 		return
 	}
 	if a.on != r {
 		a.on, a.here = r, r.NewAttempt()
 	}
-	a.here.Begin(o.At, replica.Hold(o.Hold))
+	a.here.Begin(a.options.At, replica.Hold(a.options.Hold))
 }
 
 // Get implements kv.Attempt.
 func (a *attempt) Get(key []byte) ([]byte, error) {
+	if !a.single {
+		if err := a.bind(key); err != nil {
+			return nil, err
+		}
+	}
 	if a.far {
 		return a.away.get(key)
 	}
@@ -143,6 +167,11 @@ func (a *attempt) Get(key []byte) ([]byte, error) {
 
 // Scan implements kv.Attempt.
 func (a *attempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	if !a.single {
+		if err := a.bind(span.Start); err != nil {
+			return err
+		}
+	}
 	if a.far {
 		return a.away.scan(span, reverse, visit)
 	}
@@ -154,12 +183,15 @@ func (a *attempt) NowMillis() int64 {
 	if a.far {
 		return a.away.nowMillis()
 	}
+	if !a.bound {
+		return a.ownMillis()
+	}
 	return a.here.NowMillis()
 }
 
 // Abort implements kv.Attempt.
 func (a *attempt) Abort() kv.Receipt {
-	if a.far || a.here == nil {
+	if a.far || !a.bound {
 		return kv.Receipt{}
 	}
 	return kv.Receipt{Ticket: a.here.Abort()}
@@ -167,6 +199,12 @@ func (a *attempt) Abort() kv.Receipt {
 
 // Commit implements kv.Attempt.
 func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
+	if !a.bound {
+		done, err := a.bindCommit(req)
+		if done || err != nil {
+			return kv.Receipt{}, err
+		}
+	}
 	if a.far {
 		return a.away.commit(req)
 	}
@@ -191,7 +229,10 @@ func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
 // refused turns the refusal of a replica that has just lost its leadership into a
 // conflict: the next attempt goes to the new leader.
 func (a *attempt) refused(err error) error {
-	if a.e.client != nil && errors.Is(err, base.ErrUnavailable) {
+	if err == nil {
+		return nil
+	}
+	if err = a.rerouted(err); a.e.client != nil && errors.Is(err, base.ErrUnavailable) {
 		return base.ErrConflict
 	}
 	return err

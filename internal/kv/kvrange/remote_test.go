@@ -31,6 +31,9 @@ func (a *addresses) Resolve(n base.NodeID) (string, error) {
 // nobody is the store of a node that holds no range.
 type nobody struct{}
 
+func (nobody) Only() *replica.Replica         { return nil }
+func (nobody) Replicas() []*replica.Replica   { return nil }
+func (nobody) Arrangement() uint64            { return 0 }
 func (nobody) Range([]byte) *replica.Replica  { return nil }
 func (nobody) Deliver(*replica.Message) error { return nil }
 func (nobody) NextStamp() (base.Stamp, error) { return 0, base.ErrUnavailable }

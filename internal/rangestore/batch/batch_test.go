@@ -51,13 +51,52 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// splitting is a batch that ends with a split.
+func splitting() []byte {
+	var b Builder
+	b.Reset(0)
+	b.Begin()
+	b.Add(base.OpSet, []byte("key"), []byte("value"))
+	b.Begin()
+	b.AddSplit(Split{Key: []byte("m"), Right: 300, Epoch: 4})
+	b.Finish(Header{Kind: KindTransactions, Term: 3, Previous: 7, Stamp: 9, PrevStamp: 8})
+	return b.Buf
+}
+
+// TestSplit: a split comes back as it was, its batch counts it as a transaction, and
+// shows its other transactions only.
+func TestSplit(t *testing.T) {
+	buf := splitting()
+	h, err := DecodeHeader(buf)
+	if err != nil || h.Kind != KindSplit || h.Last() != 9 {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	x, err := DecodeSplit(buf)
+	if err != nil || string(x.Key) != "m" || x.Right != 300 || x.Epoch != 4 {
+		t.Fatalf("%+v, %v", x, err)
+	}
+	n := 0
+	if err := Records(buf, func(Record) { n++ }); err != nil || n != 1 {
+		t.Fatalf("%d records, %v", n, err)
+	}
+	if _, err := DecodeSplit(sample(false)); err == nil {
+		t.Error("a batch without a split has one")
+	}
+	more := append(bytes.Clone(buf), byte(base.OpClear), 1, 'k', 0)
+	if err := Records(more, func(Record) {}); err == nil {
+		t.Error("something behind a split is accepted")
+	}
+}
+
 // FuzzRecords: no input panics, and every slice lies inside the batch.
 func FuzzRecords(f *testing.F) {
 	f.Add(sample(false))
 	f.Add(sample(true))
+	f.Add(splitting())
 	f.Fuzz(func(t *testing.T, buf []byte) {
 		given := bytes.Clone(buf)
 		_ = Records(buf, func(r Record) { _, _ = r.Key.In(buf), r.Value.In(buf) })
+		_, _ = DecodeSplit(buf)
 		if !bytes.Equal(given, buf) {
 			t.Fatal("decoding changes the batch")
 		}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestApplyAsserts(t *testing.T) {
 		h := good
 		c.change(&h)
 		b.Finish(h)
-		err := s.r.apply(&pb.Entry{Term: new(uint64(1)), Index: new(uint64(c.index)), Type: pb.EntryNormal.Enum(), Data: b.Buf})
+		err := s.r.apply(context.Background(), &pb.Entry{Term: new(uint64(1)), Index: new(uint64(c.index)), Type: pb.EntryNormal.Enum(), Data: b.Buf})
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", name, err)

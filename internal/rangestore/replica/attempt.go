@@ -49,6 +49,7 @@ type Attempt struct {
 	waited  bool // batches below a snapshot are committed
 	reads   int
 	ten     *tenure
+	bounds  uint64 // of the range when the attempt was based
 	point   window.ReadPoint
 	pos     base.Position // highest speculative position that was looked at
 	now     int64
@@ -128,12 +129,12 @@ func (a *Attempt) enter() error {
 		}
 		return base.ErrUnavailable
 	}
-	if a.based && ten != a.ten {
+	if a.based && (ten != a.ten || a.bounds != a.r.mu.bounds) {
 		a.unlock()
 		return base.ErrConflict
 	}
 	if !a.based {
-		a.based, a.ten = true, ten
+		a.based, a.ten, a.bounds = true, ten, a.r.mu.bounds
 		a.point = window.ReadPoint{Pos: a.r.mu.seq.Position(), Stamp: a.at}
 	}
 	return nil
@@ -207,6 +208,11 @@ func (a *Attempt) Get(key []byte) ([]byte, error) {
 	for {
 		if err := a.enter(); err != nil {
 			return nil, err
+		}
+		if !a.r.mu.seq.Holds(key) {
+			if err := a.stray(key); err != nil {
+				return nil, err
+			}
 		}
 		if again, err := a.unlockedKey(key); err != nil {
 			return nil, err
@@ -290,6 +296,11 @@ func (a *Attempt) getSnapshot(key []byte) ([]byte, error) {
 		if err := a.settle(); err != nil {
 			return nil, err
 		}
+		if !a.r.mu.seq.Holds(key) {
+			if err := a.stray(key); err != nil {
+				return nil, err
+			}
+		}
 		if again, err := a.unlockedKey(key); err != nil {
 			return nil, err
 		} else if !again {
@@ -361,6 +372,11 @@ func (a *Attempt) loadPage(span base.Span, reverse bool, limit int) error {
 			}
 		} else if err := a.enter(); err != nil {
 			return err
+		}
+		if !a.r.mu.seq.HoldsSpan(span) {
+			if err := a.straySpan(span); err != nil {
+				return err
+			}
 		}
 		if a.catchUp() {
 			continue

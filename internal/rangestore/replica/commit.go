@@ -131,6 +131,9 @@ func (a *Attempt) validate(q *Request) error {
 	if a.at == 0 && !a.split || a.r.o.Faults.SkipValidation {
 		return nil
 	}
+	if !a.r.mu.seq.HoldsReads(q.ReadKeys, q.ReadSpans) {
+		return base.ErrWrongRange // read before the range was split
+	}
 	a.point.UnknownIsOlder = a.r.o.Faults.UnknownIsOlder
 	return a.r.mu.win.Validate(a.point, q.ReadKeys, q.ReadSpans)
 }
@@ -167,8 +170,9 @@ func (a *Attempt) admit(muts []base.Mutation) error {
 			return err
 		}
 	}
-	if !a.r.mu.seq.Owns(muts) {
-		return base.ErrWrongRange
+	owns := func() bool { return a.r.mu.seq.Owns(muts, a.r.mu.logged) }
+	if !owns() {
+		return a.awaitHold(owns)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package replica
 import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/window"
+	"github.com/stratadb/strata/internal/storage/raftlog"
 )
 
 // Disk is the state of the range below the window: one version per key.
@@ -18,6 +19,12 @@ type Disk interface {
 	// Write stores an evicted slice and the state in one atomic step. When it
 	// returns, reads see it.
 	Write(ev *window.Eviction, s State) error
+	// Split stores the last slice before a split and the states of both sides in one
+	// atomic and durable step, and copies the range-local rows for the right side.
+	// An error that wraps base.ErrDiskFull means that nothing was done.
+	Split(c *Cut) error
+	// Seat makes the right side's log begin, durably. It may be repeated.
+	Seat(c *Cut) error
 	// Snapshot copies the state and what it says of itself.
 	Snapshot() (*Snapshot, error)
 	// Install replaces everything by a snapshot, durably, and the range's log by
@@ -30,6 +37,19 @@ type Snapshot struct {
 	State State
 	Term  base.Term // of the entry State.Applied
 	Pairs []base.KeyValue
+	// Done, if it is set, is called when the receiver has made it its state, or not.
+	Done func()
+}
+
+// Cut is a split on its way to disk.
+type Cut struct {
+	Slice       *window.Eviction
+	Left, Right State
+	// Step is the disk's record of it.
+	Step raftlog.LifecycleID
+	// Bare: this store gets no replica of the right side, whose rows go. The disk
+	// may set it.
+	Bare bool
 }
 
 // State is what the disk knows about the range it holds: the last applied log

@@ -23,5 +23,7 @@
 // Transactions over several ranges: prepare.go takes their messages, locks.go lets
 // whoever meets a lock wait, table.go keeps the table on disk as of the applied index.
 //
+// A split cuts the range in two (split.go): the store opens the right side's replica.
+//
 // Lock order: Replica.mu before tenure.mu; no lock is held while a Waiter is called.
 package replica

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/rangestore/window"
 )
 
 // A slice is sealed early when it has that many entries or bytes.
@@ -117,6 +118,20 @@ func (r *Replica) due(now base.Stamp) bool {
 func (r *Replica) evictOne() (bool, error) {
 	r.lockEviction()
 	defer r.unlockEviction()
+	r.mu.Lock()
+	cutting := r.mu.cutting
+	r.mu.Unlock()
+	if cutting {
+		return false, nil // by a split that was not completed: the next start repeats it
+	}
+	return r.evictOldest(r.write)
+}
+
+func (r *Replica) write(ev *window.Eviction, s *State) error { return r.o.Disk.Write(ev, *s) }
+
+// evictOldest evicts the oldest slice by way of write. The caller keeps others from
+// evicting.
+func (r *Replica) evictOldest(write func(*window.Eviction, *State) error) (bool, error) {
 	r.lockSoon()
 	ev, ok := r.mu.win.BeginEvict()
 	if !ok {
@@ -137,7 +152,7 @@ func (r *Replica) evictOne() (bool, error) {
 	// its stamp must see afterwards that it is too old.
 	r.baseStamp.Store(uint64(ev.Stamp))
 	r.pause(PointEvicting)
-	if err := r.o.Disk.Write(ev, s); err != nil {
+	if err := write(ev, &s); err != nil {
 		return false, errors.Wrap(err, "evict")
 	}
 	r.pause(PointEvicted)

@@ -117,6 +117,7 @@ func (r *Replica) install(snap *pb.Snapshot) error {
 		return errors.Wrapf(err, "range %d: snapshot at %d", r.o.Range, s.State.Applied)
 	}
 	r.setDescriptor(s.State.Range, s.State.Applied)
+	r.moved()
 	return nil
 }
 

@@ -110,6 +110,11 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 			return worked, err
 		}
 	}
+	for _, s := range r.loop.incoming {
+		if s.Done != nil {
+			s.Done()
+		}
+	}
 	r.loop.incoming = nil
 	return worked, nil
 }
@@ -122,6 +127,7 @@ func (r *Replica) tick() bool {
 	}
 	r.loop.raft.Tick()
 	r.loop.proofs.ticks++
+	r.lead()
 	return true
 }
 
@@ -175,6 +181,9 @@ func (r *Replica) send(m *pb.Message) error {
 	out := &Message{Range: r.o.Range, From: r.o.Replica, To: to, Node: r.o.Node, Raft: m}
 	if r.loop.leading {
 		out.Sent = r.o.Clock.Elapsed()
+		if out.IsHeartbeat() {
+			out.Start = r.loop.desc.Span.Start
+		}
 	}
 	if l := &r.loop.lease; to == l.heard {
 		out.Echo, out.EchoTerm = l.heardSent, l.heardTerm
@@ -273,7 +282,7 @@ func (r *Replica) ready(ctx context.Context, rd raft.Ready) error {
 		case raft.LocalAppendThread:
 			err = r.storageAppend(ctx, m)
 		case raft.LocalApplyThread:
-			err = r.storageApply(m)
+			err = r.storageApply(ctx, m)
 		}
 		if err != nil {
 			return err
@@ -332,7 +341,7 @@ func (r *Replica) beginTenure() {
 		return
 	}
 	r.loop.lastStamp = r.loop.stamp
-	if !r.solo.Load() {
+	if !r.solo.Load() && r.loop.desc.Span.Contains(issueKey) {
 		r.o.Oracle.Observe(r.loop.stamp + issueReach) // the leader before may have issued as much
 	}
 	r.loop.lead = newTenure(r.loop.term, r.loop.position, r.signal)
@@ -388,10 +397,15 @@ func (r *Replica) storageAppend(ctx context.Context, m *pb.Message) error {
 // appendWithRoom waits out a full disk: what is sequenced cannot be refused any
 // more. Writes are refused earlier, so this is the last resort.
 func (r *Replica) appendWithRoom(ctx context.Context, w raftlog.Write) error {
+	return r.withRoom(ctx, func() error { return errors.Wrap(r.o.Log.Append(w), "raft log") })
+}
+
+// withRoom repeats do while it has no room on disk.
+func (r *Replica) withRoom(ctx context.Context, do func() error) error {
 	for {
-		err := r.o.Log.Append(w)
+		err := do()
 		if !errors.Is(err, base.ErrDiskFull) {
-			return errors.Wrap(err, "raft log")
+			return err
 		}
 		if r.o.Pause != nil {
 			r.pause(PointDiskFull)
@@ -406,9 +420,9 @@ func (r *Replica) appendWithRoom(ctx context.Context, w raftlog.Write) error {
 }
 
 // storageApply applies committed entries.
-func (r *Replica) storageApply(m *pb.Message) error {
+func (r *Replica) storageApply(ctx context.Context, m *pb.Message) error {
 	for _, e := range m.Entries {
-		if err := r.apply(e); err != nil {
+		if err := r.apply(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -420,7 +434,7 @@ func (r *Replica) storageApply(m *pb.Message) error {
 	return nil
 }
 
-func (r *Replica) apply(e *pb.Entry) error {
+func (r *Replica) apply(ctx context.Context, e *pb.Entry) error {
 	index := base.LogIndex(e.GetIndex())
 	if index != r.loop.applied+1 {
 		return errors.AssertionFailedf("entry %d follows entry %d", index, r.loop.applied)
@@ -449,10 +463,18 @@ func (r *Replica) apply(e *pb.Entry) error {
 			index, h.Previous, h.Stamp, h.Term, r.loop.position, r.loop.stamp, e.GetTerm())
 	}
 	r.loop.position, r.loop.stamp = h.Last(), h.Stamp
+	if h.Kind == batch.KindSplit {
+		return r.applySplit(ctx, index, h, e.Data)
+	}
+	return r.applyBatch(index, h, e.Data)
+}
+
+// applyBatch takes a batch into the window.
+func (r *Replica) applyBatch(index base.LogIndex, h batch.Header, data []byte) error {
 	if r.loop.leading && h.Term == r.loop.term { // only this leader proposes in its term
 		return r.applyOwn(index, h)
 	}
-	return r.applyForeign(index, h, e.Data)
+	return r.applyForeign(index, h, data)
 }
 
 // applyOwn moves the boundary over a batch that this replica sequenced.

@@ -25,6 +25,8 @@ type Message struct {
 	Echo     time.Duration
 	EchoTerm base.Term
 	Raft     *pb.Message
+	// Start is, in a leader's heartbeat, the first key of the range.
+	Start []byte
 	// Snapshot is what a message with a snapshot brings along. It travels by itself.
 	Snapshot *Snapshot
 }
@@ -35,8 +37,11 @@ func (m *Message) IsLocal() bool { return raft.IsLocalMsg(m.Raft.GetType()) }
 // IsSnapshot reports whether the message brings a snapshot along.
 func (m *Message) IsSnapshot() bool { return m.Raft.GetType() == pb.MsgSnap }
 
-// IsLeaders reports whether the message comes from a range's leader: only such a
-// one makes a replica where there was none.
+// IsHeartbeat reports whether the message is a leader's heartbeat: only such a one
+// makes a replica where there was none.
+func (m *Message) IsHeartbeat() bool { return m.Raft.GetType() == pb.MsgHeartbeat }
+
+// IsLeaders reports whether the message comes from a range's leader.
 func (m *Message) IsLeaders() bool {
 	switch m.Raft.GetType() {
 	case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
@@ -65,11 +70,11 @@ func (m *Message) Append(dst []byte) []byte {
 	for _, n := range [...]uint64{
 		uint64(m.Range), uint64(m.From), uint64(m.To), uint64(m.Node), uint64(m.Sent), uint64(m.Echo), uint64(m.EchoTerm),
 		uint64(r.GetType()), r.GetTerm(), r.GetLogTerm(), r.GetIndex(), r.GetCommit(), reject, r.GetRejectHint(),
-		snap.GetIndex(), snap.GetTerm(), uint64(len(r.GetContext())), uint64(len(r.GetEntries())),
+		snap.GetIndex(), snap.GetTerm(), uint64(len(m.Start)), uint64(len(r.GetContext())), uint64(len(r.GetEntries())),
 	} {
 		dst = binary.AppendUvarint(dst, n)
 	}
-	dst = append(dst, r.GetContext()...)
+	dst = append(append(dst, m.Start...), r.GetContext()...)
 	for _, e := range r.GetEntries() {
 		dst = binary.AppendUvarint(dst, uint64(e.GetType()))
 		dst = binary.AppendUvarint(dst, e.GetTerm())
@@ -96,8 +101,11 @@ func DecodeMessage(b []byte) (m Message, err error) {
 	if index, term := d.Uvarint(), d.Uvarint(); index != 0 {
 		r.Snapshot = &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(index), Term: new(term)}}
 	}
-	context := d.Uvarint()
+	start, context := d.Uvarint(), d.Uvarint()
 	entries := d.Count(entryBytesMin)
+	if start > 0 {
+		m.Start = d.Take(start)
+	}
 	if context > 0 {
 		r.Context = d.Take(context)
 	}

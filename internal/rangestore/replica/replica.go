@@ -25,6 +25,12 @@ type Options struct {
 	Disk    Disk
 	State   State // of Disk
 	Oracle  Oracle
+	// Born is called, by the loop and without locks, when the range was split: the
+	// right side's replica, which begins with the state right, may be opened. It
+	// should lead if this one does. Required where Split is called.
+	Born func(right State, leads bool) error
+	// Moved is called, without locks, when the range's bounds have changed. Optional.
+	Moved func()
 	// OnFatal is called when the replica cannot go on: the process must stop.
 	OnFatal func(error)
 	// Full reports that only transactions which free space are admitted, given the
@@ -33,6 +39,9 @@ type Options struct {
 	// Settler reaches the anchors of transactions over several ranges. Required where
 	// a range holds their locks, or else nobody ends those whose coordinator is gone.
 	Settler Settler
+	// Newborn: the replica was just made by a split, so that there is nothing that
+	// it could have promised and forgotten.
+	Newborn bool
 	// Faults plants bugs; tests only. Optional.
 	Faults Faults
 	// PromptCommit lets Kick commit in the caller's goroutine.
@@ -127,10 +136,12 @@ type Replica struct {
 		leader   base.NodeID // zero: not known
 		inbox    []*Message
 		desc     base.RangeDescriptor
+		bounds   uint64         // counts the changes of desc.Span
 		descs    []descriptorAt // since what is on disk
 		unproven []*confirmation
 		onDisk   State
 		evicting bool          // a slice is on its way to disk
+		cutting  bool          // a split is being applied
 		logged   base.Stamp    // of the last applied batch
 		position base.Position // of its last transaction
 	}
@@ -176,6 +187,7 @@ type loopState struct {
 	quiet     time.Duration // no elections before that moment of the clock
 	incoming  []*Snapshot   // of messages that Raft has just got
 	prefetch  base.Stamp    // Faults.PrefetchStamp
+	eager     int           // see lead
 }
 
 // New opens a replica over its log and disk state. Nothing runs yet: call Step,
@@ -194,7 +206,9 @@ func New(o Options) (*Replica, error) {
 	r.room = sync.NewCond(&r.mu)
 	r.loop.nodes = map[base.ReplicaID]base.NodeID{}
 	r.loop.lease.acks = map[base.ReplicaID]time.Duration{}
-	r.loop.quiet = o.Clock.Elapsed() + quietFor
+	if !o.Newborn {
+		r.loop.quiet = o.Clock.Elapsed() + quietFor
+	}
 	if err := r.load(o.State); err != nil {
 		return nil, errors.Wrapf(err, "range %d", o.Range)
 	}
@@ -235,6 +249,7 @@ func (r *Replica) load(s State) error {
 	r.mu.win = window.New(s.Stamp, s.Position)
 	r.mu.win.CountUncommitted, r.mu.win.InstallByBatch = r.o.Faults.CountUncommitted, r.o.Faults.ResolveByBatchStamp
 	r.mu.seq = sequencer.New(r.mu.win, s.Range.Span, s.Position)
+	r.mu.bounds++
 	r.mu.applied, r.mu.onDisk, r.mu.descs = s.Applied, s, nil
 	r.mu.logged, r.mu.position = s.Stamp, s.Position
 	r.baseStamp.Store(uint64(s.Stamp))
@@ -270,13 +285,15 @@ func (r *Replica) Leader() base.NodeID {
 // Receive takes a message from another replica of the range, and keeps it.
 func (r *Replica) Receive(m *Message) {
 	r.mu.Lock()
-	full := len(r.mu.inbox) >= inboxMax
+	full := len(r.mu.inbox) >= inboxMax || r.mu.stopped
 	if !full {
 		r.mu.inbox = append(r.mu.inbox, m)
 	}
 	r.mu.Unlock()
 	if !full {
 		r.signal()
+	} else if m.Snapshot != nil && m.Snapshot.Done != nil {
+		m.Snapshot.Done()
 	}
 }
 

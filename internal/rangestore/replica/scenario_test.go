@@ -37,6 +37,8 @@ import (
 //	step [to=point]                    run the loop to its end, or to a point
 //	evict                              move everything committed to disk
 //	disk                               what is there
+//	split key right=id / ranges        cut the range; what it is, and what was born
+//	learner                            a membership change: a replica on another node
 //	stop                               end the tenure
 //	crash                              all that was not synced is lost
 func TestScenarios(t *testing.T) {
@@ -65,6 +67,12 @@ type scenario struct {
 	loop    *coroutine
 	running *coroutine
 	fatal   error
+	born    []string
+}
+
+// describe renders a range.
+func describe(d *base.RangeDescriptor) string {
+	return fmt.Sprintf("range %d of range %d, epoch %d, [%q, %q)", d.ID, d.Parent, d.Epoch, d.Span.Start, d.Span.End)
 }
 
 type scenarioTxn struct {
@@ -142,6 +150,19 @@ func (s *scenario) command(d *datadriven.TestData) (string, error) {
 		return "", err
 	case "disk":
 		return s.disk.String(), nil
+	case "split":
+		var right uint64
+		d.ScanArgs(s.t, "right", &right)
+		t, err := s.r.BeginSplit([]byte(d.CmdArgs[0].Key), base.RangeID(right))
+		if err != nil {
+			return "refused: " + err.Error(), nil
+		}
+		return fmt.Sprintf("position %d", t.Pos), nil
+	case "ranges":
+		desc := s.r.Descriptor()
+		return strings.Join(append([]string{describe(&desc)}, s.born...), "\n"), nil
+	case "learner": // a membership change
+		return "", s.r.ChangeMembers(Change{Kind: AddLearner, Replica: s.r.Descriptor().NextReplica, Node: 2})
 	case "stop":
 		s.r.Stop()
 		return "", nil
@@ -177,18 +198,25 @@ func (s *scenario) open(d *datadriven.TestData) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.disk.state.Range = base.RangeDescriptor{ID: 1, Epoch: 1, Span: base.Span{Start: []byte{1}, End: []byte{0xFF}},
-		Replicas: []base.ReplicaDescriptor{{Node: 1, Replica: 1}}}
+	if s.disk.state.Range.ID == 0 {
+		s.disk.state.Range = base.RangeDescriptor{ID: 1, Epoch: 1, Span: base.Span{Start: []byte{1}, End: []byte{0xFF}},
+			Replicas: []base.ReplicaDescriptor{{Node: 1, Replica: 1}}}
+	}
+	s.born = nil
 	s.r, err = New(Options{
 		Range: 1, Replica: 1, Log: s.log, Disk: s.disk, State: s.disk.state, Oracle: s.oracle, Manual: true, Pause: s.pause,
 		OnFatal: func(err error) { s.fatal = err }, WindowBytes: windowBytes, WindowAge: time.Hour,
 		Settler: s.settler, Clock: s.clock,
+		Send: func(base.NodeID, *Message) {},
+		Born: func(right State, leads bool) error {
+			s.born = append(s.born, fmt.Sprintf("%s at position %d, stamp %d, leads: %v", describe(&right.Range), right.Position, right.Stamp, leads))
+			return nil
+		},
 	})
-	if err == nil {
-		err = s.r.Campaign()
-	}
-	if err == nil {
-		_, err = s.r.Step(context.Background())
+	for n := 0; n < 2 && err == nil && (n == 0 || !s.r.Serving()); n++ { // a membership change in the log is applied first
+		if err = s.r.Campaign(); err == nil {
+			_, err = s.r.Step(context.Background())
+		}
 	}
 	if err != nil {
 		return "", err
@@ -414,6 +442,9 @@ func (d *memDisk) Write(ev *window.Eviction, s State) error {
 	d.state = s
 	return nil
 }
+
+func (d *memDisk) Split(c *Cut) error { return d.Write(c.Slice, c.Left) }
+func (d *memDisk) Seat(*Cut) error    { return nil }
 
 func (d *memDisk) Snapshot() (*Snapshot, error) { return nil, errors.New("a range with one replica") }
 func (d *memDisk) Install(*Snapshot) error      { return errors.New("a range with one replica") }

@@ -28,7 +28,8 @@ func (r *Replica) Watch(key []byte) *Watch {
 	w := &Watch{r: r, key: string(key), changed: make(chan struct{})}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.mu.tenure == nil {
+	// Whoever does not lead, or does not hold the key any more, hears of nothing.
+	if r.mu.tenure == nil || !r.mu.seq.Holds(key) {
 		w.dirty, w.fired = true, true
 		close(w.changed)
 		return w
@@ -124,6 +125,16 @@ func (ws *watches) appliedLocked(pos base.Position) {
 	}
 	clear(ws.dirty[len(kept):])
 	ws.dirty = kept
+}
+
+// movedLocked fires the watches of keys that holds does not hold.
+func (ws *watches) movedLocked(holds func(key []byte) bool) {
+	for key, list := range ws.byKey {
+		if !holds([]byte(key)) {
+			ws.markLocked(list, base.Ticket{})
+		}
+	}
+	ws.appliedLocked(0)
 }
 
 // tenureEndedLocked fires every watch: this replica no longer hears of writes first.

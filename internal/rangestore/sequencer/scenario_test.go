@@ -25,6 +25,9 @@ import (
 //	validate pos=n|stamp=n k...         a read set
 //	wait-for n                          what a snapshot at n has to wait for
 //	seal / evict / state
+//	split k / bounds k k                cut the range; what the log says of its bounds
+//	reads k...                          does the range hold what was read?
+//	lands k n                           a versionstamped key, where the range was split at k with the stamp n
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		s := &scenario{win: window.New(0, 0), stored: map[string]string{}}
@@ -83,6 +86,25 @@ func (s *scenario) run(d *datadriven.TestData) (string, error) {
 		s.seq.DropTail(base.Position(number(arg(0))))
 		s.closed = nil
 		return "", nil
+	case "split":
+		pos, err := s.seq.Split(batch.Split{Key: []byte(arg(0)), Right: 2, Epoch: 1})
+		return fmt.Sprintf("position %d", pos), err
+	case "bounds":
+		s.seq.SetBounds(base.Span{Start: []byte(arg(0)), End: []byte(arg(1))})
+		return "", nil
+	case "reads":
+		var keys [][]byte
+		for _, a := range d.CmdArgs {
+			keys = append(keys, []byte(a.Key))
+		}
+		return fmt.Sprint(s.seq.HoldsReads(keys, nil)), nil
+	case "lands": // a versionstamped key behind the one split off at prefix and stamp
+		own := base.MakeVersionstamp(base.Stamp(number(arg(1))), 0)
+		s.seq.SetBounds(base.Span{Start: append([]byte(arg(0)), own[:]...), End: []byte("y")})
+		m := stampedKey(arg(0))
+		left := &bounds{}
+		left.SetBounds(base.Span{Start: []byte("b"), End: s.seq.own.Start})
+		return fmt.Sprintf("left: %v, right: %v", left.Owns(m, s.last), s.seq.Owns(m, s.last)), nil
 	case "seal":
 		return fmt.Sprint(s.win.Seal()), nil
 	case "evict":
@@ -138,6 +160,11 @@ func (s *scenario) read(d *datadriven.TestData, arg func(int) string) (string, e
 	return "", errors.Newf("no such command: %s", d.Cmd)
 }
 
+func stampedKey(prefix string) []base.Mutation {
+	key := append([]byte(prefix), make([]byte, base.VersionstampLen)...)
+	return []base.Mutation{{Op: base.OpSetVersionstampedKey, Key: binary.LittleEndian.AppendUint32(key, uint32(len(prefix)))}}
+}
+
 func number(s string) (n uint64) { _, _ = fmt.Sscan(s, &n); return n }
 
 func (s *scenario) txn(input string) (string, error) {
@@ -158,9 +185,10 @@ func (s *scenario) txn(input string) (string, error) {
 			m.Op, m.Value = base.OpAdd, []byte{byte(number(f[2]))}
 		case "append":
 			m.Op = base.OpAppendIfFits
+		case "compare-clear":
+			m.Op = base.OpCompareAndClear
 		case "stamped-key":
-			m.Op = base.OpSetVersionstampedKey
-			m.Key = binary.LittleEndian.AppendUint32(append([]byte(f[1]), make([]byte, base.VersionstampLen)...), uint32(len(f[1])))
+			m = stampedKey(f[1])[0]
 		case "stamped-value":
 			m.Op = base.OpSetVersionstampedValue
 			m.Value = make([]byte, base.VersionstampLen+4)
@@ -169,8 +197,11 @@ func (s *scenario) txn(input string) (string, error) {
 		}
 		muts = append(muts, m)
 	}
-	if !s.seq.Owns(muts) {
+	if !s.seq.Owns(muts, s.last) {
 		return "not this range's", nil
+	}
+	if s.seq.Full() {
+		return "waits", nil
 	}
 	stored := func(key []byte) ([]byte, bool) { v, ok := s.stored[string(key)]; return []byte(v), ok }
 	if keys, wait := s.seq.Missing(muts, stored); wait != 0 || len(keys) > 0 {
@@ -196,6 +227,10 @@ func (s *scenario) stamp(stamp base.Stamp) (string, error) {
 		err = batch.Records(c.Buf, func(r batch.Record) {
 			out += fmt.Sprintf("  %d: op %d %q %q\n", r.Place, r.Op, r.Key.In(c.Buf), r.Value.In(c.Buf))
 		})
+		if h.Kind == batch.KindSplit {
+			x, err := batch.DecodeSplit(c.Buf)
+			return out + fmt.Sprintf("  split at %q: range %d, epoch %d\n", x.Key, x.Right, x.Epoch), err
+		}
 		return out, err
 	}
 	return "nothing is closed", nil

@@ -10,13 +10,14 @@
 //	S2  Only the last batch of the window is open; a batch gets its stamp after it
 //	    was closed (C1).
 //	S3  What is appended is never validated again at another position (R4).
+//	S4  A split is the last transaction of its batch. From the moment it is appended
+//	    the sequencer holds the left side only, and nothing is appended behind it
+//	    before it is applied; losing the tail gives the right side back.
 //	S5  The table of transactions over several ranges moves with the positions: a
 //	    change counts from its own on, and losing the tail takes it back (C4).
 package sequencer
 
 import (
-	"bytes"
-
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
@@ -30,12 +31,12 @@ import (
 type Sequencer struct {
 	win   *window.Window
 	table *prepared.Table
-	own   base.Span // the range's bounds
-	b     batch.Builder
-	open  bool
-	num   uint64 // of the open batch in the window
-	pos   base.Position
-	prev  base.Position // before the open batch's first transaction
+	bounds
+	b    batch.Builder
+	open bool
+	num  uint64 // of the open batch in the window
+	pos  base.Position
+	prev base.Position // before the open batch's first transaction
 
 	inFlight int64 // bytes of closed batches that are not committed
 	capacity int   // of the next batch's buffer
@@ -43,19 +44,9 @@ type Sequencer struct {
 
 // New makes a sequencer of the range that owns the span own and continues behind pos.
 func New(win *window.Window, own base.Span, pos base.Position) *Sequencer {
-	return &Sequencer{win: win, table: prepared.New(), own: own, pos: pos, capacity: 1 << 10}
-}
-
-// Owns reports whether every mutation lies inside the range.
-func (s *Sequencer) Owns(muts []base.Mutation) bool {
-	for i := range muts {
-		m := &muts[i]
-		end := m.Op == base.OpClearRange || m.Op == base.OpTouch
-		if !s.own.Contains(m.Key) || end && bytes.Compare(m.Value, s.own.End) > 0 {
-			return false
-		}
-	}
-	return true
+	s := &Sequencer{win: win, table: prepared.New(), pos: pos, capacity: 1 << 10}
+	s.SetBounds(own)
+	return s
 }
 
 // Position is the last assigned position.
@@ -83,9 +74,10 @@ func (s *Sequencer) Speculative() int64 {
 	return s.inFlight + int64(n)
 }
 
-// Full reports whether the open batch must be closed before more is appended.
+// Full reports whether the open batch must be closed, or a split be applied, before
+// more is appended.
 func (s *Sequencer) Full() bool {
-	return s.open && s.b.Transactions() >= limits.BatchTransactions
+	return s.Splitting() || s.open && s.b.Transactions() >= limits.BatchTransactions
 }
 
 // Stored answers the value of a key that the window does not know: from a cache
@@ -238,4 +230,5 @@ func (s *Sequencer) DropTail(pos base.Position) {
 	s.table.DropTail()
 	s.open, s.pos, s.inFlight = false, pos, 0
 	s.b = batch.Builder{}
+	s.SetBounds(s.span)
 }

@@ -29,7 +29,7 @@ const (
 	LockName = "LOCK"
 
 	// FormatVersion is the layout of a data directory that this binary writes.
-	FormatVersion = 1
+	FormatVersion = 2
 
 	fileBytesMax = 4 << 10
 )
