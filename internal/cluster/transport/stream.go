@@ -67,7 +67,7 @@ func (s *stream) Send(chunk []byte) error {
 		select {
 		case <-s.writable:
 		case <-s.ctx.Done():
-			s.giveUp()
+			s.giveUp(context.Cause(s.ctx))
 		}
 	}
 }
@@ -75,7 +75,7 @@ func (s *stream) Send(chunk []byte) error {
 // push queues a frame of the stream, which must still be open by then.
 func (s *stream) push(f frame) error {
 	if err := s.c.push(s.ctx, f); err != nil {
-		s.giveUp()
+		s.giveUp(err)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.mu.sendErr
@@ -103,7 +103,7 @@ func (s *stream) Recv() ([]byte, error) {
 		select {
 		case <-s.readable:
 		case <-s.ctx.Done():
-			s.giveUp()
+			s.giveUp(context.Cause(s.ctx))
 		}
 	}
 }
@@ -185,9 +185,8 @@ func (s *stream) finish(recvErr, sendErr error, keep bool) {
 // fail implements exchange.
 func (s *stream) fail(err *CallError) { s.finish(err, err, true) }
 
-// giveUp ends the stream because its context has.
-func (s *stream) giveUp() {
-	err := context.Cause(s.ctx)
+// giveUp ends the stream because its context, or the caller's, has.
+func (s *stream) giveUp(err error) {
 	if s.c.link == nil {
 		s.finish(err, err, false)
 		return
@@ -216,7 +215,8 @@ func (t *Transport) OpenStream(ctx context.Context, to base.NodeID, kind Kind, r
 	}
 	s := newStream(c, ctx, exchangeState{kind: kind})
 	s.deadline, _ = ctx.Deadline()
-	unwatch := context.AfterFunc(ctx, s.giveUp)
+	// This may come before the stream's own context has heard of it.
+	unwatch := context.AfterFunc(ctx, func() { s.giveUp(context.Cause(ctx)) })
 	s.released = func() {
 		unwatch()
 		<-l.streams
@@ -227,7 +227,7 @@ func (t *Transport) OpenStream(ctx context.Context, to base.NodeID, kind Kind, r
 		return nil, failure
 	}
 	if ctx.Err() != nil {
-		s.giveUp() // the watch may have come before the stream was known
+		s.giveUp(context.Cause(ctx)) // the watch may have come before the stream was known
 	}
 	return clientStream{s}, nil
 }

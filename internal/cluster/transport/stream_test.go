@@ -316,3 +316,33 @@ func TestStreamBeyondCreditEndsConnection(t *testing.T) {
 	}
 	c.says("more data than there was credit for")
 }
+
+// TestStreamsCancelledTogether: whoever notices first that a caller has gone, every
+// stream says so.
+func TestStreamsCancelledTogether(t *testing.T) {
+	c := newCluster(t)
+	var h streams
+	a := c.start(1, nil)
+	c.start(2, h.register)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var all []ClientStream
+	for range limits.TransportStreams {
+		s, err := a.OpenStream(ctx, 2, kindBoth, down(1000, 10_000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		all = append(all, s)
+	}
+	cancel()
+	for i, s := range all {
+		var err error
+		for err == nil {
+			_, err = s.Recv()
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("stream %d: %v", i, err)
+		}
+	}
+}
