@@ -27,9 +27,12 @@ type Config struct {
 	AdminAddr string `koanf:"admin-addr" default:"127.0.0.1:3320" help:"address for administration over RESP: host:port or off" addr:"true"`
 	GRPCAddr  string `koanf:"grpc-addr" default:"127.0.0.1:50051" help:"address for gRPC clients: host:port or off" addr:"true"`
 
-	ClusterAddr string `koanf:"cluster-addr" default:"off" help:"address for other nodes of the cluster: host:port or off" addr:"true"`
-	Join        string `koanf:"join" help:"administration addresses (host:port, separated by commas) of nodes whose cluster a new node joins"`
-	Replicas    int    `koanf:"replicas" default:"3" help:"how many copies a cluster keeps, as far as it has nodes: 1, 3, 5 or 7"`
+	ClusterAddr    string `koanf:"cluster-addr" default:"off" help:"address for other nodes of the cluster: host:port or off" addr:"true"`
+	Join           string `koanf:"join" help:"administration addresses (host:port, separated by commas) of nodes whose cluster a new node joins"`
+	ClusterTLSCert string `koanf:"cluster-tls-cert" help:"certificate (PEM) by which other nodes know this one; empty: no TLS between nodes"`
+	ClusterTLSKey  string `koanf:"cluster-tls-key" help:"private key (PEM) of --cluster-tls-cert"`
+	ClusterTLSCA   string `koanf:"cluster-tls-ca" help:"certificates (PEM) of the authorities that sign those of all nodes"`
+	Replicas       int    `koanf:"replicas" default:"3" help:"how many copies a cluster keeps, as far as it has nodes: 1, 3, 5 or 7"`
 
 	RequirePass   string `koanf:"requirepass" help:"password of the default user and of gRPC clients; empty: none"`
 	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`
@@ -177,6 +180,10 @@ func (c *Config) check() error {
 		return errors.New("--replicas: 1, 3, 5 or 7")
 	case c.Join != "" && c.ClusterAddr == Off:
 		return errors.New("--join: a node of a cluster needs a --cluster-addr")
+	case c.partialTLS():
+		return errors.New("--cluster-tls-cert, --cluster-tls-key and --cluster-tls-ca: all three or none")
+	case c.ClusterTLSCert != "" && c.ClusterAddr == Off:
+		return errors.New("--cluster-tls-cert: there are no other nodes without a --cluster-addr")
 	case c.MaxClients < 1:
 		return errors.New("--maxclients: must be at least 1")
 	case c.AnnouncePort < 0 || c.AnnouncePort > math.MaxUint16:
@@ -187,4 +194,9 @@ func (c *Config) check() error {
 		return errors.Newf("--log-format: %q is neither text nor json", c.LogFormat)
 	}
 	return nil
+}
+
+// partialTLS reports whether some of what TLS between nodes needs is missing.
+func (c *Config) partialTLS() bool {
+	return (c.ClusterTLSCert == "") != (c.ClusterTLSKey == "") || (c.ClusterTLSCert == "") != (c.ClusterTLSCA == "")
 }

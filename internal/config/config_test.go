@@ -51,6 +51,8 @@ func TestRefused(t *testing.T) {
 		{[]string{"--config", path}, nil, `unknown setting "dta"`},
 		{[]string{"--config", path + "x"}, nil, "configuration file"},
 		{[]string{"--resp-addr", "nonsense"}, nil, "--resp-addr"},
+		{[]string{"--cluster-addr", "127.0.0.1:0", "--cluster-tls-cert", "a", "--cluster-tls-ca", "b"}, nil, "all three or none"},
+		{[]string{"--cluster-tls-cert", "a", "--cluster-tls-key", "b", "--cluster-tls-ca", "c"}, nil, "--cluster-addr"},
 		{[]string{"--maxclients", "0"}, nil, "--maxclients"},
 		{[]string{"--announce-port", "65536"}, nil, "--announce-port"},
 		{nil, []string{"STRATA_MAXCLIENTS=many"}, "maxclients"},

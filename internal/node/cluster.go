@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"log/slog"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/cluster/transport"
+	"github.com/stratadb/strata/internal/config"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
@@ -27,14 +29,17 @@ import (
 // cluster is what a node has beside its store when it is not alone: the way to other
 // nodes, where they are, and who cares for the replicas.
 type cluster struct {
-	log       *slog.Logger
-	peers     string // the file
-	self      catalog.Node
-	transport *transport.Transport
-	server    *remote.Server
-	client    *remote.Client
-	sender    atomic.Pointer[remote.Client] // once there is a way to others
-	mu        struct {
+	log     *slog.Logger
+	peers   string // the file
+	address string // where others reach this node
+	self    catalog.Node
+	// serverTLS and clientTLS are nil without certificates.
+	serverTLS, clientTLS *tls.Config
+	transport            *transport.Transport
+	server               *remote.Server
+	client               *remote.Client
+	sender               atomic.Pointer[remote.Client] // once there is a way to others
+	mu                   struct {
 		sync.Mutex
 		nodes map[base.NodeID]catalog.Node
 	}
@@ -49,12 +54,20 @@ const refreshEvery = time.Second
 // so that a node which comes back finds them.
 const peersName = "PEERS"
 
-func newCluster(dir string, log *slog.Logger) *cluster {
+func newCluster(o config.Config, dir string, listener net.Addr, log *slog.Logger) (*cluster, error) {
 	c := &cluster{log: log, peers: filepath.Join(dir, peersName)}
+	var host string
+	var err error
+	if host, c.address, err = reachable(o.ClusterAddr, listener); err != nil {
+		return nil, errors.Wrap(err, "--cluster-addr")
+	}
+	if c.serverTLS, c.clientTLS, err = clusterTLS(o, host); err != nil {
+		return nil, err
+	}
 	c.mu.nodes = map[base.NodeID]catalog.Node{}
 	b, err := os.ReadFile(c.peers)
 	if err != nil {
-		return c // the first start, or --join tells
+		return c, nil // the first start, or --join tells
 	}
 	if err := json.Unmarshal(b, &c.mu.nodes); err != nil {
 		log.Warn("the file of the other nodes' addresses is damaged: --join can tell them", "file", c.peers, "error", err)
@@ -63,7 +76,7 @@ func newCluster(dir string, log *slog.Logger) *cluster {
 		n.ID = id
 		c.mu.nodes[id] = n
 	}
-	return c
+	return c, nil
 }
 
 // remember writes the file.
@@ -134,11 +147,12 @@ func (c *cluster) send(to base.NodeID, m *replica.Message) {
 }
 
 // open makes the way to other nodes, over which l is served.
-func (c *cluster) open(s *store.Store, address string) {
+func (c *cluster) open(s *store.Store) {
 	id := s.Identity()
-	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: address}
+	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: c.address}
 	c.learn(c.self)
-	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log})
+	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log,
+		ServerTLS: c.serverTLS, ClientTLS: c.clientTLS})
 	c.server = remote.NewServer(s, c.log, c.transport)
 	c.client = remote.NewClient(id.Node, c.transport, s, c.Nodes, c.log)
 	c.sender.Store(c.client)

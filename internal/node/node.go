@@ -26,6 +26,7 @@ import (
 	"github.com/stratadb/strata/internal/config"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvrange"
+	"github.com/stratadb/strata/internal/netloop"
 	"github.com/stratadb/strata/internal/storage/identity"
 )
 
@@ -134,7 +135,9 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		PromptCommit: runtime.NumCPU() <= promptProcessors,
 	}
 	if n.peers != nil {
-		n.cluster = newCluster(dir, n.log)
+		if n.cluster, err = newCluster(c, dir, n.peers.Addr(), n.log); err != nil {
+			return nil, err
+		}
 		o.Send = n.cluster.send
 		if o.Join, err = n.join(c, dir); err != nil {
 			return nil, err
@@ -153,7 +156,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		}
 		return kv.New(kvrange.New(n.store), time.Now), nil
 	}
-	n.cluster.open(n.store, n.peers.Addr().String())
+	n.cluster.open(n.store)
 	n.wait.Go(func() {
 		if err := n.cluster.serve(n.peers); err != nil {
 			n.fatal(errors.Wrap(err, "serving other nodes"))
@@ -185,7 +188,7 @@ func (n *Node) join(c config.Config, dir string) (*store.Join, error) {
 	if fresh {
 		id = identity.New()
 	}
-	j, err := join(c.Join, c.RequirePass, id.Store, n.peers.Addr().String())
+	j, err := join(c.Join, c.RequirePass, id.Store, n.cluster.address)
 	switch {
 	case err == nil:
 		n.cluster.learn(j.nodes...)
@@ -226,9 +229,9 @@ func (n *Node) listen(c config.Config) error {
 	if n.peers, err = net.Listen("tcp", c.ClusterAddr); err != nil {
 		return errors.Wrap(err, "--cluster-addr")
 	}
-	if a, ok := n.peers.Addr().(*net.TCPAddr); c.ProtectedMode && (!ok || !a.IP.IsLoopback()) {
-		return errors.New("--cluster-addr: other nodes are not authenticated yet, so in protected mode it must be a loopback " +
-			"address; in a network that nobody else is in, start with --protected-mode=false")
+	if c.ProtectedMode && c.ClusterTLSCert == "" && !netloop.Loopback(n.peers.Addr()) {
+		return errors.New("--cluster-addr: without --cluster-tls-cert anybody who reaches it is taken for a node, so in protected " +
+			"mode it must be a loopback address; in a network that nobody else is in, start with --protected-mode=false")
 	}
 	return nil
 }

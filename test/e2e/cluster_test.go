@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stratadb/strata/internal/wire/resp"
+	"github.com/stratadb/strata/test/certs"
 	"github.com/stratadb/strata/test/process"
 )
 
@@ -118,6 +119,32 @@ func TestThreeNodes(t *testing.T) {
 	alone, err := process.Try(t, process.Options{Dir: c.nodes[2].Dir})
 	if err == nil || !strings.Contains(alone.Log(), "start it with --cluster-addr") {
 		t.Errorf("a node of a cluster was started alone: %v\n%s", err, alone.Log())
+	}
+}
+
+// TestNodesOverTLS: nodes of one authority make a cluster, another's are kept out.
+func TestNodesOverTLS(t *testing.T) {
+	ours, theirs := certs.New(t), certs.New(t)
+	start := func(a *certs.Authority, join ...string) *process.Node {
+		p := a.Issue(certs.Options{Hosts: []string{"127.0.0.1"}})
+		return process.Start(t, process.Options{Args: append([]string{"--cluster-addr", "127.0.0.1:0",
+			"--cluster-tls-cert", p.Cert, "--cluster-tls-key", p.Key, "--cluster-tls-ca", a.CA}, join...)})
+	}
+	first := start(ours)
+	second := start(ours, "--join", first.Admin) // ready: it has written over the first one
+	dial(t, second.RESP).expect("SET k v", "OK")
+	dial(t, first.RESP).expect("GET k", `"v"`)
+
+	p := theirs.Issue(certs.Options{Hosts: []string{"127.0.0.1"}})
+	stranger := process.Launch(t, process.Options{Args: []string{"--cluster-addr", "127.0.0.1:0", "--join", first.Admin,
+		"--cluster-tls-cert", p.Cert, "--cluster-tls-key", p.Key, "--cluster-tls-ca", theirs.CA}})
+	for end := time.Now().Add(replyWithin); !strings.Contains(stranger.Log(), "unknown authority"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the node of another authority says:\n%s", stranger.Log())
+		}
+	}
+	if stranger.SaidReady() {
+		t.Error("it serves clients")
 	}
 }
 

@@ -68,7 +68,7 @@ var layers = []layer{
 		"internal/catalog", "internal/model"}},
 	{"7 assembly: node", []string{"internal/node", "internal/console", "internal/proxy", "."}, []string{"internal/config", "internal/storage",
 		"internal/rangestore", "internal/cluster", "internal/kv", "internal/catalog", "internal/auth", "internal/jobs", "internal/changefeed",
-		"internal/model", "internal/api", "internal/wire", "internal/script", "internal/console", "internal/proxy"}},
+		"internal/model", "internal/api", "internal/wire", "internal/netloop", "internal/script", "internal/console", "internal/proxy"}},
 	{"7 assembly: cli", []string{"internal/cli"}, []string{"internal/config", "internal/node", "internal/bench", "internal/check",
 		"internal/wire", "internal/storage/identity"}},
 	{"7 assembly: binary", []string{"cmd"}, []string{"internal/cli"}},

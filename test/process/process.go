@@ -89,6 +89,7 @@ type Node struct {
 	t      testing.TB
 	cmd    *exec.Cmd
 	log    *tail
+	ready  chan string // what it says first
 	exited chan struct{}
 	err    error // of Wait, once exited is closed
 }
@@ -129,12 +130,20 @@ func Start(t testing.TB, o Options) *Node {
 // Try is Start for nodes that may refuse to: the error says how the process ended.
 func Try(t testing.TB, o Options) (*Node, error) {
 	t.Helper()
+	n := Launch(t, o)
+	return n, n.await()
+}
+
+// Launch is Start for nodes that will not become ready.
+func Launch(t testing.TB, o Options) *Node {
+	t.Helper()
 	if o.Dir == "" {
 		o.Dir = filepath.Join(t.TempDir(), "data")
 	}
 	args := append([]string{"start", "--data", o.Dir, "--resp-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0",
 		"--grpc-addr", "127.0.0.1:0"}, o.Args...)
-	n := &Node{Dir: o.Dir, t: t, cmd: exec.Command(Binary(t), args...), log: &tail{}, exited: make(chan struct{})}
+	n := &Node{Dir: o.Dir, t: t, cmd: exec.Command(Binary(t), args...), log: &tail{}, exited: make(chan struct{}),
+		ready: make(chan string, 1)}
 	n.cmd.Stderr = n.log
 	n.cmd.Env = cleanEnviron()
 	stdout, err := n.cmd.StdoutPipe()
@@ -146,7 +155,8 @@ func Try(t testing.TB, o Options) (*Node, error) {
 	}
 	n.PID = n.cmd.Process.Pid
 	t.Cleanup(n.Kill)
-	return n, n.await(stdout)
+	go n.read(stdout)
+	return n
 }
 
 // cleanEnviron keeps the settings of whoever runs the tests out of the node.
@@ -160,22 +170,23 @@ func cleanEnviron() []string {
 	return env
 }
 
-func (n *Node) await(stdout io.Reader) error {
-	ready := make(chan string, 1)
-	go func() {
-		defer close(n.exited)
-		r := bufio.NewReader(stdout)
-		if line, err := r.ReadString('\n'); err == nil {
-			ready <- line
-		}
-		more, _ := io.ReadAll(r) // ends with the process
-		n.err = n.cmd.Wait()
-		if len(more) > 0 {
-			n.t.Errorf("more than a line on standard output: %q", more)
-		}
-	}()
+// read takes what the process says, until it ends.
+func (n *Node) read(stdout io.Reader) {
+	defer close(n.exited)
+	r := bufio.NewReader(stdout)
+	if line, err := r.ReadString('\n'); err == nil {
+		n.ready <- line
+	}
+	more, _ := io.ReadAll(r)
+	n.err = n.cmd.Wait()
+	if len(more) > 0 {
+		n.t.Errorf("more than a line on standard output: %q", more)
+	}
+}
+
+func (n *Node) await() error {
 	select {
-	case line := <-ready:
+	case line := <-n.ready:
 		return n.parse(line)
 	case <-n.exited:
 		return fmt.Errorf("the node did not start: %w", n.err)
@@ -209,6 +220,9 @@ func (n *Node) parse(line string) error {
 
 // Log is what the node wrote to standard error.
 func (n *Node) Log() string { return n.log.String() }
+
+// SaidReady reports whether a launched node has become ready.
+func (n *Node) SaidReady() bool { return len(n.ready) > 0 }
 
 // Running reports whether the process has not ended.
 func (n *Node) Running() bool {
