@@ -160,8 +160,11 @@ func (w *Window) FinishEvict(ev *Eviction, n int) (done bool) {
 	if !ev.marked {
 		end = min(end, w.ring.tail+uint64(n))
 	}
-	for id := w.ring.tail; id < end; id++ {
-		w.evictEntry(id)
+	for from := w.ring.tail; from < end; from += ExpectMax {
+		w.expectEvict(from, min(from+ExpectMax, end))
+		for id := from; id < min(from+ExpectMax, end); id++ {
+			w.evictEntry(id)
+		}
 	}
 	w.ring.cutTail(end)
 	if end <= sl.lastID {

@@ -33,3 +33,16 @@ func (w *Window) Expect(keys [][]byte) {
 		}
 	}
 }
+
+// expectEvict is the like for entries that evictEntry comes to: it looks for the
+// index's slot of some, and for the successor of the others.
+func (w *Window) expectEvict(from, to uint64) {
+	for id := from; id < to; id++ {
+		e := w.ring.at(id)
+		if e.next != 0 {
+			w.expected += byte(w.ring.at(e.next).carry)
+		} else if slots := w.idx.shard(e.hash).slots; len(slots) > 0 {
+			w.expected += byte(slots[int(e.hash)&(len(slots)-1)].id)
+		}
+	}
+}
