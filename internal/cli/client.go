@@ -70,15 +70,8 @@ func newClient(p Process) *cobra.Command {
 }
 
 func runClient(p Process, o clientOptions, args []string) error {
-	c := &client{addr: net.JoinHostPort(o.host, strconv.Itoa(o.port)), password: o.password, resp3: o.resp3, db: o.db,
+	c := &client{addr: net.JoinHostPort(o.host, strconv.Itoa(o.port)), password: passwordOf(p, o.password), resp3: o.resp3, db: o.db,
 		out: p.Stdout, raw: o.raw || !o.noRaw && !isTerminal(p.Stdout)}
-	if c.password == "" {
-		for _, e := range p.Environ {
-			if v, ok := strings.CutPrefix(e, passwordEnv+"="); ok {
-				c.password = v
-			}
-		}
-	}
 	defer c.close()
 	switch {
 	case o.pipe && len(args) > 0:
@@ -106,6 +99,19 @@ func runClient(p Process, o clientOptions, args []string) error {
 		return exit(ExitFailed)
 	}
 	return nil
+}
+
+// passwordOf is the password that was given, or that in the environment.
+func passwordOf(p Process, given string) string {
+	if given != "" {
+		return given
+	}
+	for _, e := range p.Environ {
+		if v, ok := strings.CutPrefix(e, passwordEnv+"="); ok {
+			return v
+		}
+	}
+	return ""
 }
 
 func failed(err error, what string) error {

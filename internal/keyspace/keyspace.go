@@ -174,6 +174,9 @@ func Pretty(key []byte) string {
 	if len(key) == 0 {
 		return "/min"
 	}
+	if len(key) == 1 && key[0] == End {
+		return "/max"
+	}
 	switch key[0] {
 	case Local:
 		return fmt.Sprintf("/local/%x", key[1:])

@@ -133,6 +133,13 @@ func (c *cluster) Nodes() []base.NodeID {
 	return ids
 }
 
+// node is what is known of a node.
+func (c *cluster) node(id base.NodeID) catalog.Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.nodes[id]
+}
+
 // Serving implements operator.Cluster.
 func (c *cluster) Serving() *replica.Replica { return c.client.Serving() }
 

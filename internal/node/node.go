@@ -22,6 +22,7 @@ import (
 	"github.com/stratadb/strata/internal/api/admin"
 	"github.com/stratadb/strata/internal/api/redis"
 	"github.com/stratadb/strata/internal/catalog"
+	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/config"
 	"github.com/stratadb/strata/internal/kv"
@@ -46,6 +47,7 @@ type opened struct {
 // Node is a running node.
 type Node struct {
 	log     *slog.Logger
+	started time.Time
 	store   *store.Store
 	doors   []opened
 	cluster *cluster // nil: the node is alone
@@ -103,7 +105,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 	// Most of the heap is buffers without pointers, which cost memory and no
 	// time: collect earlier than usual.
 	debug.SetGCPercent(gcPercent)
-	n := &Node{log: log, done: make(chan error, 1), stop: make(chan struct{})}
+	n := &Node{log: log, started: time.Now(), done: make(chan error, 1), stop: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.CombineErrors(err, n.Close(ctx))
@@ -157,6 +159,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		return kv.New(kvrange.New(n.store), time.Now), nil
 	}
 	n.cluster.open(n.store)
+	remote.ServeReports(n.cluster.transport, n.report)
 	n.wait.Go(func() {
 		if err := n.cluster.serve(n.peers); err != nil {
 			n.fatal(errors.Wrap(err, "serving other nodes"))
@@ -259,7 +262,7 @@ func (n *Node) serve(c config.Config, db *kv.DB) (err error) {
 		} else {
 			a, err := admin.New(admin.Options{
 				DB: db, Shards: n.shards, MemberID: n.memberID(), External: n.announced(c), Internal: n.address("admin"),
-				Cluster: n.clusterID(),
+				Cluster: n.clusterID(), Nodes: n, Version: Version(),
 			})
 			if err != nil {
 				return errors.Wrap(err, "registering the member")

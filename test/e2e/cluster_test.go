@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net"
@@ -111,6 +112,24 @@ func TestThreeNodes(t *testing.T) {
 	at[1].expect("SET k 4", "QUEUED")
 	at[1].expect("EXEC", "(nil)")
 	at[2].expect("GET k", `"3"`)
+
+	// Each of them can tell of all.
+	for _, n := range c.nodes {
+		code, out, log := process.Run(t, "nodes", "--json", "--admin", n.Admin)
+		var nodes []struct{ Status, Resp string }
+		if err := json.Unmarshal([]byte(out), &nodes); err != nil || code != 0 || len(nodes) != 3 {
+			t.Fatalf("%d, %v\n%s%s", code, err, out, log)
+		}
+		for i, o := range nodes {
+			if o.Status != "live" || o.Resp != c.nodes[i].RESP {
+				t.Errorf("node %d is %+v", i+1, o)
+			}
+		}
+		code, out, log = process.Run(t, "ranges", "--admin", n.Admin)
+		if code != 0 || !strings.Contains(out, "1,2,3") {
+			t.Errorf("%d\n%s%s", code, out, log)
+		}
+	}
 
 	// One of them cannot do without the others.
 	if code := c.nodes[2].Stop(); code != 0 {

@@ -26,6 +26,10 @@ type Options struct {
 	MemberID string
 	// External is where clients connect, Internal where operators do.
 	External, Internal catalog.Address
+	// Nodes tells of all nodes; nil: there is nothing to tell.
+	Nodes Cluster
+	// Version is that of the binary.
+	Version string
 	// Cluster is the cluster's id in hexadecimal; empty where this node cannot be
 	// joined, because it has no address for other nodes.
 	Cluster string
@@ -95,6 +99,9 @@ func (a *Admin) commands() []redis.Command {
 			sub("route", "Assigns members to shards.", a.route),
 			sub("set-shard-status", "Changes what clients may do with shards.", a.setShardStatus),
 			sub("describe-shard", "Returns the routes and the status of a shard.", a.describeShard),
+			sub("status", "Sums up nodes and ranges.", a.status),
+			sub("nodes", "Returns what is known of all nodes.", a.nodes),
+			sub("ranges", "Returns all ranges and where they are.", a.ranges),
 			sub("join", "Gives a store its place among the nodes, and notes its address.", a.join),
 			sub("drop-cluster", "Forgets members, routes and statuses.", a.dropCluster),
 		},

@@ -10,5 +10,8 @@
 // table of statuses before it answers; package catalog says why no write that the
 // change forbids is acknowledged after that.
 //
+// STATUS, NODES and RANGES ask all nodes what they hold and put it together: nothing is
+// kept for them, so they tell the truth also where nobody leads.
+//
 // DROP-CLUSTER forgets members, routes and statuses. It deletes no data.
 package admin

@@ -12,19 +12,36 @@ import (
 // heartbeatEvery is the unit of latest_heartbeat.
 const heartbeatEvery = time.Second
 
-// heartbeat counts the intervals since the node was started; of other members
-// nothing is heard.
-func (a *Admin) heartbeat(id string) int64 {
-	if id != a.self.ID {
+// uptimes are how long members have been running; those that are silent are missing.
+type uptimes map[string]time.Duration
+
+// heartbeat counts the intervals since a member was started; zero: nothing is heard of it.
+func (u uptimes) heartbeat(id string) int64 {
+	up, heard := u[id]
+	if !heard {
 		return 0
 	}
-	return int64(a.o.Now().Sub(a.started)/heartbeatEvery) + 1
+	return int64(up/heartbeatEvery) + 1
 }
+
+// heard asks the members.
+func (a *Admin) heard() uptimes {
+	up := a.own()
+	for _, n := range a.ask() {
+		if n.Live {
+			up[n.memberID()] = n.Uptime
+		}
+	}
+	return up
+}
+
+// own is this member alone.
+func (a *Admin) own() uptimes { return uptimes{a.self.ID: a.o.Now().Sub(a.started)} }
 
 const memberFields = 7
 
 // writeMember writes the fields of a member, after the map's header.
-func (a *Admin) writeMember(w *resp.Writer, m catalog.Member) {
+func (u uptimes) writeMember(w *resp.Writer, m catalog.Member) {
 	w.BulkString("status")
 	w.BulkString(string(m.Status))
 	w.BulkString("process_id")
@@ -38,7 +55,7 @@ func (a *Admin) writeMember(w *resp.Writer, m catalog.Member) {
 	w.BulkString("internal_port")
 	w.Int(int64(m.Internal.Port))
 	w.BulkString("latest_heartbeat")
-	w.Int(a.heartbeat(m.ID))
+	w.Int(u.heartbeat(m.ID))
 }
 
 func notRegistered(id string) error { return catalog.Mistake("Member: " + id + " not registered") }
@@ -93,7 +110,7 @@ func (a *Admin) describeMember(c *redis.Call) error {
 	c.W.Map(memberFields + 1)
 	c.W.BulkString("member_id")
 	c.W.BulkString(m.ID)
-	a.writeMember(c.W, m)
+	a.own().writeMember(c.W, m)
 	return nil
 }
 
@@ -113,24 +130,26 @@ func (a *Admin) listMembers(c *redis.Call) error {
 	if err != nil {
 		return err
 	}
+	up := a.heard()
 	c.W.Map(len(members))
 	for _, m := range members {
 		c.W.BulkString(m.ID)
 		c.W.Map(memberFields)
-		a.writeMember(c.W, m)
+		up.writeMember(c.W, m)
 	}
 	return nil
 }
 
-// listSilentMembers lists all members but this one: one node hears of no others.
+// listSilentMembers lists the members that do not answer.
 func (a *Admin) listSilentMembers(c *redis.Call) error {
 	members, err := a.members(c)
 	if err != nil {
 		return err
 	}
+	up := a.heard()
 	reply, n := c.W.DeferArray(), 0
 	for _, m := range members {
-		if m.ID != a.self.ID {
+		if _, heard := up[m.ID]; !heard {
 			c.W.BulkString(m.ID)
 			n++
 		}
@@ -158,7 +177,7 @@ func (a *Admin) findMember(c *redis.Call) error {
 		return err
 	}
 	c.W.Map(memberFields)
-	a.writeMember(c.W, m)
+	a.heard().writeMember(c.W, m)
 	return nil
 }
 

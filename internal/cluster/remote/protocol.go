@@ -17,6 +17,7 @@ const (
 	kindCommit    transport.Kind = 3
 	kindStamp     transport.Kind = 4
 	kindWatch     transport.Kind = 5
+	kindReport    transport.Kind = 16
 	kindRaftLarge transport.Kind = transport.Bulk + 1
 	kindSnapshot  transport.Kind = transport.Bulk + 2
 )

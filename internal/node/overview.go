@@ -1,0 +1,67 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/stratadb/strata/internal/api/admin"
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/remote"
+)
+
+var _ admin.Cluster = (*Node)(nil)
+
+// Nodes implements admin.Cluster.
+func (n *Node) Nodes(ctx context.Context) []admin.NodeView {
+	id := n.store.Identity()
+	self := viewOf(n.report())
+	self.ID, self.Store = id.Node, id.Store.String()
+	if n.cluster == nil {
+		return []admin.NodeView{self}
+	}
+	self.Address = n.cluster.address
+	known := n.cluster.Nodes()
+	others := make([]base.NodeID, 0, len(known))
+	for _, other := range known {
+		if other != id.Node {
+			others = append(others, other)
+		}
+	}
+	reports := n.cluster.client.Reports(ctx, others)
+	views := make([]admin.NodeView, 0, len(known))
+	for _, other := range known {
+		if other == id.Node {
+			views = append(views, self)
+			continue
+		}
+		view := admin.NodeView{}
+		if r, answered := reports[other]; answered {
+			view = viewOf(r)
+		}
+		row := n.cluster.node(other)
+		view.ID, view.Store, view.Address = other, row.Store, row.Address
+		views = append(views, view)
+	}
+	return views
+}
+
+func viewOf(r remote.Report) admin.NodeView {
+	v := admin.NodeView{Live: true, Version: r.Version, Uptime: time.Duration(r.UptimeSeconds) * time.Second,
+		LogBytes: r.LogBytes, StateBytes: r.StateBytes, DiskFull: r.DiskFull}
+	for _, p := range r.Replicas {
+		v.Replicas = append(v.Replicas, admin.ReplicaView{Range: p.Range, Epoch: p.Epoch, Span: base.Span{Start: p.Start, End: p.End},
+			Voters: p.Voters, Learners: p.Learners, Leads: p.Leads, Applied: p.Applied, Bytes: p.Bytes})
+	}
+	return v
+}
+
+// report is what this node says about itself.
+func (n *Node) report() remote.Report {
+	st := n.store.Stats()
+	r := remote.Report{Version: Version(), UptimeSeconds: int64(time.Since(n.started) / time.Second),
+		LogBytes: st.Log.SizeBytes, StateBytes: st.State.DiskBytes, DiskFull: st.Full}
+	for _, p := range n.store.Replicas() {
+		r.Replicas = append(r.Replicas, remote.ReportOf(p, n.store.EstimateSize))
+	}
+	return r
+}
