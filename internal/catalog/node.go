@@ -3,6 +3,7 @@ package catalog
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/keyspace"
@@ -14,7 +15,19 @@ type Node struct {
 	ID      base.NodeID `json:"-"`
 	Store   string      `json:"store"` // hexadecimal
 	Address string      `json:"address"`
+	// Standing is what operators want of the node.
+	Standing Standing `json:"standing,omitempty"`
 }
+
+// Standing is what operators want of a node.
+type Standing string
+
+// Standings. A node that was removed keeps its row: its number is never given again.
+const (
+	NodeActive   Standing = ""
+	NodeDraining Standing = "draining"
+	NodeRemoved  Standing = "removed"
+)
 
 func nodeKey(id base.NodeID) []byte {
 	return binary.BigEndian.AppendUint32(nodePrefix(), uint32(id))
@@ -62,12 +75,57 @@ func JoinNode(t kv.Txn, store, address string) (Node, error) {
 	n := Node{ID: 1, Store: store, Address: address}
 	for _, other := range nodes {
 		if other.Store == store {
-			n.ID = other.ID
+			n = other
+			n.Address = address
 			break
 		}
 		n.ID = max(n.ID, other.ID+1)
 	}
+	if n.Standing == NodeRemoved {
+		return Node{}, removed(n.ID)
+	}
 	return n, WriteNode(t, n)
+}
+
+func removed(id base.NodeID) error {
+	return Mistake(fmt.Sprintf("node %d was removed from its cluster: start with an empty data directory and join again", id))
+}
+
+// ReadNode reads a node's row; found is false when there is none.
+func ReadNode(t kv.Reader, id base.NodeID) (n Node, found bool, err error) {
+	value, err := t.Get(nodeKey(id))
+	if err != nil || value == nil {
+		return Node{}, false, err
+	}
+	n, err = decodeNode(nodeKey(id), value)
+	return n, err == nil, err
+}
+
+// MoveNode notes a node's address, unless the node was removed.
+func MoveNode(t kv.Txn, n Node) error {
+	known, found, err := ReadNode(t, n.ID)
+	switch {
+	case err != nil:
+		return err
+	case found && known.Standing == NodeRemoved:
+		return removed(n.ID)
+	case found:
+		n.Standing = known.Standing
+	}
+	return WriteNode(t, n)
+}
+
+// SetStanding changes what operators want of a node.
+func SetStanding(t kv.Txn, id base.NodeID, s Standing) error {
+	n, found, err := ReadNode(t, id)
+	switch {
+	case err != nil:
+		return err
+	case !found || n.Standing == NodeRemoved:
+		return Mistake(fmt.Sprintf("there is no node %d", id))
+	}
+	n.Standing = s
+	return WriteNode(t, n)
 }
 
 // WriteNode stores a node's row.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/errors"
 	"github.com/knadh/koanf/parsers/toml/v2"
@@ -33,6 +34,8 @@ type Config struct {
 	ClusterTLSKey  string `koanf:"cluster-tls-key" help:"private key (PEM) of --cluster-tls-cert"`
 	ClusterTLSCA   string `koanf:"cluster-tls-ca" help:"certificates (PEM) of the authorities that sign those of all nodes"`
 	Replicas       int    `koanf:"replicas" default:"3" help:"how many copies a cluster keeps, as far as it has nodes: 1, 3, 5 or 7"`
+
+	DeadAfter time.Duration `koanf:"dead-after" default:"5m" help:"how long a node is silent before its copies are replaced on others"`
 
 	RequirePass   string `koanf:"requirepass" help:"password of the default user and of gRPC clients; empty: none"`
 	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`
@@ -61,6 +64,7 @@ type Setting struct {
 	Name, Default, Help string
 	Address             bool
 	kind                reflect.Kind
+	duration            bool
 }
 
 // Env is the setting's environment variable.
@@ -75,7 +79,8 @@ func Settings() []Setting {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		out = append(out, Setting{Name: f.Tag.Get("koanf"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"),
-			Address: f.Tag.Get("addr") != "", kind: f.Type.Kind()})
+			Address: f.Tag.Get("addr") != "", kind: f.Type.Kind(),
+			duration: f.Type == reflect.TypeFor[time.Duration]()})
 	}
 	return out
 }
@@ -85,10 +90,13 @@ func Flags(fs *pflag.FlagSet) {
 	fs.String("config", "", "configuration file (TOML, keys named as the flags) ["+EnvPrefix+"CONFIG]")
 	for _, s := range Settings() {
 		help := fmt.Sprintf("%s [%s]", s.Help, s.Env())
-		switch s.kind {
-		case reflect.Bool:
+		switch {
+		case s.duration:
+			d, _ := time.ParseDuration(s.Default)
+			fs.Duration(s.Name, d, help)
+		case s.kind == reflect.Bool:
 			fs.Bool(s.Name, s.Default == "true", help)
-		case reflect.Int, reflect.Int64:
+		case s.kind == reflect.Int || s.kind == reflect.Int64:
 			var n int64
 			_, _ = fmt.Sscan(s.Default, &n)
 			fs.Int64(s.Name, n, help)
@@ -178,6 +186,8 @@ func (c *Config) check() error {
 		return errors.New("--data: the data directory has no name")
 	case c.Replicas < 1 || c.Replicas > 7 || c.Replicas%2 == 0:
 		return errors.New("--replicas: 1, 3, 5 or 7")
+	case c.DeadAfter < time.Second:
+		return errors.New("--dead-after: must be at least a second")
 	case c.Join != "" && c.ClusterAddr == Off:
 		return errors.New("--join: a node of a cluster needs a --cluster-addr")
 	case c.partialTLS():

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -34,7 +35,13 @@ func TestPrecedence(t *testing.T) {
 	if c, err = load(t, nil, []string{"STRATA_CONFIG=" + path}); err != nil || c.Data != "file" {
 		t.Fatalf("%+v, %v", c, err)
 	}
-	if c, err = load(t, nil, nil); err != nil || c.Data != "strata-data" || !c.ProtectedMode || c.RowCacheBytes != 256<<20 {
+	if c, err = load(t, nil, []string{"STRATA_DEAD_AFTER=90s"}); err != nil || c.DeadAfter != 90*time.Second {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if c, err = load(t, []string{"--dead-after", "2m"}, []string{"STRATA_DEAD_AFTER=90s"}); err != nil || c.DeadAfter != 2*time.Minute {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if c, err = load(t, nil, nil); err != nil || c.Data != "strata-data" || !c.ProtectedMode || c.DeadAfter != 5*time.Minute || c.RowCacheBytes != 256<<20 {
 		t.Fatalf("%+v, %v", c, err)
 	}
 }
@@ -53,6 +60,8 @@ func TestRefused(t *testing.T) {
 		{[]string{"--resp-addr", "nonsense"}, nil, "--resp-addr"},
 		{[]string{"--cluster-addr", "127.0.0.1:0", "--cluster-tls-cert", "a", "--cluster-tls-ca", "b"}, nil, "all three or none"},
 		{[]string{"--cluster-tls-cert", "a", "--cluster-tls-key", "b", "--cluster-tls-ca", "c"}, nil, "--cluster-addr"},
+		{[]string{"--dead-after", "10ms"}, nil, "--dead-after"},
+		{nil, []string{"STRATA_DEAD_AFTER=soon"}, "invalid duration"},
 		{[]string{"--maxclients", "0"}, nil, "--maxclients"},
 		{[]string{"--announce-port", "65536"}, nil, "--announce-port"},
 		{nil, []string{"STRATA_MAXCLIENTS=many"}, "maxclients"},

@@ -18,6 +18,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/cluster/operator"
+	"github.com/stratadb/strata/internal/cluster/placement"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/cluster/transport"
@@ -121,13 +122,15 @@ func (c *cluster) learn(nodes ...catalog.Node) {
 	}
 }
 
-// Nodes implements operator.Cluster.
+// Nodes implements operator.Cluster: those that were not removed.
 func (c *cluster) Nodes() []base.NodeID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ids := make([]base.NodeID, 0, len(c.mu.nodes))
-	for id := range c.mu.nodes {
-		ids = append(ids, id)
+	for id, n := range c.mu.nodes {
+		if n.Standing != catalog.NodeRemoved {
+			ids = append(ids, id)
+		}
 	}
 	slices.Sort(ids)
 	return ids
@@ -138,6 +141,26 @@ func (c *cluster) node(id base.NodeID) catalog.Node {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mu.nodes[id]
+}
+
+// Standing implements operator.Cluster. A node that is drained is about to be removed:
+// the number of copies need not count on it.
+func (c *cluster) Standing(id base.NodeID) placement.Standing {
+	switch c.node(id).Standing {
+	case catalog.NodeDraining:
+		return placement.Decommissioning
+	case catalog.NodeRemoved:
+		return placement.Removed
+	}
+	return placement.Active
+}
+
+// admit turns nodes away that were removed.
+func (c *cluster) admit(p transport.Peer) error {
+	if c.node(p.Node).Standing == catalog.NodeRemoved {
+		return errors.Newf("node %d was removed", p.Node)
+	}
+	return nil
 }
 
 // Serving implements operator.Cluster.
@@ -159,7 +182,7 @@ func (c *cluster) open(s *store.Store) {
 	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: c.address}
 	c.learn(c.self)
 	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log,
-		ServerTLS: c.serverTLS, ClientTLS: c.clientTLS})
+		ServerTLS: c.serverTLS, ClientTLS: c.clientTLS, Admit: c.admit})
 	c.server = remote.NewServer(s, c.log, c.transport)
 	c.client = remote.NewClient(id.Node, c.transport, s, c.Nodes, c.log)
 	c.sender.Store(c.client)
@@ -169,11 +192,12 @@ func (c *cluster) serve(l net.Listener) error { return c.transport.Serve(l) }
 
 // register notes the node's address among the nodes.
 func (c *cluster) register(db *kv.DB) error {
-	return db.NewSession().RunAndWait(kv.Func(func(t kv.Txn) error { return catalog.WriteNode(t, c.self) }))
+	return db.NewSession().RunAndWait(kv.Func(func(t kv.Txn) error { return catalog.MoveNode(t, c.self) }))
 }
 
-// refresh keeps the addresses of the other nodes up to date until stop is closed.
-func (c *cluster) refresh(db *kv.DB, stop <-chan struct{}) {
+// refresh keeps what is known of the nodes up to date until stop is closed. removed is
+// called once this one is not wanted any more.
+func (c *cluster) refresh(db *kv.DB, removed func(), stop <-chan struct{}) {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
 	session := db.NewSession()
@@ -184,6 +208,10 @@ func (c *cluster) refresh(db *kv.DB, stop <-chan struct{}) {
 			return err
 		})); err == nil {
 			c.learn(nodes...)
+			if c.node(c.self.ID).Standing == catalog.NodeRemoved {
+				removed()
+				return
+			}
 		}
 		select {
 		case <-stop:
@@ -194,8 +222,8 @@ func (c *cluster) refresh(db *kv.DB, stop <-chan struct{}) {
 }
 
 // operate cares for the replicas while this node leads, until stop is closed.
-func (c *cluster) operate(replicas int, stop <-chan struct{}) {
-	operator.New(c, c.self.ID, replicas, time.Now, c.log).Run(stop)
+func (c *cluster) operate(o config.Config, stop <-chan struct{}) {
+	operator.New(c, operator.Options{Self: c.self.ID, Replicas: o.Replicas, DeadAfter: o.DeadAfter, Now: time.Now, Log: c.log}).Run(stop)
 }
 
 // handOver gives the leadership to another node before this one stops, so that

@@ -172,8 +172,12 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 	if err := n.cluster.register(db); err != nil {
 		return nil, errors.Wrap(err, "registering the node")
 	}
-	n.wait.Go(func() { n.cluster.refresh(db, n.stop) })
-	n.wait.Go(func() { n.cluster.operate(c.Replicas, n.stop) })
+	n.wait.Go(func() {
+		n.cluster.refresh(db, func() {
+			n.fatal(errors.New("this node was removed from its cluster; its data directory is of no use any more"))
+		}, n.stop)
+	})
+	n.wait.Go(func() { n.cluster.operate(c, n.stop) })
 	return db, nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stratadb/strata/internal/api/admin"
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/cluster/remote"
 )
 
@@ -30,16 +31,18 @@ func (n *Node) Nodes(ctx context.Context) []admin.NodeView {
 	reports := n.cluster.client.Reports(ctx, others)
 	views := make([]admin.NodeView, 0, len(known))
 	for _, other := range known {
+		row := n.cluster.node(other)
 		if other == id.Node {
+			self.Draining = row.Standing == catalog.NodeDraining
 			views = append(views, self)
 			continue
 		}
-		view := admin.NodeView{}
+		var view admin.NodeView
 		if r, answered := reports[other]; answered {
 			view = viewOf(r)
 		}
-		row := n.cluster.node(other)
 		view.ID, view.Store, view.Address = other, row.Store, row.Address
+		view.Draining = row.Standing == catalog.NodeDraining
 		views = append(views, view)
 	}
 	return views

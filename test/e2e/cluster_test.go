@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,6 +166,78 @@ func TestNodesOverTLS(t *testing.T) {
 	if stranger.SaidReady() {
 		t.Error("it serves clients")
 	}
+}
+
+// TestNodesLeave: the copy of a node that is dead is made again elsewhere; a node that is
+// drained gives its copy away and is removed, and does not come back.
+func TestNodesLeave(t *testing.T) {
+	var nodes [4]*process.Node
+	args := func(i int) []string {
+		return []string{"--cluster-addr", freeAddress(t), "--dead-after", "1s", "--join", nodes[max(i-1, 0)].Admin}
+	}
+	nodes[0] = process.Start(t, process.Options{Args: []string{"--cluster-addr", freeAddress(t), "--dead-after", "1s"}})
+	third := args(0)
+	for i := 1; i < 4; i++ {
+		a := third
+		if i != 2 {
+			a = args(i)
+		}
+		nodes[i] = process.Start(t, process.Options{Args: a})
+	}
+	strata := func(want int, args ...string) string {
+		t.Helper()
+		code, out, log := process.Run(t, append(args, "--admin", nodes[0].Admin)...)
+		if code != want {
+			t.Fatalf("%v: exit code %d\n%s%s", args, code, out, log)
+		}
+		return out + log
+	}
+	// voters waits until the only range has these, and no learner.
+	voters := func(want ...int) {
+		t.Helper()
+		var ranges []struct{ Voters, Learners []int }
+		for end := time.Now().Add(replyWithin); ; time.Sleep(50 * time.Millisecond) {
+			if err := json.Unmarshal([]byte(strata(0, "ranges", "--json")), &ranges); err != nil {
+				t.Fatal(err)
+			}
+			if len(ranges) == 1 && slices.Equal(slices.Sorted(slices.Values(ranges[0].Voters)), want) && len(ranges[0].Learners) == 0 {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("voters are %+v, want %v\n%s", ranges, want, nodes[0].Log())
+			}
+		}
+	}
+	voters(1, 2, 3)
+	dial(t, nodes[3].RESP).expect("SET k v", "OK")
+
+	nodes[2].Kill()
+	voters(1, 2, 4)
+	if said := strata(1, "node", "remove", "3"); !strings.Contains(said, "does not answer") {
+		t.Errorf("removing a silent node: %s", said)
+	}
+	nodes[2] = process.Start(t, process.Options{Dir: nodes[2].Dir, Args: third}) // its copy is old, and destroyed
+	dial(t, nodes[2].RESP).expect("GET k", `"v"`)
+
+	if said := strata(1, "node", "remove", "2"); !strings.Contains(said, "drain it first") {
+		t.Errorf("removing a node in use: %s", said)
+	}
+	strata(0, "node", "drain", "2", "--wait")
+	voters(1, 3, 4)
+	strata(0, "node", "remove", "2")
+	for end := time.Now().Add(replyWithin); nodes[1].Running(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("a node that was removed still runs\n%s", nodes[1].Log())
+		}
+	}
+	if !strings.Contains(nodes[1].Log(), "removed from its cluster") {
+		t.Errorf("it says\n%s", nodes[1].Log())
+	}
+	var list []struct{ ID int }
+	if err := json.Unmarshal([]byte(strata(0, "nodes", "--json")), &list); err != nil || len(list) != 3 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	dial(t, nodes[3].RESP).expect("GET k", `"v"`)
 }
 
 // TestNodesFailInTurn kills every node in turn, the leader among them, under load

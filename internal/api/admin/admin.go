@@ -102,6 +102,7 @@ func (a *Admin) commands() []redis.Command {
 			sub("status", "Sums up nodes and ranges.", a.status),
 			sub("nodes", "Returns what is known of all nodes.", a.nodes),
 			sub("ranges", "Returns all ranges and where they are.", a.ranges),
+			sub("node", "Drains a node, takes that back, or removes one.", a.node),
 			sub("join", "Gives a store its place among the nodes, and notes its address.", a.join),
 			sub("drop-cluster", "Forgets members, routes and statuses.", a.dropCluster),
 		},

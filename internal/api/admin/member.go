@@ -199,6 +199,9 @@ func (a *Admin) setMemberStatus(c *redis.Call) error {
 			return err
 		}
 		m.Status = status
+		if err := settle(t, m); err != nil {
+			return err
+		}
 		return catalog.WriteMember(t, m)
 	}))
 }

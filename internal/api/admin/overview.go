@@ -3,7 +3,6 @@ package admin
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -28,6 +27,8 @@ type NodeView struct {
 	ID      base.NodeID
 	Store   string // hexadecimal
 	Address string // for other nodes; empty: there are none
+	// Draining: its leaders and replicas move to others.
+	Draining bool
 	// Live: it has answered. Nothing below is known of one that has not.
 	Live                 bool
 	Version              string
@@ -48,14 +49,16 @@ type ReplicaView struct {
 	Bytes            int64
 }
 
-// memberID is the id of a node's member.
-func (n *NodeView) memberID() string { return fmt.Sprintf("%s%08x", n.Store, uint32(n.ID)) }
+func (n *NodeView) memberID() string { return memberOf(n.Store, n.ID) }
 
 func (n *NodeView) status() string {
-	if n.Live {
-		return "live"
+	switch {
+	case !n.Live:
+		return "silent"
+	case n.Draining:
+		return "draining"
 	}
-	return "silent"
+	return "live"
 }
 
 func (n *NodeView) leads() (ranges int) {
@@ -81,20 +84,18 @@ func rangesOf(nodes []NodeView) []rangeView {
 		for _, r := range nodes[i].Replicas {
 			known := byID[r.Range]
 			if known == nil {
-				known = &rangeView{}
+				known = &rangeView{ReplicaView: r}
 				byID[r.Range] = known
 			}
-			leader, copies := known.leader, known.copies
-			if newer := r.Epoch > known.Epoch; newer || r.Epoch == known.Epoch && r.Leads {
+			if r.Epoch > known.Epoch || r.Epoch == known.Epoch && r.Leads {
 				known.ReplicaView = r
 			}
 			if r.Leads {
-				leader = nodes[i].ID
+				known.leader = nodes[i].ID
 			}
 			if slices.Contains(r.Voters, nodes[i].ID) {
-				copies++
+				known.copies++
 			}
-			known.leader, known.copies = leader, copies
 		}
 	}
 	list := make([]rangeView, 0, len(byID))

@@ -20,7 +20,7 @@ import (
 const Every = 500 * time.Millisecond
 
 // A node is suspected when nothing was heard of it for suspectAfter, and dead after
-// deadAfter.
+// deadAfter, or earlier where its replicas are to be replaced earlier.
 const (
 	suspectAfter = 3 * time.Second
 	deadAfter    = 10 * time.Second
@@ -32,6 +32,8 @@ type Cluster interface {
 	Serving() *replica.Replica
 	// Nodes are the nodes' ids, ascending.
 	Nodes() []base.NodeID
+	// Standing is what operators want of a node.
+	Standing(base.NodeID) placement.Standing
 	// Heard is when a node was last heard of.
 	Heard(base.NodeID) (time.Time, bool)
 }
@@ -41,6 +43,7 @@ type Operator struct {
 	cluster  Cluster
 	self     base.NodeID
 	settings placement.Settings
+	dead     time.Duration // see deadAfter
 	now      func() time.Time
 	log      *slog.Logger
 	since    time.Time // this node leads; zero while it does not
@@ -53,14 +56,27 @@ type state struct {
 	since time.Time
 }
 
-// New makes an operator of the node self.
-func New(c Cluster, self base.NodeID, replicas int, now func() time.Time, log *slog.Logger) *Operator {
+// Options of an operator.
+type Options struct {
+	Self base.NodeID
+	// Replicas is how many voters a range has, DeadAfter how long a node is silent
+	// before its replicas are replaced.
+	Replicas  int
+	DeadAfter time.Duration
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// New makes an operator.
+func New(c Cluster, opt Options) *Operator {
 	s := placement.DefaultSettings()
-	s.Replicas = replicas
-	s.SettleAfter = deadAfter
+	s.Replicas = opt.Replicas
+	dead := min(deadAfter, max(opt.DeadAfter, suspectAfter))
+	s.DeadAfter = max(opt.DeadAfter-dead, 0)
+	s.SettleAfter = dead
 	// The keyspace is one range yet: it is neither cut nor united.
 	s.SplitBytes, s.MergeBytes, s.SplitOps, s.MergeOps = math.MaxInt64, 0, math.Inf(1), 0
-	return &Operator{cluster: c, self: self, settings: s, now: now, log: log, states: map[base.NodeID]state{}}
+	return &Operator{cluster: c, self: opt.Self, settings: s, dead: dead, now: opt.Now, log: opt.Log, states: map[base.NodeID]state{}}
 }
 
 // Run does rounds until stop is closed.
@@ -108,7 +124,8 @@ func (o *Operator) picture(r *replica.Replica) *placement.Snapshot {
 	snap := &placement.Snapshot{Now: stamp(o.now()), Settings: o.settings}
 	for _, id := range o.cluster.Nodes() {
 		st := o.liveness(id)
-		snap.Nodes = append(snap.Nodes, placement.Node{ID: id, Liveness: st.live, Since: stamp(st.since), Standing: placement.Active})
+		snap.Nodes = append(snap.Nodes, placement.Node{ID: id, Liveness: st.live, Since: stamp(st.since),
+			Standing: o.cluster.Standing(id)})
 	}
 	d := r.Descriptor()
 	_, self := r.ID()
@@ -143,7 +160,7 @@ func (o *Operator) liveness(id base.NodeID) state {
 	live := placement.Up
 	switch silent := now.Sub(last); {
 	case id == o.self:
-	case silent >= deadAfter:
+	case silent >= o.dead:
 		live = placement.Dead
 	case silent >= suspectAfter || !heard:
 		live = placement.Suspect
