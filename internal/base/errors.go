@@ -28,9 +28,6 @@ var (
 	// ErrUnreadable: the transaction reads a key that it has itself written
 	// with a versionstamp, which is not known before the commit.
 	ErrUnreadable = errors.New("key was written with a versionstamp in this transaction")
-	// ErrWouldWait: the transaction met a lock, or needs several ranges, and its
-	// caller had asked not to wait. Nothing was written.
-	ErrWouldWait = errors.New("transaction has to wait for another one")
 	// ErrClosed: the transaction, database or store was used after its end.
 	ErrClosed = errors.New("already closed")
 )

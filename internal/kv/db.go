@@ -76,7 +76,7 @@ const (
 // closure got from the transaction stays valid until the next Run.
 func (s *Session) Run(c Closure) (base.Ticket, error) {
 	for attempt := 0; ; attempt++ {
-		o := AttemptOptions{Hold: HoldShort}
+		o := AttemptOptions{Hold: HoldShort, Again: attempt > 0}
 		if attempt >= exclusiveAttempt {
 			o.Hold = HoldAlways
 		} else if attempt == snapshotAttempt {
@@ -144,7 +144,7 @@ func (db *DB) Transact(ctx context.Context, fn func(t Txn) error) (CommitInfo, e
 		if err := ctx.Err(); err != nil {
 			return CommitInfo{}, err
 		}
-		o := AttemptOptions{Hold: HoldNever}
+		o := AttemptOptions{Hold: HoldNever, Again: attempt > 0}
 		if attempt >= snapshotAttempt {
 			at, err := db.engine.ReadVersion(ctx)
 			if err != nil {
@@ -254,8 +254,8 @@ func (s stored) GetKey(sel KeySelector, bounds base.Span) ([]byte, error) {
 	return getKey(s, sel, bounds)
 }
 
-// Local reports whether transactions are worked on in this process for now: other
-// ones wait for the network.
+// Local reports whether transactions are worked on in this process for now, and wait
+// for nothing but a commit: other ones wait for the network, or for each other.
 func (db *DB) Local() bool { return db.engine.Local() }
 
 // Expect tells that keys will be read soon. It is a hint, which pays for several keys.

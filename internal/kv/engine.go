@@ -27,8 +27,8 @@ type Engine interface {
 	// Kick makes the engine commit what was sequenced with Quiet, in the caller's
 	// goroutine where that is cheaper.
 	Kick()
-	// Local reports whether attempts are worked on in this process for now: other
-	// ones wait for the network.
+	// Local reports whether attempts are worked on in this process for now, and wait
+	// for nothing but a commit: other ones wait for the network, or for each other.
 	Local() bool
 	// EstimateSize is a rough count of the bytes stored in span.
 	EstimateSize(span base.Span) (int64, error)
@@ -62,6 +62,8 @@ type AttemptOptions struct {
 	At base.Stamp
 	// Hold matters for the newest state only.
 	Hold Hold
+	// Again says that the attempt before was one of the same transaction.
+	Again bool
 }
 
 // Hold says whether an attempt on the newest state keeps other writers out.

@@ -21,6 +21,10 @@ const (
 	// its coordinator counts as gone.
 	LockAge = 2 * time.Second
 
+	// Resolving bounds the transactions over several ranges whose ranges are told the
+	// outcome behind the answer.
+	Resolving = 1024
+
 	// WindowAge is how long committed versions stay readable.
 	WindowAge = 5 * time.Second
 	// WindowSlice is the age of a slice when it is sealed.

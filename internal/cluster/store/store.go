@@ -43,6 +43,9 @@ type Options struct {
 	// Send hands a message to a replica on another node; it may be lost. A message
 	// with a snapshot is followed by it.
 	Send func(to base.NodeID, m *replica.Message)
+	// Oracle issues the stamps; it is somebody else's, who closes it. By default the
+	// store has its own.
+	Oracle *oracle.Local
 	// QuorumReads makes reads ask a quorum instead of relying on a lease.
 	QuorumReads bool
 	// PromptCommit lets whoever kicks a range commit in its own goroutine.
@@ -89,12 +92,13 @@ type Store struct {
 	arranged atomic.Uint64                   // counts the tables
 	only     atomic.Pointer[replica.Replica] // of the whole keyspace, while there is one range
 
-	full   atomic.Bool
-	cached cachedStamp
-	flush  chan struct{}
-	ctx    context.Context
-	cancel context.CancelFunc
-	wait   sync.WaitGroup
+	settler settler
+	full    atomic.Bool
+	cached  cachedStamp
+	flush   chan struct{}
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wait    sync.WaitGroup
 }
 
 // Open opens the store in o.Dir, or makes it, and starts its replicas. It waits
@@ -181,7 +185,9 @@ func (s *Store) openFiles() (err error) {
 	if err != nil {
 		return err
 	}
-	if s.oracle, err = oracle.Open(oracle.Options{FS: s.o.FS, Dir: s.o.Dir, Clock: s.o.Clock, Inline: s.o.Manual}); err != nil {
+	if s.oracle = s.o.Oracle; s.oracle != nil {
+		// nothing to open
+	} else if s.oracle, err = oracle.Open(oracle.Options{FS: s.o.FS, Dir: s.o.Dir, Clock: s.o.Clock, Inline: s.o.Manual}); err != nil {
 		return err
 	}
 	if err := s.upgrade(); err != nil {
@@ -460,7 +466,7 @@ func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.
 		Born: s.born, Moved: s.arrange, Newborn: newborn,
 		Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
 		WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
-		PromptCommit: s.o.PromptCommit, Clock: s.o.Clock, QuorumReads: s.o.QuorumReads,
+		Settler: &s.settler, PromptCommit: s.o.PromptCommit, Clock: s.o.Clock, QuorumReads: s.o.QuorumReads,
 		Send: func(to base.NodeID, m *replica.Message) { s.send(r, to, m) },
 	})
 	if err != nil {
@@ -569,6 +575,7 @@ func (s *Store) EstimateSize(span base.Span) (int64, error) {
 // Close stops the replicas, writes what is in their windows to disk, so that the
 // next start has nothing to replay, and closes the directory.
 func (s *Store) Close() error {
+	s.settler.close()
 	s.cancel()
 	s.wait.Wait()
 	if s.o.Manual {
@@ -586,7 +593,7 @@ func (s *Store) Close() error {
 	if err == nil {
 		err = s.compact()
 	}
-	if err == nil {
+	if err == nil && s.o.Oracle == nil {
 		err = s.oracle.Close()
 	}
 	return errors.CombineErrors(err, s.release())

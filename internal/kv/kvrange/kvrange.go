@@ -4,10 +4,12 @@ package kvrange
 
 import (
 	"context"
+	"crypto/rand"
 
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/rangestore/replica"
@@ -24,6 +26,8 @@ type Store interface {
 	// Arrangement is another number whenever ranges have come, gone or changed their
 	// bounds.
 	Arrangement() uint64
+	// Coordinate makes c end the transactions over several ranges that are held here.
+	Coordinate(c *coordinator.Coordinator)
 	// NextStamp asks the oracle.
 	NextStamp() (base.Stamp, error)
 	// ScanStored visits the pairs on disk.
@@ -34,18 +38,43 @@ type Store interface {
 
 // Engine implements kv.Engine.
 type Engine struct {
-	store  Store
-	client *remote.Client // nil: this node is alone
+	store       Store
+	client      *remote.Client // nil: this node is alone
+	ranges      coordinator.Ranges
+	coordinator *coordinator.Coordinator
 }
 
 var _ kv.Engine = (*Engine)(nil)
 
 // New makes the engine of a node that is alone.
-func New(s Store) *Engine { return &Engine{store: s} }
+func New(s Store) *Engine { return NewWith(s, coordinator.Options{}) }
+
+// NewWith is New with a coordinator of the caller's wishes; Ranges and Random have
+// defaults.
+func NewWith(s Store, o coordinator.Options) *Engine {
+	e := &Engine{store: s}
+	e.coordinate(o)
+	return e
+}
 
 // NewShared makes the engine of a node in a cluster: what it does not lead it asks
 // others for.
-func NewShared(s Store, c *remote.Client) *Engine { return &Engine{store: s, client: c} }
+func NewShared(s Store, c *remote.Client) *Engine {
+	e := &Engine{store: s, client: c}
+	e.coordinate(coordinator.Options{})
+	return e
+}
+
+func (e *Engine) coordinate(o coordinator.Options) {
+	if o.Ranges == nil {
+		o.Ranges = &coordinator.Here{Store: e.store}
+	}
+	if o.Random == nil {
+		o.Random = func(id []byte) { _, _ = rand.Read(id) } // it does not fail
+	}
+	e.ranges, e.coordinator = o.Ranges, coordinator.New(o)
+	e.store.Coordinate(e.coordinator)
+}
 
 // here is the first range's replica if this node works on it itself, nil if another
 // one must.
@@ -56,8 +85,9 @@ func (e *Engine) here() *replica.Replica {
 	return e.client.Serving()
 }
 
-// Local implements kv.Engine.
-func (e *Engine) Local() bool { return e.here() != nil }
+// Local implements kv.Engine. A transaction over several ranges waits for their logs,
+// and others for it.
+func (e *Engine) Local() bool { return e.here() != nil && !e.several() }
 
 // ReadVersion implements kv.Engine. Whoever leads is asked, and asked again when
 // that has just changed.
@@ -66,7 +96,7 @@ func (e *Engine) ReadVersion(ctx context.Context) (base.Stamp, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		if e.Local() {
+		if e.here() != nil {
 			if s, err := e.store.NextStamp(); e.client == nil || !errors.IsAny(err, base.ErrUnavailable, base.ErrUnknownOutcome) {
 				return s, err
 			}
@@ -80,7 +110,7 @@ func (e *Engine) ReadVersion(ctx context.Context) (base.Stamp, error) {
 // ScanStored implements kv.Engine. Who does not lead shows nothing: what is looked
 // for there is the leader's business.
 func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
-	if !e.Local() {
+	if e.here() == nil {
 		return nil
 	}
 	return e.store.ScanStored(span, reverse, visit)
@@ -116,9 +146,13 @@ func (e *Engine) Watch(key []byte) kv.Watch {
 }
 
 // NewAttempt implements kv.Engine.
-func (e *Engine) NewAttempt() kv.Attempt { return &attempt{e: e} }
+func (e *Engine) NewAttempt() kv.Attempt { return &attempt{e: e, multi: several{e: e}} }
 
-// attempt works on this node's replica while it leads, and on another node's else.
+// several reports whether there is more than one range.
+func (e *Engine) several() bool { return e.client == nil && e.store.Only() == nil }
+
+// attempt works on this node's replica while it leads, and on another node's else;
+// where there are several ranges, on those that it needs.
 type attempt struct {
 	e    *Engine
 	on   *replica.Replica // of here
@@ -126,37 +160,38 @@ type attempt struct {
 	away distant
 	far  bool
 	req  replica.Request
-	route
+
+	many        bool // there are several ranges
+	multi       several
+	arrangement uint64
 }
 
 var _ kv.Attempt = (*attempt)(nil)
 
 // Begin implements kv.Attempt.
 func (a *attempt) Begin(o kv.AttemptOptions) {
-	if a.open(o); a.bound {
-		a.begin(a.e.here())
+	a.arrangement = a.e.store.Arrangement()
+	if a.many = a.e.several(); a.many {
+		a.multi.begin(o)
+		return
 	}
-}
-
-// begin begins on a replica of this node, or on another node.
-func (a *attempt) begin(r *replica.Replica) {
+	r := a.e.here()
 	if a.far = r == nil; a.far {
 		a.away.client = a.e.client
-		a.away.begin(a.options.At)
+		a.away.begin(o.At)
 		return
 	}
 	if a.on != r {
 		a.on, a.here = r, r.NewAttempt()
 	}
-	a.here.Begin(a.options.At, replica.Hold(a.options.Hold))
+	a.here.Begin(o.At, replica.Hold(o.Hold))
 }
 
 // Get implements kv.Attempt.
 func (a *attempt) Get(key []byte) ([]byte, error) {
-	if !a.single {
-		if err := a.bind(key); err != nil {
-			return nil, err
-		}
+	if a.many {
+		value, err := a.multi.get(key)
+		return value, a.refused(err)
 	}
 	if a.far {
 		return a.away.get(key)
@@ -167,10 +202,8 @@ func (a *attempt) Get(key []byte) ([]byte, error) {
 
 // Scan implements kv.Attempt.
 func (a *attempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
-	if !a.single {
-		if err := a.bind(span.Start); err != nil {
-			return err
-		}
+	if a.many {
+		return a.refused(a.multi.scan(span, reverse, visit))
 	}
 	if a.far {
 		return a.away.scan(span, reverse, visit)
@@ -180,18 +213,21 @@ func (a *attempt) Scan(span base.Span, reverse bool, visit func(key, value []byt
 
 // NowMillis implements kv.Attempt.
 func (a *attempt) NowMillis() int64 {
+	if a.many {
+		return a.multi.nowMillis()
+	}
 	if a.far {
 		return a.away.nowMillis()
-	}
-	if !a.bound {
-		return a.ownMillis()
 	}
 	return a.here.NowMillis()
 }
 
 // Abort implements kv.Attempt.
 func (a *attempt) Abort() kv.Receipt {
-	if a.far || !a.bound {
+	if a.many {
+		return a.multi.abort()
+	}
+	if a.far || a.here == nil {
 		return kv.Receipt{}
 	}
 	return kv.Receipt{Ticket: a.here.Abort()}
@@ -199,11 +235,9 @@ func (a *attempt) Abort() kv.Receipt {
 
 // Commit implements kv.Attempt.
 func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
-	if !a.bound {
-		done, err := a.bindCommit(req)
-		if done || err != nil {
-			return kv.Receipt{}, err
-		}
+	if a.many {
+		r, err := a.multi.commit(req)
+		return r, a.refused(err)
 	}
 	if a.far {
 		return a.away.commit(req)
@@ -232,7 +266,7 @@ func (a *attempt) refused(err error) error {
 	if err == nil {
 		return nil
 	}
-	if err = a.rerouted(err); a.e.client != nil && errors.Is(err, base.ErrUnavailable) {
+	if err = a.e.rerouted(err, a.arrangement); a.e.client != nil && errors.Is(err, base.ErrUnavailable) {
 		return base.ErrConflict
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/cluster/transport"
 	"github.com/stratadb/strata/internal/kv"
@@ -31,12 +32,13 @@ func (a *addresses) Resolve(n base.NodeID) (string, error) {
 // nobody is the store of a node that holds no range.
 type nobody struct{}
 
-func (nobody) Only() *replica.Replica         { return nil }
-func (nobody) Replicas() []*replica.Replica   { return nil }
-func (nobody) Arrangement() uint64            { return 0 }
-func (nobody) Range([]byte) *replica.Replica  { return nil }
-func (nobody) Deliver(*replica.Message) error { return nil }
-func (nobody) NextStamp() (base.Stamp, error) { return 0, base.ErrUnavailable }
+func (nobody) Only() *replica.Replica                { return nil }
+func (nobody) Replicas() []*replica.Replica          { return nil }
+func (nobody) Arrangement() uint64                   { return 0 }
+func (nobody) Coordinate(c *coordinator.Coordinator) { c.Close() }
+func (nobody) Range([]byte) *replica.Replica         { return nil }
+func (nobody) Deliver(*replica.Message) error        { return nil }
+func (nobody) NextStamp() (base.Stamp, error)        { return 0, base.ErrUnavailable }
 func (nobody) ScanStored(base.Span, bool, func(key, value []byte) bool) error {
 	return nil
 }

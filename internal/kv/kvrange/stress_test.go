@@ -25,14 +25,19 @@ import (
 // covers the schedules; this test is for the race detector and for deadlocks.
 func TestStress(t *testing.T) {
 	for _, prompt := range []bool{false, true} {
-		t.Run(fmt.Sprintf("prompt=%t", prompt), func(t *testing.T) { testStress(t, prompt) })
+		t.Run(fmt.Sprintf("prompt=%t", prompt), func(t *testing.T) {
+			testStress(t, &stress{prompt: prompt, transactions: 2500})
+		})
 	}
+	t.Run("ranges", func(t *testing.T) {
+		testStress(t, &stress{transactions: 500, ranges: []string{"\x04l1", "\x04l2", "\x04l3", "\x04l5", "\x04l7", "\x04x5"}})
+	})
 }
 
-func testStress(t *testing.T, prompt bool) {
-	s := &stress{t: t, fs: vfs.NewMem(), prompt: prompt}
+func testStress(t *testing.T, s *stress) {
+	s.t, s.fs = t, vfs.NewMem()
 	for range 3 {
-		s.round(2500)
+		s.round(s.transactions)
 	}
 	final := map[string][]uint32{}
 	s.open()
@@ -50,14 +55,16 @@ func testStress(t *testing.T, prompt bool) {
 }
 
 type stress struct {
-	t      *testing.T
-	fs     vfs.FS
-	prompt bool // clients commit in their own goroutines
-	store  *store.Store
-	db     *kv.DB
-	clock  atomic.Int64 // orders what clients see
-	ids    atomic.Uint32
-	mu     struct {
+	t            *testing.T
+	fs           vfs.FS
+	prompt       bool     // clients commit in their own goroutines
+	ranges       []string // where the keyspace is divided
+	transactions int64    // of a round
+	store        *store.Store
+	db           *kv.DB
+	clock        atomic.Int64 // orders what clients see
+	ids          atomic.Uint32
+	mu           struct {
 		sync.Mutex
 	}
 	ops                   []*history.Op // mu
@@ -76,6 +83,9 @@ func (s *stress) open() {
 		s.t.Fatal(err)
 	}
 	s.store, s.db = st, kv.New(kvrange.New(st), time.Now)
+	if len(st.Replicas()) == 1 {
+		divide(s.t, st, s.ranges...)
+	}
 }
 
 // round runs the clients until some transactions are acknowledged, and closes the

@@ -45,9 +45,38 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// again ends a closure whose reads an engine refuses although the closure may be run
+// again.
+type again struct{ err error }
+
+// read is must for what a closure reads.
+func read(t *testing.T, err error) {
+	t.Helper()
+	if base.Retryable(err) {
+		panic(again{err})
+	}
+	must(t, err)
+}
+
+// closure lets fn end as read asks it to.
+func closure(fn func(kv.Txn) error) func(kv.Txn) error {
+	return func(tx kv.Txn) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				a, ok := r.(again)
+				if !ok {
+					panic(r)
+				}
+				err = a.err
+			}
+		}()
+		return fn(tx)
+	}
+}
+
 func transact(t *testing.T, db *kv.DB, fn func(kv.Txn) error) kv.CommitInfo {
 	t.Helper()
-	info, err := db.Transact(context.Background(), fn)
+	info, err := db.Transact(context.Background(), closure(fn))
 	must(t, err)
 	return info
 }
@@ -60,7 +89,7 @@ func set(t *testing.T, db *kv.DB, k, v string) {
 func expect(t *testing.T, r kv.Reader, k, want string) {
 	t.Helper()
 	v, err := r.Get(key("%s", k))
-	must(t, err)
+	read(t, err)
 	if want == "-" && v != nil || want != "-" && (v == nil || string(v) != want) {
 		t.Fatalf("%s is %q, want %q", k, v, want)
 	}
@@ -69,7 +98,7 @@ func expect(t *testing.T, r kv.Reader, k, want string) {
 func collect(t *testing.T, r kv.Reader, s base.Span, o kv.ScanOptions) string {
 	t.Helper()
 	var out []byte
-	must(t, r.Scan(s, o, func(k, v []byte) bool {
+	read(t, r.Scan(s, o, func(k, v []byte) bool {
 		out = fmt.Appendf(out, "%s=%s ", k[1:], v)
 		return true
 	}))
@@ -132,7 +161,7 @@ func testScan(t *testing.T, db *kv.DB) {
 	})
 	transact(t, db, func(tx kv.Txn) error {
 		n := 0
-		must(t, tx.Scan(span("k", "l"), kv.ScanOptions{}, func(k, v []byte) bool {
+		read(t, tx.Scan(span("k", "l"), kv.ScanOptions{}, func(k, v []byte) bool {
 			if !bytes.Equal(k, key("k%04d", n)) || string(v) != fmt.Sprint(n) {
 				t.Fatalf("pair %d is %s=%s", n, k, v)
 			}
@@ -142,7 +171,7 @@ func testScan(t *testing.T, db *kv.DB) {
 		if n != 1000 {
 			t.Fatalf("%d pairs", n)
 		}
-		must(t, tx.Scan(span("k", "l"), kv.ScanOptions{Reverse: true}, func(k, _ []byte) bool {
+		read(t, tx.Scan(span("k", "l"), kv.ScanOptions{Reverse: true}, func(k, _ []byte) bool {
 			n--
 			if !bytes.Equal(k, key("k%04d", n)) {
 				t.Fatalf("reverse: pair %d is %s", n, k)
@@ -202,7 +231,7 @@ func testSelectors(t *testing.T, db *kv.DB) {
 			{kv.LastLessThan(key("b")), "a"}, {kv.KeySelector{Reference: key("f"), Offset: -1}, "b"},
 		} {
 			got, err := tx.GetKey(c.sel, span("a", "z"))
-			must(t, err)
+			read(t, err)
 			if string(got[1:]) != c.want {
 				t.Fatalf("%+v is %q, want %q", c.sel, got, c.want)
 			}
@@ -218,7 +247,7 @@ func testAtomic(t *testing.T, db *kv.DB) {
 	}
 	transact(t, db, func(tx kv.Txn) error {
 		v, err := tx.Get(key("n"))
-		must(t, err)
+		read(t, err)
 		if binary.LittleEndian.Uint64(v) != 5 {
 			t.Fatalf("counter %x", v)
 		}
@@ -256,7 +285,7 @@ func testVersionstamps(t *testing.T, db *kv.DB) {
 	}
 	transact(t, db, func(tx kv.Txn) error {
 		i := 0
-		must(t, tx.Scan(span("log/", "log0"), kv.ScanOptions{}, func(k, v []byte) bool {
+		read(t, tx.Scan(span("log/", "log0"), kv.ScanOptions{}, func(k, v []byte) bool {
 			if !bytes.Equal(k[5:], stamps[i][:]) || string(v) != fmt.Sprint(i) {
 				t.Fatalf("entry %d: %x=%s, want stamp %x", i, k, v, stamps[i])
 			}
@@ -455,7 +484,7 @@ func testCounter(t *testing.T, db *kv.DB) {
 	wg.Wait()
 	transact(t, db, func(tx kv.Txn) error {
 		v, err := tx.Get(key("counter"))
-		must(t, err)
+		read(t, err)
 		if n := binary.BigEndian.Uint64(v); n != workers*rounds {
 			t.Fatalf("counter is %d", n)
 		}
@@ -493,19 +522,19 @@ func testFailedClosureValidates(t *testing.T, db *kv.DB) {
 	both("1")
 	same := errors.New("both are the same")
 	runs := 0
-	_, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+	_, err := db.Transact(context.Background(), closure(func(tx kv.Txn) error {
 		a, err := tx.Get(key("a"))
-		must(t, err)
+		read(t, err)
 		if runs++; runs == 1 {
 			both("2")
 		}
 		b, err := tx.Get(key("b"))
-		must(t, err)
+		read(t, err)
 		if !bytes.Equal(a, b) {
 			return errors.Newf("a is %s, b is %s", a, b)
 		}
 		return same
-	})
+	}))
 	if !errors.Is(err, same) {
 		t.Fatalf("after %d runs: %v", runs, err)
 	}
@@ -561,7 +590,7 @@ func testManyWrites(t *testing.T, db *kv.DB) {
 	})
 	transact(t, db, func(tx kv.Txn) error {
 		n := 0
-		must(t, tx.Scan(span("m", "n"), kv.ScanOptions{}, func(_, _ []byte) bool { n++; return true }))
+		read(t, tx.Scan(span("m", "n"), kv.ScanOptions{}, func(_, _ []byte) bool { n++; return true }))
 		if n != 201 {
 			t.Fatalf("%d keys", n)
 		}

@@ -92,6 +92,9 @@ func (t *Table) Held(id TxnID) *Held { return t.held[id] }
 // Retained are the horizons.
 func (t *Table) Retained() Retain { return t.retain }
 
+// Blank reports whether the table knows of no transaction at all.
+func (t *Table) Blank() bool { return len(t.held)+len(t.fates) == 0 }
+
 // Effect is what an entry does outside of the table.
 type Effect struct {
 	// Released is the prepare whose locks went, or nil.

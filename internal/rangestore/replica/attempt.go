@@ -35,9 +35,6 @@ const (
 
 // Attempt is one try of a transaction on one range. It is used by one goroutine.
 type Attempt struct {
-	// Impatient makes it answer base.ErrWouldWait where it would wait for a lock.
-	Impatient bool
-
 	r    *Replica
 	at   base.Stamp
 	hold Hold

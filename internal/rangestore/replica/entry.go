@@ -11,20 +11,28 @@ import (
 )
 
 // admitEntry takes the lock and waits until there is room for an entry of the table.
-// Only a prepare adds data: what ends transactions is taken by a full disk, too.
-func (a *Attempt) admitEntry(muts []base.Mutation) error {
-	if err := a.admit(muts); err != nil || len(muts) > 0 {
-		return err
-	}
-	for a.r.crowdedLocked() {
-		if err := a.waitForRoom(); err != nil {
-			return err
-		}
+// Only a prepare adds data: what ends transactions is taken by a full disk, too. While
+// a split is on its way the table does not change, so that both sides get the same.
+func (a *Attempt) admitEntry(grows int64) error {
+	for {
 		if err := a.enter(); err != nil {
 			return err
 		}
+		if grows > 0 && a.r.o.Full != nil && a.r.o.Full(a.r.mu.seq.Speculative()+grows) {
+			a.unlock()
+			return base.ErrDiskFull
+		}
+		splitting := a.r.splittingLocked()
+		if !splitting && !a.r.crowdedLocked() {
+			return nil
+		}
+		if err := a.waitForRoom(); err != nil {
+			return err
+		}
+		if splitting {
+			a.Begin(0, HoldNever) // on what the range is afterwards
+		}
 	}
-	return nil
 }
 
 // sequenceEntry logs an entry that the table has accepted. The lock is held, and

@@ -83,13 +83,8 @@ func (w *lockWaiter) isGone() bool {
 }
 
 // waitLocks gives the range's lock back and waits until the holders are gone, or until
-// it is known that the snapshot at, if there is one, passes one of them. An impatient
-// attempt does not wait.
+// it is known that the snapshot at, if there is one, passes one of them.
 func (a *Attempt) waitLocks(holders []*prepared.Held, at base.Stamp) error {
-	if a.Impatient {
-		a.unlock()
-		return base.ErrWouldWait
-	}
 	a.split = true
 	w := a.r.mu.waits.park(holders)
 	a.unlock()
@@ -157,8 +152,10 @@ func (r *Replica) lookAfter(h *prepared.Held, at base.Stamp, waited time.Duratio
 		return false, r.alarm(h)
 	case status == prepared.Committed && at != 0 && commit > at:
 		return true, nil
+	case status == prepared.Undecided && r.o.Faults.PassUndecided:
+		return true, nil
 	case status != prepared.Undecided:
-		_, err := r.Resolve(&prepared.Resolve{ID: h.ID, Begin: h.Begin, Commit: commit})
+		_, _, err := r.Resolve(&prepared.Resolve{ID: h.ID, Begin: h.Begin, Commit: commit})
 		return false, err
 	case waited >= limits.LockAge:
 		_ = r.o.Settler.Settle(&h.Txn) // it is tried again
@@ -225,10 +222,6 @@ func (a *Attempt) passLocks(keys [][]byte, spans []base.Span) (again bool, err e
 // askAnchor asks before it waits: most transactions that a snapshot meets are just
 // being resolved.
 func (a *Attempt) askAnchor(h *prepared.Held) error {
-	if a.Impatient {
-		a.unlock()
-		return base.ErrWouldWait
-	}
 	a.unlock()
 	passed, err := a.r.lookAfter(h, a.at, 0)
 	if passed {

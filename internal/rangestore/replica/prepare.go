@@ -42,10 +42,10 @@ func (r *Replica) Prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, er
 	}
 	fetched := fetched{}
 	for {
-		if err := a.admitEntry(asked.Mutations); err != nil {
+		if err := a.admitEntry(grows(asked.Mutations)); err != nil {
 			return base.Ticket{}, err
 		}
-		if !a.r.holdsReads(&asked) {
+		if !r.holdsLocked(&asked) {
 			return base.Ticket{}, base.ErrWrongRange
 		}
 		answer := r.checkPrepare(&asked, p)
@@ -97,16 +97,34 @@ func (r *Replica) checkPrepare(asked, p *prepared.Prepare) prepared.Answer {
 	return answer
 }
 
-// holdsReads reports whether all that a prepare reads lies inside the range.
-func (r *Replica) holdsReads(p *prepared.Prepare) bool {
+// holdsLocked reports whether all that a prepare locks lies inside the range. Of a
+// versionstamped key that is enough of which a part does.
+func (r *Replica) holdsLocked(p *prepared.Prepare) bool {
+	own := r.mu.desc.Span
+	holds := func(s base.Span) bool {
+		return bytes.Compare(own.Start, s.Start) <= 0 && bytes.Compare(s.End, own.End) <= 0
+	}
 	for _, k := range p.ReadKeys {
-		if !r.mu.desc.Span.Contains(k) {
+		if !own.Contains(k) {
 			return false
 		}
 	}
 	for _, s := range p.ReadSpans {
-		if !r.mu.desc.Span.Contains(s.Start) || bytes.Compare(s.End, r.mu.desc.Span.End) > 0 {
+		if !holds(s) {
 			return false
+		}
+	}
+	for i := range p.Mutations {
+		switch m := &p.Mutations[i]; m.Op {
+		case base.OpSetVersionstampedKey:
+		case base.OpClearRange, base.OpTouch:
+			if !holds(base.Span{Start: m.Key, End: m.Value}) {
+				return false
+			}
+		default:
+			if !own.Contains(m.Key) {
+				return false
+			}
 		}
 	}
 	return true
@@ -125,11 +143,14 @@ func (r *Replica) Record(rec *prepared.Record) (commit base.Stamp, t base.Ticket
 	return rec.Commit, t, nil
 }
 
-// Resolve ends a transaction in this range. What it wrote becomes visible with the
-// stamp of its commit.
-func (r *Replica) Resolve(res *prepared.Resolve) (base.Ticket, error) {
-	_, t, err := r.change(res, nil, func(table *prepared.Table) prepared.Answer { return table.CheckResolve(res) })
-	return t, err
+// Resolve ends a transaction in this range, and answers what the range holds. What
+// the transaction wrote becomes visible with the stamp of its commit.
+func (r *Replica) Resolve(res *prepared.Resolve) (held base.Span, t base.Ticket, err error) {
+	_, t, err = r.change(res, nil, func(table *prepared.Table) prepared.Answer {
+		held = r.mu.desc.Span
+		return table.CheckResolve(res)
+	})
+	return held, t, err
 }
 
 // Settled tells the anchor, which owns key, that no range holds the transaction any more.
@@ -158,7 +179,7 @@ func (r *Replica) change(e prepared.Entry, key []byte, check func(*prepared.Tabl
 	a := r.NewAttempt()
 	a.Begin(0, HoldNever)
 	defer a.end()
-	if err := a.admitEntry(nil); err != nil {
+	if err := a.admitEntry(0); err != nil {
 		return nil, base.Ticket{}, err
 	}
 	if key != nil && !r.mu.desc.Span.Contains(key) {
@@ -214,15 +235,26 @@ func (r *Replica) Overdue(before base.Stamp) (list []*prepared.Txn) {
 	return list
 }
 
+// Entangled reports whether the range knows of any transaction over several ranges.
+func (r *Replica) Entangled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.mu.seq.Table().Blank()
+}
+
+// Await waits until what t covers is committed, in a manual replica by doing the
+// loop's work.
+func (r *Replica) Await(t base.Ticket) error { return r.await(t) }
+
 // Horizons are what has to be known of every range before records are forgotten (C3):
-// what it refuses for good, and the begin of the oldest transaction that it holds, if
-// it holds one.
-func (r *Replica) Horizons() (refuse, oldest base.Stamp, t base.Ticket, err error) {
+// what it holds, what it refuses for good, and the begin of the oldest transaction
+// that is prepared in it, if one is.
+func (r *Replica) Horizons() (span base.Span, refuse, oldest base.Stamp, t base.Ticket, err error) {
 	a := r.NewAttempt()
 	a.Begin(0, HoldNever)
 	defer a.end()
 	if err := a.enter(); err != nil {
-		return 0, 0, base.Ticket{}, err
+		return span, 0, 0, base.Ticket{}, err
 	}
 	table := r.mu.seq.Table()
 	if held := table.HeldBefore(^base.Stamp(0)); len(held) > 0 {
@@ -231,7 +263,7 @@ func (r *Replica) Horizons() (refuse, oldest base.Stamp, t base.Ticket, err erro
 			oldest = min(oldest, h.Begin)
 		}
 	}
-	refuse = table.Retained().Refuse
+	refuse, span = table.Retained().Refuse, r.mu.desc.Span
 	a.note(r.mu.seq.Position())
-	return refuse, oldest, a.Abort(), nil
+	return span, refuse, oldest, a.Abort(), nil
 }

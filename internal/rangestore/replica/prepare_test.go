@@ -112,7 +112,8 @@ func (s *scenario) several(d *datadriven.TestData, name string, x *scenarioTxn) 
 		commit, ticket, err := s.r.Record(&prepared.Record{Txn: x.txn, Commit: c})
 		return fmt.Sprintf("%s; it ends at %d", x.took(ticket, err), commit), nil
 	case "resolve":
-		return x.took(s.r.Resolve(&prepared.Resolve{ID: idOf(name), Begin: x.txn.Begin, Commit: c})), nil
+		_, ticket, err := s.r.Resolve(&prepared.Resolve{ID: idOf(name), Begin: x.txn.Begin, Commit: c})
+		return x.took(ticket, err), nil
 	case "settled":
 		return x.took(s.r.Settled(x.txn.Anchor, &prepared.Settled{ID: idOf(name)})), nil
 	case "fate":

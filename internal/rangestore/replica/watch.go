@@ -41,6 +41,12 @@ func (r *Replica) Watch(key []byte) *Watch {
 	return w
 }
 
+// Key is the key that is watched.
+func (w *Watch) Key() []byte { return []byte(w.key) }
+
+// Of reports whether the watch hears of what r sequences.
+func (w *Watch) Of(r *Replica) bool { return w.r == r }
+
 // Dirty reports whether a write to the key was sequenced since the watch was
 // made, and that write's ticket.
 func (w *Watch) Dirty() (bool, base.Ticket) {

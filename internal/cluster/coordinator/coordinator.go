@@ -1,0 +1,366 @@
+package coordinator
+
+import (
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/clock"
+	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
+)
+
+// Ranges reaches the leaders of ranges. Answers are committed, and those of leaders
+// (C9). base.ErrUnavailable says that nothing was done, base.ErrUnknownOutcome that
+// something may have been; base.ErrWrongRange, that the range is another one now.
+type Ranges interface {
+	// Span is the range that holds key, as far as is known.
+	Span(key []byte) (base.Span, error)
+	// Stamp asks the oracle.
+	Stamp() (base.Stamp, error)
+	// Prepare asks the range that holds key.
+	Prepare(key []byte, p *prepared.Prepare, guards []Guard) error
+	// Record asks the anchor, and answers how the transaction ended.
+	Record(r *prepared.Record) (commit base.Stamp, err error)
+	// Resolve tells the range that holds key, and answers what else that holds.
+	Resolve(key []byte, r *prepared.Resolve) (base.Span, error)
+	// Settled tells the anchor.
+	Settled(anchor []byte, s *prepared.Settled) error
+	// Fate asks the anchor.
+	Fate(t *prepared.Txn) (prepared.Status, base.Stamp, error)
+	// Horizons asks the range that holds key, which then refuses what began before
+	// the stamp, or almost: a horizon moves in steps.
+	Horizons(key []byte, refuse base.Stamp) (Horizons, error)
+}
+
+// Guard is a watch that must not be dirty; its key counts as read.
+type Guard interface{ Key() []byte }
+
+// Horizons is what has to be known of a range before records are forgotten.
+type Horizons struct {
+	Span           base.Span
+	Refuse, Oldest base.Stamp // see replica.Horizons
+}
+
+// Options configures a coordinator. Ranges and Random are required.
+type Options struct {
+	Ranges Ranges
+	// Random fills the bytes of an id.
+	Random func([]byte)
+	Clock  clock.Clock
+	// Inline runs everything in the caller's goroutine, one after another.
+	Inline bool
+	Faults Faults
+}
+
+// Faults are bugs that a test can plant.
+type Faults struct {
+	// StampEarly asks for C before the last range is prepared.
+	StampEarly bool
+	// AbortWithoutTombstone settles a transaction without a record as aborted.
+	AbortWithoutTombstone bool
+	// SkipReadOnly does not prepare where the transaction has only read.
+	SkipReadOnly bool
+	// Crash is called at every step of a commit; true ends the coordinator there.
+	Crash func(Step) bool
+}
+
+// Step is a place in a commit where a coordinator may end.
+type Step uint8
+
+// The steps.
+const (
+	StepPrepared Step = iota // everywhere
+	StepStamped              // C is issued
+	StepRecorded             // at the anchor
+	StepResolved             // everywhere
+)
+
+// ErrCrashed is what the caller of a coordinator that Faults.Crash has ended is told.
+var ErrCrashed = errors.Wrap(base.ErrUnknownOutcome, "the coordinator has crashed")
+
+// Coordinator commits and settles. It is safe for concurrent use.
+type Coordinator struct {
+	o      Options
+	slots  chan struct{} // of the work behind answers
+	wait   sync.WaitGroup
+	closed chan struct{}
+	mu     struct {
+		sync.RWMutex // held while work behind an answer begins
+		closed       bool
+	}
+}
+
+// New makes a coordinator.
+func New(o Options) *Coordinator {
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	return &Coordinator{o: o, slots: make(chan struct{}, limits.Resolving), closed: make(chan struct{})}
+}
+
+// Close waits for the work that goes on behind answers.
+func (c *Coordinator) Close() {
+	c.mu.Lock()
+	if !c.mu.closed {
+		c.mu.closed = true
+		close(c.closed)
+	}
+	c.mu.Unlock()
+	c.wait.Wait()
+}
+
+// Request is what a transaction leaves behind.
+type Request struct {
+	// At is S, which counts as the attempt's begin, too; zero for one that has read
+	// nothing and has none.
+	At base.Stamp
+	// Priority is that of the transaction's first attempt; zero for the first.
+	Priority  base.Stamp
+	ReadKeys  [][]byte
+	ReadSpans []base.Span
+	Mutations []base.Mutation
+	Guards    []Guard
+}
+
+// Result is what became of an attempt.
+type Result struct {
+	Commit base.Stamp
+	// Priority is what a next attempt has to ask with.
+	Priority base.Stamp
+}
+
+// Commit commits a transaction that writes. ErrConflict and ErrTooOld say that nothing
+// was written and that it may be run again; ErrUnknownOutcome, that nobody could say.
+func (c *Coordinator) Commit(q *Request) (Result, error) {
+	begin := q.At
+	if begin == 0 {
+		var err error
+		if begin, err = c.o.Ranges.Stamp(); err != nil {
+			return Result{}, err
+		}
+	}
+	res := Result{Priority: q.Priority}
+	if res.Priority == 0 {
+		res.Priority = begin
+	}
+	parts, err := c.divide(q, begin)
+	if err != nil {
+		return res, err
+	}
+	a := attempt{c: c, parts: parts, txn: prepared.Txn{Begin: begin, Priority: res.Priority}}
+	c.o.Random(a.txn.ID[:])
+	for _, p := range parts {
+		a.txn.Participants = append(a.txn.Participants, p.around())
+	}
+	a.txn.Anchor = anchor(q.Mutations, begin)
+	res.Commit, err = a.run(begin)
+	return res, err
+}
+
+// attempt is one try of a commit.
+type attempt struct {
+	c     *Coordinator
+	txn   prepared.Txn
+	parts []*part
+}
+
+func (a *attempt) crashes(s Step) bool {
+	f := a.c.o.Faults.Crash
+	return f != nil && f(s)
+}
+
+func (a *attempt) run(at base.Stamp) (base.Stamp, error) {
+	ranges := a.c.o.Ranges
+	var early base.Stamp
+	if a.c.o.Faults.StampEarly {
+		early, _ = ranges.Stamp()
+	}
+	if err := a.prepare(at); err != nil {
+		a.abort()
+		return 0, err
+	}
+	if a.crashes(StepPrepared) {
+		return 0, ErrCrashed
+	}
+	commit, err := ranges.Stamp() // after the last one is prepared (C9)
+	if err != nil {
+		a.abort()
+		return 0, err
+	}
+	if early != 0 {
+		commit = early
+	}
+	if a.crashes(StepStamped) {
+		return 0, ErrCrashed
+	}
+	ended, err := a.record(commit)
+	if err != nil {
+		return 0, err
+	}
+	if a.crashes(StepRecorded) {
+		return ended, nil
+	}
+	if ended == 0 {
+		a.c.finish(&a.txn, 0, true)
+		return 0, errors.Wrap(base.ErrConflict, "somebody has ended the transaction")
+	}
+	a.c.behind(func() {
+		if !a.c.resolve(&a.txn, ended) || a.crashes(StepResolved) {
+			return
+		}
+		_ = ranges.Settled(a.txn.Anchor, &prepared.Settled{ID: a.txn.ID}) // or a sweep does it
+	})
+	return ended, nil
+}
+
+// prepare asks all participants at once, and answers the first refusal.
+func (a *attempt) prepare(at base.Stamp) error {
+	refused := make([]error, len(a.parts))
+	a.c.parallel(len(a.parts), func(i int) {
+		p := a.parts[i]
+		if a.c.o.Faults.SkipReadOnly && len(p.muts) == 0 {
+			return
+		}
+		refused[i] = a.c.o.Ranges.Prepare(p.at, &prepared.Prepare{Txn: a.txn, ReadStamp: at,
+			ReadKeys: p.keys, ReadSpans: p.spans, Mutations: p.muts}, p.guards)
+	})
+	for _, err := range refused {
+		switch {
+		case err == nil, base.Retryable(err):
+		case errors.IsAny(err, prepared.ErrOver, base.ErrWrongRange, base.ErrUnknownOutcome):
+			// Ended by somebody else, or another range, or another leader: nothing was
+			// written, since there is no record.
+			return errors.Wrapf(base.ErrConflict, "prepare: %v", err)
+		default:
+			return err
+		}
+	}
+	return errors.Join(refused...)
+}
+
+// abort ends an attempt that has no record: nobody else can write one. The next
+// attempt must not die of this one's locks.
+func (a *attempt) abort() { a.c.resolve(&a.txn, 0) }
+
+// record writes the commit record and answers how the transaction ended, or that
+// nobody can tell.
+func (a *attempt) record(commit base.Stamp) (base.Stamp, error) {
+	rec := &prepared.Record{Txn: a.txn, Commit: commit}
+	unknown := false
+	var err error
+	for pause := a.c.pauses(); pause.next(); {
+		if !unknown {
+			var ended base.Stamp
+			ended, err = a.c.o.Ranges.Record(rec)
+			switch {
+			case err == nil:
+				return ended, nil
+			case errors.Is(err, prepared.ErrNotHeld):
+				return 0, nil // and never was
+			case errors.IsAny(err, base.ErrUnavailable, base.ErrWrongRange):
+				continue // nothing was done: the same record may be written again
+			case !errors.Is(err, base.ErrUnknownOutcome):
+				return 0, errors.CombineErrors(err, base.ErrUnknownOutcome)
+			}
+			unknown = true
+		}
+		var ended base.Stamp
+		if ended, err = a.c.decide(&a.txn); err == nil {
+			return ended, nil
+		}
+	}
+	if !unknown {
+		a.abort()
+		return 0, err
+	}
+	return 0, errors.Wrapf(base.ErrUnknownOutcome, "commit record: %v", err)
+}
+
+// decide finds out how a transaction ended, and ends it if it has not.
+func (c *Coordinator) decide(t *prepared.Txn) (base.Stamp, error) {
+	status, commit, err := c.o.Ranges.Fate(t)
+	switch {
+	case err != nil:
+		return 0, err
+	case status == prepared.Forgotten:
+		return 0, prepared.ErrForgotten
+	case status != prepared.Undecided || c.o.Faults.AbortWithoutTombstone:
+		return commit, nil
+	}
+	return c.o.Ranges.Record(&prepared.Record{Txn: *t})
+}
+
+// pauses are the tries that somebody makes before it gives up.
+type pauses struct {
+	c     *Coordinator
+	until time.Duration
+	wait  time.Duration
+}
+
+const pauseMax = 100 * time.Millisecond
+
+func (c *Coordinator) pauses() *pauses {
+	return &pauses{c: c, until: c.o.Clock.Elapsed() + limits.LeaderWait}
+}
+
+// next waits before every try but the first.
+func (p *pauses) next() bool {
+	if p.wait == 0 {
+		p.wait = 5 * time.Millisecond
+		return true
+	}
+	if p.c.o.Inline || p.c.o.Clock.Elapsed() > p.until {
+		return false
+	}
+	t := time.NewTimer(p.wait)
+	defer t.Stop()
+	select {
+	case <-p.c.closed:
+		return false
+	case <-t.C:
+	}
+	p.wait = min(2*p.wait, pauseMax)
+	return true
+}
+
+// parallel calls f for 0 to n-1 and waits for all.
+func (c *Coordinator) parallel(n int, f func(i int)) {
+	var wait sync.WaitGroup
+	for i := 1; i < n && !c.o.Inline; i++ {
+		wait.Go(func() { f(i) })
+	}
+	f(0)
+	for i := 1; i < n && c.o.Inline; i++ {
+		f(i)
+	}
+	wait.Wait()
+}
+
+// behind does what an answer does not wait for; when much of that is going on, the
+// answer waits after all.
+func (c *Coordinator) behind(f func()) {
+	if c.o.Inline || !c.begin(f) {
+		f()
+	}
+}
+
+func (c *Coordinator) begin(f func()) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.mu.closed {
+		return false
+	}
+	select {
+	case c.slots <- struct{}{}:
+		c.wait.Go(func() {
+			defer func() { <-c.slots }()
+			f()
+		})
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,405 @@
+package kvrange
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/coordinator"
+	"github.com/stratadb/strata/internal/cluster/remote"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+// several is an attempt where there are several ranges. It begins on the range of the
+// first key that it touches, and on the newest state, as if there were only that one.
+// When it touches another, the closure starts again as a wide attempt: that reads at
+// one stamp S everywhere, and prepares on every range that it has read or is going to
+// write. One that is given a stamp is wide from the beginning, and commits in one
+// batch where it has to do with a single range.
+type several struct {
+	e        *Engine
+	o        kv.AttemptOptions
+	wide     bool
+	crossed  bool       // the attempt before was not wide and had to be
+	at       base.Stamp // S of a wide attempt; zero until it is needed
+	now      base.Stamp
+	priority base.Stamp // of the transaction's first wide attempt (C6)
+	legs     []*leg
+	live     int // legs that this attempt is on
+	req      replica.Request
+}
+
+// leg is what an attempt does in one range.
+type leg struct {
+	r    *replica.Replica
+	span base.Span
+	here *replica.Attempt
+}
+
+func (m *several) begin(o kv.AttemptOptions) {
+	m.finish()
+	if !o.Again {
+		m.crossed, m.priority = false, 0
+	}
+	m.o, m.at, m.now = o, o.At, 0
+	m.wide = o.At != 0 || m.crossed
+}
+
+// finish ends what is left of the attempt before.
+func (m *several) finish() {
+	for _, l := range m.legs[:m.live] {
+		l.here.Abort()
+	}
+	m.live = 0
+}
+
+// errSeveral restarts a transaction that turns out to need several ranges.
+var errSeveral = errors.Wrap(base.ErrConflict, "the transaction needs several ranges")
+
+func (m *several) cross() error {
+	m.crossed = true
+	return errSeveral
+}
+
+// stamp is S.
+func (m *several) stamp() (base.Stamp, error) {
+	if m.at == 0 {
+		var err error
+		if m.at, err = m.e.ReadVersion(context.Background()); err != nil {
+			return 0, err
+		}
+	}
+	return m.at, nil
+}
+
+// on is the leg on the range that holds key.
+func (m *several) on(key []byte) (*leg, error) {
+	for _, l := range m.legs[:m.live] {
+		if l.span.Contains(key) {
+			return l, nil
+		}
+	}
+	if m.live > 0 && !m.wide {
+		return nil, m.cross()
+	}
+	r := m.e.serving(key)
+	if r == nil {
+		return nil, errors.Wrap(base.ErrUnavailable, "no range holds the key")
+	}
+	at := base.Stamp(0)
+	if m.wide {
+		var err error
+		if at, err = m.stamp(); err != nil {
+			return nil, err
+		}
+	}
+	l := m.leg(r)
+	l.span = r.Descriptor().Span
+	l.here.Begin(at, replica.Hold(m.o.Hold))
+	return l, nil
+}
+
+// leg is one to begin on r, with the memory of an earlier one.
+func (m *several) leg(r *replica.Replica) *leg {
+	defer func() { m.live++ }()
+	for i := m.live; i < len(m.legs); i++ {
+		if m.legs[i].r == r {
+			m.legs[i], m.legs[m.live] = m.legs[m.live], m.legs[i]
+			return m.legs[m.live]
+		}
+	}
+	l := &leg{r: r, here: r.NewAttempt()}
+	if len(m.legs) >= legsMax && m.live < len(m.legs) {
+		m.legs[m.live] = l
+		return l
+	}
+	m.legs = append(m.legs, l)
+	m.legs[m.live], m.legs[len(m.legs)-1] = l, m.legs[m.live]
+	return l
+}
+
+// legsMax is how many legs an attempt keeps the memory of.
+const legsMax = 16
+
+func (m *several) get(key []byte) ([]byte, error) {
+	l, err := m.on(key)
+	if err != nil {
+		return nil, err
+	}
+	return l.here.Get(key)
+}
+
+func (m *several) scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	stopped := false
+	each := func(key, value []byte) bool {
+		stopped = !visit(key, value)
+		return !stopped
+	}
+	for !span.Empty() && !stopped {
+		piece, err := m.next(span, reverse)
+		if err != nil {
+			return err
+		}
+		l, err := m.on(piece.Start)
+		if err != nil {
+			return err
+		}
+		if err := l.here.Scan(piece, reverse, each); err != nil {
+			return err
+		}
+		if reverse {
+			span.End = piece.Start
+		} else {
+			span.Start = piece.End
+		}
+	}
+	return nil
+}
+
+// next is the beginning of span, in reverse the end, as far as one range goes. While a
+// leg may hold its range's lock, nobody is asked.
+func (m *several) next(span base.Span, reverse bool) (piece base.Span, err error) {
+	for _, l := range m.legs[:m.live] {
+		switch {
+		case !reverse && l.span.Contains(span.Start),
+			reverse && bytes.Compare(l.span.Start, span.End) < 0 && bytes.Compare(span.End, l.span.End) <= 0:
+			return clip(span, l.span), nil
+		}
+	}
+	if m.live > 0 && !m.wide {
+		return piece, m.cross()
+	}
+	for at := span.Start; ; at = piece.End {
+		held, err := m.e.ranges.Span(at)
+		if err != nil {
+			return piece, err
+		}
+		piece = clip(span, held)
+		if !reverse || bytes.Equal(piece.End, span.End) {
+			return piece, nil
+		}
+	}
+}
+
+func clip(s, to base.Span) base.Span {
+	if bytes.Compare(s.Start, to.Start) < 0 {
+		s.Start = to.Start
+	}
+	if bytes.Compare(s.End, to.End) > 0 {
+		s.End = to.End
+	}
+	return s
+}
+
+func (m *several) nowMillis() int64 {
+	switch {
+	case m.wide:
+		if _, err := m.stamp(); err != nil {
+			return 0 // nothing is due without an oracle
+		}
+		return m.at.Millis()
+	case m.now == 0:
+		m.now, _ = m.e.ReadVersion(context.Background())
+	}
+	return m.now.Millis()
+}
+
+// abort ends all legs. What they have read must have come from leaders (R2).
+func (m *several) abort() kv.Receipt {
+	var rest kv.Receipt
+	for _, l := range m.legs[:m.live] {
+		t := l.here.Abort()
+		switch {
+		case t.Done():
+		case rest.Ticket.Pos == 0:
+			rest.Ticket = t
+		default:
+			if err := l.r.Await(t); err != nil {
+				rest.Ticket = lost(err)
+			}
+		}
+	}
+	m.live = 0
+	return rest
+}
+
+func (m *several) commit(req *kv.CommitRequest) (kv.Receipt, error) {
+	if m.live == 0 && len(req.Mutations)+len(req.ReadKeys)+len(req.ReadSpans)+len(req.Guards) == 0 {
+		return kv.Receipt{}, nil
+	}
+	if m.live == 1 && !m.wide { // it may hold the range's lock
+		if l := m.legs[0]; l.holds(req) {
+			return m.commitIn(l, req)
+		}
+		m.finish()
+		if len(req.ReadKeys)+len(req.ReadSpans) > 0 || len(req.Mutations) == 0 {
+			return kv.Receipt{}, m.cross()
+		}
+	}
+	guards, dirty := guardsOf(req.Guards)
+	if dirty {
+		r := m.abort()
+		return r, base.ErrConflict
+	}
+	q := coordinator.Request{At: m.at, Priority: m.priority, ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans,
+		Mutations: req.Mutations, Guards: guards}
+	if m.wide && len(req.Mutations) == 0 {
+		return m.commitReads(req)
+	}
+	spread, err := m.e.coordinator.Wide(&q)
+	switch {
+	case err != nil:
+		m.finish()
+		return kv.Receipt{}, err
+	case !spread:
+		return m.commitHere(req)
+	case !m.wide && len(req.ReadKeys)+len(req.ReadSpans) > 0, len(req.Mutations) == 0:
+		m.finish()
+		return kv.Receipt{}, m.cross()
+	}
+	return m.commitSpread(req, &q)
+}
+
+// commitHere commits in the only range that the transaction has to do with. Others
+// may have been read without conflicts.
+func (m *several) commitHere(req *kv.CommitRequest) (kv.Receipt, error) {
+	l, err := m.on(someKey(req))
+	if err != nil {
+		m.finish()
+		return kv.Receipt{}, err
+	}
+	for i, other := range m.legs[:m.live] {
+		if other == l {
+			m.legs[0], m.legs[i] = m.legs[i], m.legs[0]
+		}
+	}
+	for _, other := range m.legs[1:m.live] {
+		if err := other.r.Await(other.here.Abort()); err != nil {
+			m.finish()
+			return kv.Receipt{}, err
+		}
+	}
+	return m.commitIn(l, req)
+}
+
+// holds reports whether everything lies in the leg's range.
+func (l *leg) holds(req *kv.CommitRequest) bool {
+	for _, k := range req.ReadKeys {
+		if !l.span.Contains(k) {
+			return false
+		}
+	}
+	for _, s := range req.ReadSpans {
+		if !s.Empty() && (!l.span.Contains(s.Start) || bytes.Compare(s.End, l.span.End) > 0) {
+			return false
+		}
+	}
+	for i := range req.Mutations {
+		if !coordinator.Inside(&req.Mutations[i], l.span) {
+			return false
+		}
+	}
+	for _, g := range req.Guards {
+		if w, ok := g.(*replica.Watch); !ok || !w.Of(l.r) {
+			return false
+		}
+	}
+	return true
+}
+
+// commitIn commits in one range, and ends the leg.
+func (m *several) commitIn(l *leg, req *kv.CommitRequest) (kv.Receipt, error) {
+	m.live = 0
+	m.req = replica.Request{
+		ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans, Mutations: req.Mutations, Stamped: req.Stamped,
+		Session: req.ID.Session, Number: req.ID.Number, Guards: m.req.Guards[:0], Quiet: req.Quiet,
+	}
+	for _, g := range req.Guards {
+		w := g.(*replica.Watch)
+		if !w.Of(l.r) { // it was made before the range was split
+			l.here.Abort()
+			return kv.Receipt{}, base.ErrConflict
+		}
+		m.req.Guards = append(m.req.Guards, w)
+	}
+	r, err := l.here.Commit(&m.req)
+	return kv.Receipt(r), err
+}
+
+// commitReads ends an attempt that has read one state, that of S. What is guarded is
+// read, too, so that it has not been written by then.
+func (m *several) commitReads(req *kv.CommitRequest) (kv.Receipt, error) {
+	for _, g := range req.Guards {
+		w := g.(*replica.Watch)
+		if _, err := m.get(w.Key()); err != nil {
+			m.finish()
+			return kv.Receipt{}, err
+		}
+		if dirty, t := w.Dirty(); dirty {
+			m.finish()
+			return kv.Receipt{Ticket: t}, base.ErrConflict
+		}
+	}
+	return m.abort(), nil
+}
+
+func (m *several) commitSpread(req *kv.CommitRequest, q *coordinator.Request) (kv.Receipt, error) {
+	if err := m.abort().Ticket.Wait(); err != nil {
+		return kv.Receipt{}, err
+	}
+	res, err := m.e.coordinator.Commit(q)
+	m.priority = res.Priority
+	if err != nil {
+		for _, g := range req.Guards {
+			if dirty, t := g.Dirty(); dirty {
+				return kv.Receipt{Ticket: t}, err
+			}
+		}
+		return kv.Receipt{}, err
+	}
+	v := base.MakeVersionstamp(res.Commit, 0)
+	return kv.Receipt{Version: &v}, nil
+}
+
+// guardsOf are the guards as the coordinator knows them; dirty reports that one was
+// made while another node led.
+func guardsOf(list []kv.Watch) (guards []coordinator.Guard, dirty bool) {
+	for _, g := range list {
+		switch w := g.(type) {
+		case *replica.Watch:
+			guards = append(guards, coordinator.LocalGuard{Watch: w})
+		case *remote.Watch:
+			w.MarkDirty()
+			dirty = true
+		}
+	}
+	return guards, dirty
+}
+
+// someKey is a key of the range that the transaction has to do with.
+func someKey(req *kv.CommitRequest) []byte {
+	switch {
+	case len(req.Mutations) > 0:
+		return coordinator.Place(&req.Mutations[0])
+	case len(req.ReadKeys) > 0:
+		return req.ReadKeys[0]
+	case len(req.ReadSpans) > 0:
+		return req.ReadSpans[0].Start
+	}
+	return req.Guards[0].(*replica.Watch).Key()
+}
+
+// lost is the ticket of what cannot be revealed.
+func lost(err error) base.Ticket { return base.Ticket{Log: lostLog{err}, Pos: 1} }
+
+type lostLog struct{ err error }
+
+func (l lostLog) Committed() base.Position { return 0 }
+func (l lostLog) Kick()                    {}
+func (l lostLog) Notify(_ base.Position, w base.Waiter) bool {
+	w.Committed(l.err)
+	return true
+}

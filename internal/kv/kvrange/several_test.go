@@ -1,0 +1,206 @@
+package kvrange_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/errors"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/coordinator"
+	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvrange"
+	"github.com/stratadb/strata/internal/kv/kvtest"
+)
+
+// divide splits a store's only range at keys, which ascend.
+func divide(t *testing.T, s *store.Store, keys ...string) {
+	t.Helper()
+	for i, key := range keys {
+		r := s.Range([]byte(key))
+		ticket, err := r.BeginSplit([]byte(key), base.RangeID(2+i))
+		if err == nil {
+			err = ticket.Wait()
+		}
+		if err == nil {
+			err = r.AwaitSplit(context.Background())
+		}
+		if err != nil {
+			t.Fatalf("%+v", err)
+		}
+		s.Range([]byte(key)).AwaitServing(context.Background())
+	}
+}
+
+// tiny are boundaries that the suite's keys do not expect: between the keys of every
+// test, in the middle of its scans, and inside of where a versionstamped key may land.
+var tiny = []string{"\x04a\x00", "\x04b", "\x04c", "\x04k0003", "\x04k0500", "\x04k0777", "\x04l", "\x04log/\x00\x06", "\x04m099",
+	"\x04r2", "\x04x"}
+
+func TestConformanceOverSeveralRanges(t *testing.T) {
+	kvtest.Run(t, func(t *testing.T) kv.Engine {
+		s := open(t, vfs.NewMem(), "data")
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		divide(t, s, tiny...)
+		return kvrange.New(s)
+	})
+}
+
+// TestCoordinatorCrashes ends a coordinator at every step of a commit, with and without
+// a crash of the store that holds the ranges, and looks whether all of the transaction
+// or nothing of it happened: what it should, and for whoever comes first.
+func TestCoordinatorCrashes(t *testing.T) {
+	for step := coordinator.StepPrepared; step <= coordinator.StepResolved; step++ {
+		for _, restart := range []bool{false, true} {
+			t.Run(fmt.Sprintf("step=%d/restart=%t", step, restart), func(t *testing.T) {
+				t.Parallel()
+				testCoordinatorCrash(t, step, restart)
+			})
+		}
+	}
+}
+
+func testCoordinatorCrash(t *testing.T, step coordinator.Step, restart bool) {
+	fs := vfs.NewCrashableMem()
+	s := open(t, fs, "data")
+	divide(t, s, "\x04b", "\x04c")
+	var armed atomic.Bool
+	var once sync.Once
+	reached := make(chan struct{})
+	db := kv.New(kvrange.NewWith(s, coordinator.Options{Faults: coordinator.Faults{Crash: func(at coordinator.Step) bool {
+		if !armed.Load() || at != step {
+			return false
+		}
+		once.Do(func() { close(reached) })
+		return true
+	}}}), time.Now)
+	keys := []string{"\x04a", "\x04b", "\x04c"}
+	write := func(value string) error {
+		_, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+			for _, k := range keys {
+				tx.Set([]byte(k), []byte(value))
+			}
+			return nil
+		})
+		return err
+	}
+	if err := write("old"); err != nil {
+		t.Fatal(err)
+	}
+	armed.Store(true)
+	err := write("new")
+	<-reached
+	want := "new"
+	if step < coordinator.StepRecorded {
+		want = "old"
+		if !errors.Is(err, base.ErrUnknownOutcome) {
+			t.Fatalf("the client was told: %v", err)
+		}
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if restart {
+		clone := fs.CrashClone(vfs.CrashCloneCfg{})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, clone, "data")
+	}
+	db = kv.New(kvrange.New(s), time.Now)
+	for _, k := range keys {
+		if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+			v, err := tx.Get([]byte(k))
+			if err == nil && string(v) != want {
+				return errors.Newf("%q is %q, want %q", k, v, want)
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBank moves money between accounts in many ranges; no reader may ever miss any.
+func TestBank(t *testing.T) {
+	const accounts, each, clients, transfers = 12, 100, 8, 250
+	s := open(t, vfs.NewMem(), "data")
+	db := kv.New(kvrange.New(s), time.Now)
+	name := func(i int) []byte { return fmt.Appendf(nil, "\x04acc%02d", i) }
+	if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+		for i := range accounts {
+			tx.Set(name(i), binary.LittleEndian.AppendUint64(nil, each))
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	divide(t, s, "\x04acc02", "\x04acc04", "\x04acc05", "\x04acc08", "\x04acc11")
+	var wait sync.WaitGroup
+	for c := range clients {
+		rnd := rand.New(rand.NewPCG(uint64(c), 7))
+		wait.Go(func() {
+			for range transfers {
+				if err := bankStep(db, rnd, name, accounts, each); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// bankStep is a transfer, with a reading of both accounts or with atomic operations, or
+// a look at all accounts.
+func bankStep(db *kv.DB, rnd *rand.Rand, name func(int) []byte, accounts int, each uint64) error {
+	from, to := name(rnd.IntN(accounts)), name(rnd.IntN(accounts))
+	amount := uint64(rnd.IntN(10))
+	minus := binary.LittleEndian.AppendUint64(nil, -amount)
+	plus := binary.LittleEndian.AppendUint64(nil, amount)
+	kind := rnd.IntN(4)
+	_, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+		switch kind {
+		case 0:
+			sum := uint64(0)
+			err := tx.Scan(base.Span{Start: name(0), End: name(accounts)}, kv.ScanOptions{Reverse: amount%2 == 0}, func(_, v []byte) bool {
+				sum += binary.LittleEndian.Uint64(v)
+				return true
+			})
+			if err == nil && sum != uint64(accounts)*each {
+				err = errors.Newf("there is %d in all accounts", sum)
+			}
+			return err
+		case 1:
+			tx.Atomic(base.OpAdd, from, minus)
+			tx.Atomic(base.OpAdd, to, plus)
+			return nil
+		}
+		for _, move := range []struct{ key, by []byte }{{from, minus}, {to, plus}} {
+			v, err := tx.Get(move.key)
+			if err != nil {
+				return err
+			}
+			tx.Set(move.key, base.ApplyAtomic(base.OpAdd, v, move.by, 1<<10))
+		}
+		return nil
+	})
+	return err
+}
