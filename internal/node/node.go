@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -313,29 +314,32 @@ func (n *Node) address(name string) (a catalog.Address) {
 	return a
 }
 
-// Ready is the line that tells what listens where.
-func (n *Node) Ready() string {
+// Ready is the line that says what listens where.
+func (n *Node) Ready() string { return fmt.Sprintf("ready%s pid=%d", n.Listening(), os.Getpid()) }
+
+// Listening says what listens where, for each a blank, name=address.
+func (n *Node) Listening() string {
 	var b strings.Builder
-	b.WriteString("ready")
 	for _, d := range n.doors {
 		fmt.Fprintf(&b, " %s=%s", d.name, d.listener.Addr())
 	}
 	if n.peers != nil {
 		fmt.Fprintf(&b, " cluster=%s node=%d", n.peers.Addr(), n.store.Identity().Node)
 	}
-	fmt.Fprintf(&b, " pid=%d", os.Getpid())
 	return b.String()
+}
+
+// Admin is where operators connect.
+func (n *Node) Admin() string {
+	a := n.address("admin")
+	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 }
 
 // Done yields the error that makes it impossible to go on.
 func (n *Node) Done() <-chan error { return n.done }
 
-// Close drains the doors until ctx ends, and closes the store. It is called once.
-func (n *Node) Close(ctx context.Context) error {
-	var err error
-	if n.cluster != nil && n.cluster.client != nil {
-		n.cluster.handOver(ctx)
-	}
+// Drain stops to serve clients, until ctx ends. Close does it too.
+func (n *Node) Drain(ctx context.Context) (err error) {
 	for _, d := range n.doors {
 		if d.door != nil {
 			err = errors.CombineErrors(err, d.door.Shutdown(ctx))
@@ -343,6 +347,16 @@ func (n *Node) Close(ctx context.Context) error {
 			err = errors.CombineErrors(err, d.listener.Close())
 		}
 	}
+	n.doors = nil
+	return err
+}
+
+// Close drains the doors until ctx ends, and closes the store. It is called once.
+func (n *Node) Close(ctx context.Context) error {
+	if n.cluster != nil && n.cluster.client != nil {
+		n.cluster.handOver(ctx)
+	}
+	err := n.Drain(ctx)
 	close(n.stop)
 	switch {
 	case n.cluster != nil && n.cluster.transport != nil:

@@ -93,6 +93,8 @@ func (c *Client) lead(repeatable bool, try func(node base.NodeID) error) error {
 		case err == nil:
 			c.leader.Store(uint64(node))
 			return nil
+		case closed(err):
+			return err
 		case errors.As(err, &hint):
 			c.leader.Store(uint64(hint.leader))
 			if hint.leader != 0 && n == 0 {
@@ -112,6 +114,12 @@ func (c *Client) lead(repeatable bool, try func(node base.NodeID) error) error {
 		time.Sleep(pause)
 		pause = min(2*pause, pauseMax)
 	}
+}
+
+// closed reports whether this node's way to others is shut: it is about to stop.
+func closed(err error) bool {
+	way := (*transport.CallError)(nil)
+	return errors.As(err, &way) && errors.Is(way.Cause, base.ErrClosed)
 }
 
 // errSelf is what a client that asks itself would hear: it asks because its node does

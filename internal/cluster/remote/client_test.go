@@ -161,6 +161,25 @@ func TestNoLeader(t *testing.T) {
 	})
 }
 
+// TestStoppingNodeDoesNotLook: once its transport is closed nobody waits for a leader.
+func TestStoppingNodeDoesNotLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shut := func() ([]byte, error) {
+			return nil, &transport.CallError{Class: base.ErrUnavailable, Cause: base.ErrClosed}
+		}
+		client := newTestClient(&peers{answer: [4]func() ([]byte, error){1: shut, 2: shut, 3: shut}})
+		began := time.Now()
+		if _, err := client.Stamp(); !errors.Is(err, base.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		w := client.Watch([]byte("k"))
+		defer w.Close()
+		if dirty, _ := w.Dirty(); !dirty || time.Since(began) > 0 {
+			t.Errorf("dirty: %v, after %v", dirty, time.Since(began))
+		}
+	})
+}
+
 // TestUnknownOutcomeIsNotRepeated: a write whose fate is unknown is reported, a read is
 // made again.
 func TestUnknownOutcomeIsNotRepeated(t *testing.T) {
