@@ -15,6 +15,7 @@ type Node struct {
 	ID      base.NodeID `json:"-"`
 	Store   string      `json:"store"` // hexadecimal
 	Address string      `json:"address"`
+	Admin   string      `json:"admin,omitempty"` // its door for operators, if it has one
 	// Standing is what operators want of the node.
 	Standing Standing `json:"standing,omitempty"`
 }
@@ -66,20 +67,29 @@ func rows[T any](t kv.Reader, prefix []byte, limit int, decode func(key, value [
 }
 
 // JoinNode gives a store its place among the nodes, the same one whenever it asks,
-// and notes its address.
-func JoinNode(t kv.Txn, store, address string) (Node, error) {
+// and notes its address. The store that it replaces, if it names one, is gone for
+// good: its node is removed.
+func JoinNode(t kv.Txn, store, address, replaces string) (Node, error) {
 	nodes, err := Nodes(t)
 	if err != nil {
 		return Node{}, err
 	}
-	n := Node{ID: 1, Store: store, Address: address}
+	n, next := Node{Store: store, Address: address}, base.NodeID(1)
 	for _, other := range nodes {
-		if other.Store == store {
+		switch other.Store {
+		case store:
 			n = other
 			n.Address = address
-			break
+		case replaces:
+			other.Standing = NodeRemoved
+			if err := WriteNode(t, other); err != nil {
+				return Node{}, err
+			}
 		}
-		n.ID = max(n.ID, other.ID+1)
+		next = max(next, other.ID+1)
+	}
+	if n.ID == 0 {
+		n.ID = next
 	}
 	if n.Standing == NodeRemoved {
 		return Node{}, removed(n.ID)

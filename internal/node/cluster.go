@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -177,9 +178,12 @@ func (c *cluster) send(to base.NodeID, m *replica.Message) {
 }
 
 // open makes the way to other nodes, over which l is served.
-func (c *cluster) open(s *store.Store) {
+func (c *cluster) open(s *store.Store, admin catalog.Address) {
 	id := s.Identity()
 	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: c.address}
+	if admin.Port != 0 {
+		c.self.Admin = net.JoinHostPort(admin.Host, strconv.Itoa(admin.Port))
+	}
 	c.learn(c.self)
 	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log,
 		ServerTLS: c.serverTLS, ClientTLS: c.clientTLS, Admit: c.admit})

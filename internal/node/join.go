@@ -21,14 +21,31 @@ type joined struct {
 	nodes   []catalog.Node
 }
 
+// addresses are those of a list as --join takes it.
+func addresses(list string) (addrs []string) {
+	for addr := range strings.SplitSeq(list, ",") {
+		if addr = strings.TrimSpace(addr); addr != "" {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs
+}
+
 const joinTimeout = 10 * time.Second
+
+// place is what a store asks for.
+type place struct {
+	store    base.StoreID
+	address  string       // where other nodes reach it
+	replaces base.StoreID // a store that is gone for good, if it is not zero
+}
 
 // join asks one of the addresses for a place in its cluster. Asking again gives the
 // same place.
-func join(addrs string, password string, store base.StoreID, clusterAddr string) (j joined, err error) {
-	for addr := range strings.SplitSeq(addrs, ",") {
+func join(addrs []string, password string, p place) (j joined, err error) {
+	for _, addr := range addrs {
 		var last error
-		if j, last = joinAt(strings.TrimSpace(addr), password, store, clusterAddr); last == nil {
+		if j, last = joinAt(addr, password, p); last == nil {
 			return j, nil
 		}
 		err = errors.CombineErrors(err, errors.Wrapf(last, "joining at %s", addr))
@@ -36,7 +53,7 @@ func join(addrs string, password string, store base.StoreID, clusterAddr string)
 	return j, err
 }
 
-func joinAt(addr, password string, store base.StoreID, clusterAddr string) (j joined, err error) {
+func joinAt(addr, password string, p place) (j joined, err error) {
 	c, err := net.DialTimeout("tcp", addr, joinTimeout)
 	if err != nil {
 		return j, err
@@ -61,7 +78,11 @@ func joinAt(addr, password string, store base.StoreID, clusterAddr string) (j jo
 			return j, err
 		}
 	}
-	v, err := ask("KR.ADMIN", "JOIN", store.String(), clusterAddr)
+	command := []string{"KR.ADMIN", "JOIN", p.store.String(), p.address}
+	if p.replaces != (base.StoreID{}) {
+		command = append(command, "REPLACES", p.replaces.String())
+	}
+	v, err := ask(command...)
 	if err != nil {
 		return j, err
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/stratadb/strata/internal/api/admin"
 	"github.com/stratadb/strata/internal/api/redis"
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/cluster/store"
@@ -49,6 +50,7 @@ type opened struct {
 type Node struct {
 	log     *slog.Logger
 	started time.Time
+	dir     string
 	store   *store.Store
 	doors   []opened
 	cluster *cluster // nil: the node is alone
@@ -119,6 +121,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 	if err != nil {
 		return nil, errors.Wrap(err, "data directory")
 	}
+	n.dir = dir
 	db, err := n.open(ctx, c, dir)
 	if err != nil {
 		return nil, err
@@ -142,12 +145,9 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 			return nil, err
 		}
 		o.Send = n.cluster.send
-		if o.Join, err = n.join(c, dir); err != nil {
-			return nil, err
-		}
 	}
 	started := time.Now()
-	if n.store, err = store.Open(o); err != nil {
+	if err := n.openStore(c, o); err != nil {
 		return nil, err
 	}
 	n.log.Info("store is open", "dir", dir, "store", n.store.Identity().Store.String(), "took", time.Since(started))
@@ -159,7 +159,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		}
 		return kv.New(kvrange.New(n.store), time.Now), nil
 	}
-	n.cluster.open(n.store)
+	n.cluster.open(n.store, n.address("admin"))
 	remote.ServeReports(n.cluster.transport, n.report)
 	n.wait.Go(func() {
 		if err := n.cluster.serve(n.peers); err != nil {
@@ -196,7 +196,7 @@ func (n *Node) join(c config.Config, dir string) (*store.Join, error) {
 	if fresh {
 		id = identity.New()
 	}
-	j, err := join(c.Join, c.RequirePass, id.Store, n.cluster.address)
+	j, err := join(addresses(c.Join), c.RequirePass, place{store: id.Store, address: n.cluster.address})
 	switch {
 	case err == nil:
 		n.cluster.learn(j.nodes...)
@@ -215,7 +215,12 @@ func (n *Node) join(c config.Config, dir string) (*store.Join, error) {
 
 // fatal is called, from anywhere, when the process must stop.
 func (n *Node) fatal(err error) {
-	n.once.Do(func() { n.done <- err })
+	n.once.Do(func() {
+		if errors.Is(err, base.ErrCorruption) && n.cluster != nil {
+			n.cluster.noteDamage(n.dir, err)
+		}
+		n.done <- err
+	})
 }
 
 // listen opens the listeners first: an address in use must not cost a start-up.

@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -317,4 +320,86 @@ func TestNodesFailInTurn(t *testing.T) {
 			t.Errorf("check of node %d: %d\n%s%s", i+1, code, out, log)
 		}
 	}
+}
+
+// TestDamagedNode: a flipped bit in the log of one node costs nothing. That node puts
+// its store aside, takes another place, and is made again from the others; then it is
+// as good as they are.
+func TestDamagedNode(t *testing.T) {
+	c := startTrio(t)
+	const keys = 300
+	first := dial(t, c.nodes[0].RESP)
+	for i := range keys {
+		first.expect(fmt.Sprintf("SET key:%d value:%d", i, i), "OK")
+	}
+	all := func(i int) {
+		t.Helper()
+		at := dial(t, c.nodes[i].RESP)
+		for i := range keys {
+			at.expect(fmt.Sprintf("GET key:%d", i), fmt.Sprintf(`"value:%d"`, i))
+		}
+	}
+	c.nodes[2].Kill()
+	segment := firstSegment(t, c.nodes[2].Dir)
+	flipByte(t, segment)
+	damaged, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.restart(2)
+	if log := c.nodes[2].Log(); !strings.Contains(log, "the store was damaged") {
+		t.Fatalf("nothing is said of the damage:\n%s", log)
+	}
+	aside, err := filepath.Glob(filepath.Join(c.nodes[2].Dir, "damaged", "*", "log.damaged", filepath.Base(segment)))
+	if err != nil || len(aside) != 1 {
+		t.Fatalf("put aside: %q, %v", aside, err)
+	}
+	if b, err := os.ReadFile(aside[0]); err != nil || !bytes.Equal(b, damaged) {
+		t.Errorf("what was put aside was changed: %v", err)
+	}
+	c.awaitVoters("1,2,4")
+	all(2)
+	for i := range 2 {
+		c.nodes[i].Kill()
+		all(2)
+		c.restart(i)
+		all(i)
+	}
+	c.nodes[2].Kill() // its new store is one like any other
+	c.restart(2)
+	all(2)
+
+	// Damage that a running node finds is left to its next start.
+	c.nodes[2].Kill()
+	note := filepath.Join(c.nodes[2].Dir, "DAMAGED")
+	if err := os.WriteFile(note, []byte(`{"found": "a file of the state"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.restart(2)
+	c.awaitVoters("1,2,5")
+	all(2)
+	if _, err := os.Stat(note); !os.IsNotExist(err) {
+		t.Errorf("the node still takes its store for damaged: %v", err)
+	}
+}
+
+func (c *trio) awaitVoters(want string) {
+	c.t.Helper()
+	for end := time.Now().Add(replyWithin); !c.voters(want); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			c.stuck("the nodes that vote are not " + want)
+		}
+	}
+}
+
+// voters reports whether the nodes that vote are these.
+func (c *trio) voters(want string) bool {
+	code, out, _ := process.Run(c.t, "ranges", "--json", "--admin", c.nodes[0].Admin)
+	var ranges []struct {
+		Voters []int
+	}
+	if code != 0 || json.Unmarshal([]byte(out), &ranges) != nil || len(ranges) == 0 {
+		return false
+	}
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(ranges[0].Voters), " ", ","), "[]") == want
 }

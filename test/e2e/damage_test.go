@@ -55,11 +55,9 @@ func firstSegment(t *testing.T, dir string) string {
 // recordsEnd is the offset behind the last byte of a segment that is not zero.
 func recordsEnd(b []byte) int { return len(bytes.TrimRight(b, "\x00")) }
 
-// TestFlippedByte: damage in the middle of the log keeps the node from starting;
-// it says which file and what to do, and changes nothing.
-func TestFlippedByte(t *testing.T) {
-	dir := killedStore(t, 200)
-	segment := firstSegment(t, dir)
+// flipByte changes a bit in the middle of a segment's records.
+func flipByte(t *testing.T, segment string) {
+	t.Helper()
 	b, err := os.ReadFile(segment)
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +67,14 @@ func TestFlippedByte(t *testing.T) {
 	if err := os.WriteFile(segment, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestFlippedByte: damage in the middle of the log keeps the node from starting;
+// it says which file and what to do, and changes nothing.
+func TestFlippedByte(t *testing.T) {
+	dir := killedStore(t, 200)
+	segment := firstSegment(t, dir)
+	flipByte(t, segment)
 	before := files(t, dir)
 	n, err := process.Try(t, process.Options{Dir: dir})
 	if err == nil {

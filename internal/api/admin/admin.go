@@ -146,17 +146,25 @@ var (
 	errStoreID     = catalog.Mistake("invalid store id")
 )
 
+func isStoreID(s string) bool {
+	id, err := hex.DecodeString(s)
+	return err == nil && len(id) == len(base.StoreID{})
+}
+
 // join answers [cluster, node, [node, store, address] ...]; a store that asks again
 // gets the same place.
 func (a *Admin) join(c *redis.Call) error {
-	if len(c.Args) != 4 {
+	if len(c.Args) != 4 && !(len(c.Args) == 6 && strings.EqualFold(string(c.Args[4]), "REPLACES")) {
 		return errParameters
 	}
 	if a.o.Cluster == "" {
 		return errNotJoinable
 	}
-	store, address := string(c.Args[2]), string(c.Args[3])
-	if id, err := hex.DecodeString(store); err != nil || len(id) != len(base.StoreID{}) {
+	store, address, replaces := string(c.Args[2]), string(c.Args[3]), ""
+	if len(c.Args) == 6 {
+		replaces = string(c.Args[5])
+	}
+	if !isStoreID(store) || replaces != "" && !isStoreID(replaces) {
 		return errStoreID
 	}
 	if _, _, err := net.SplitHostPort(address); err != nil {
@@ -165,7 +173,7 @@ func (a *Admin) join(c *redis.Call) error {
 	var self catalog.Node
 	var nodes []catalog.Node
 	err := c.Transact(func(t kv.Txn) (err error) {
-		if self, err = catalog.JoinNode(t, store, address); err == nil {
+		if self, err = catalog.JoinNode(t, store, address, replaces); err == nil {
 			nodes, err = catalog.Nodes(t)
 		}
 		return err

@@ -85,7 +85,7 @@ func TestNode(t *testing.T) {
 	// It does not come back by itself, and its number is not given again.
 	for _, err := range []error{
 		n.run(func(t kv.Txn) error { return catalog.MoveNode(t, catalog.Node{ID: 2, Store: store, Address: "x"}) }),
-		n.run(func(t kv.Txn) error { _, err := catalog.JoinNode(t, store, "x"); return err }),
+		n.run(func(t kv.Txn) error { _, err := catalog.JoinNode(t, store, "x", ""); return err }),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "node 2 was removed") {
 			t.Errorf("a removed node comes back: %v", err)
@@ -93,9 +93,22 @@ func TestNode(t *testing.T) {
 	}
 	var fresh catalog.Node
 	if err := n.run(func(t kv.Txn) (err error) {
-		fresh, err = catalog.JoinNode(t, strings.Repeat("d", 32), "x")
+		fresh, err = catalog.JoinNode(t, strings.Repeat("d", 32), "x", "")
 		return err
 	}); err != nil || fresh.ID != 4 {
 		t.Errorf("a new node: %+v, %v", fresh, err)
+	}
+
+	// A store that takes another one's place ends that one; asking again changes nothing.
+	for range 2 {
+		if err := n.run(func(t kv.Txn) (err error) {
+			fresh, err = catalog.JoinNode(t, strings.Repeat("e", 32), "x", strings.Repeat("d", 32))
+			return err
+		}); err != nil || fresh.ID != 5 {
+			t.Errorf("a node in place of another: %+v, %v", fresh, err)
+		}
+		if s := standing(4); s != catalog.NodeRemoved {
+			t.Errorf("replaced, it stands %q", s)
+		}
 	}
 }

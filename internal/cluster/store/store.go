@@ -238,12 +238,18 @@ func (s *Store) inspectLog(state *lsm.Store, last map[base.RangeID]base.LogIndex
 // directory that has data and no identity is somebody's accident, not ours.
 const newMarker = "NEW"
 
+// Unfinished reports whether a store is being made in dir for the first time, or was
+// when that was interrupted.
+func Unfinished(fs vfs.FS, dir string) bool {
+	_, err := fs.Stat(fs.PathJoin(dir, newMarker))
+	return err == nil
+}
+
 // beginCreate makes the marker. What an interrupted first start has left is
 // removed; anything else is refused.
 func (s *Store) beginCreate() error {
 	fs, marker := s.o.FS, s.path(newMarker)
-	_, err := fs.Stat(marker)
-	interrupted := err == nil
+	interrupted := Unfinished(fs, s.o.Dir)
 	for _, name := range []string{"log", "state", oracle.FileName} {
 		if _, err := fs.Stat(s.path(name)); err != nil {
 			continue

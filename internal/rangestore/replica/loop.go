@@ -94,6 +94,7 @@ func (r *Replica) Kick() {
 // called by one goroutine at a time: the one that holds driving, or in a manual
 // replica the only one.
 func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
+	defer contradicted(&err)
 	worked = r.tick()
 	worked = r.receive() || worked
 	worked = r.ask() || worked

@@ -137,7 +137,22 @@ func (quiet) Infof(string, ...any)    {}
 func (quiet) Warning(...any)          {}
 func (quiet) Warningf(string, ...any) {}
 
-func (quiet) Fatal(v ...any)            { panic(errors.AssertionFailedf("raft: %s", fmt.Sprint(v...))) }
-func (quiet) Fatalf(f string, v ...any) { panic(errors.AssertionFailedf("raft: "+f, v...)) }
-func (quiet) Panic(v ...any)            { panic(errors.AssertionFailedf("raft: %s", fmt.Sprint(v...))) }
-func (quiet) Panicf(f string, v ...any) { panic(errors.AssertionFailedf("raft: "+f, v...)) }
+func (quiet) Fatal(v ...any)            { panic(contradiction{fmt.Sprint(v...)}) }
+func (quiet) Fatalf(f string, v ...any) { panic(contradiction{fmt.Sprintf(f, v...)}) }
+func (quiet) Panic(v ...any)            { panic(contradiction{fmt.Sprint(v...)}) }
+func (quiet) Panicf(f string, v ...any) { panic(contradiction{fmt.Sprintf(f, v...)}) }
+
+// contradiction is what Raft panics with: what it is told cannot be, above all that
+// entries are committed which this replica has acknowledged and has not.
+type contradiction struct{ said string }
+
+// contradicted turns a panic of Raft into an error: the log was damaged or lost.
+func contradicted(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case contradiction:
+		*err = errors.Mark(errors.AssertionFailedf("raft: %s", p.said), base.ErrCorruption)
+	default:
+		panic(p)
+	}
+}

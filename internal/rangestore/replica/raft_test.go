@@ -3,6 +3,7 @@ package replica
 import (
 	"testing"
 
+	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -68,5 +69,32 @@ func TestCommittedAlone(t *testing.T) {
 				t.Errorf("committed up to %d, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// TestContradictedByLeader: a leader that tells of entries which this replica has
+// acknowledged, and has not any more, ends the replica with an error, not the process.
+func TestContradictedByLeader(t *testing.T) {
+	log, err := raftlog.Open(raftlog.Options{FS: vfs.NewMem(), Dir: "log", Inline: true, SegmentBytes: 1 << 20,
+		OnFatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	if err := log.Append(raftlog.Write{Range: 1, Snapshot: &raftlog.Mark{Index: 10, Term: 5},
+		HardState: &raftlog.HardState{Term: 6, Commit: 10}}); err != nil {
+		t.Fatal(err)
+	}
+	d := base.RangeDescriptor{ID: 1, Epoch: 1, Span: base.Span{End: []byte{0xFF}}, NextReplica: 3,
+		Replicas: []base.ReplicaDescriptor{{Node: 1, Replica: 1}, {Node: 2, Replica: 2}}}
+	r, err := New(Options{Range: 1, Replica: 1, Node: 1, Log: log, Disk: &memDisk{}, Oracle: &counter{}, Manual: true,
+		State: State{Range: d, Applied: 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Receive(&Message{Range: 1, From: 2, To: 1, Node: 2, Raft: &pb.Message{Type: pb.MsgHeartbeat.Enum(),
+		From: new(uint64(2)), To: new(uint64(1)), Term: new(uint64(6)), Commit: new(uint64(20))}})
+	if _, err := r.Step(t.Context()); !errors.Is(err, base.ErrCorruption) {
+		t.Errorf("the replica says %v", err)
 	}
 }
