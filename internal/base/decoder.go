@@ -47,6 +47,9 @@ func (d *Decoder) Count(size int) int {
 	return int(n)
 }
 
+// Rest is everything that has not been read.
+func (d *Decoder) Rest() []byte { return d.Take(uint64(len(d.b))) }
+
 // OK reports whether everything that was read was there.
 func (d *Decoder) OK() bool { return !d.bad }
 

@@ -17,6 +17,10 @@ const (
 	kindCommit    transport.Kind = 3
 	kindStamp     transport.Kind = 4
 	kindWatch     transport.Kind = 5
+	kindEntry     transport.Kind = 6
+	kindFate      transport.Kind = 7
+	kindHorizons  transport.Kind = 8
+	kindSpan      transport.Kind = 9
 	kindReport    transport.Kind = 16
 	kindRaftLarge transport.Kind = transport.Bulk + 1
 	kindSnapshot  transport.Kind = transport.Bulk + 2

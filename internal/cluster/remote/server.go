@@ -47,6 +47,10 @@ func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	to.HandleCall(kindRead, v.read)
 	to.HandleCall(kindCommit, v.commit)
 	to.HandleCall(kindStamp, v.stamp)
+	to.HandleCall(kindEntry, v.entry)
+	to.HandleCall(kindFate, v.fate)
+	to.HandleCall(kindHorizons, v.horizons)
+	to.HandleCall(kindSpan, v.span)
 	to.HandleStream(kindWatch, v.watch)
 	to.HandleStream(kindSnapshot, v.snapshot)
 	return v
@@ -114,7 +118,11 @@ func (v *Server) read(_ context.Context, from base.NodeID, request []byte) ([]by
 	if err != nil {
 		return nil, err
 	}
-	r, other := v.leading(q.Key)
+	key := q.Key
+	if key == nil {
+		key = q.Span.Start
+	}
+	r, other := v.leading(key)
 	if r == nil {
 		return other, nil
 	}

@@ -13,6 +13,7 @@ import (
 // Watch is an interest in a key at the leader. It counts as dirty when the leader
 // cannot be reached any more, or is another one.
 type Watch struct {
+	key     []byte
 	changed chan struct{}
 	cancel  context.CancelFunc
 	mu      sync.Mutex
@@ -22,7 +23,7 @@ type Watch struct {
 
 // Watch registers an interest at the leader, as a call would; see lead.
 func (c *Client) Watch(key []byte) *Watch {
-	w := &Watch{changed: make(chan struct{})}
+	w := &Watch{key: key, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	if c.lead(true, func(node base.NodeID) error { return c.register(ctx, w, node, key) }) != nil {

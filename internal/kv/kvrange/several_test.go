@@ -1,9 +1,12 @@
 package kvrange_test
 
 import (
+	"bytes"
 	"context"
+	crand "crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -15,10 +18,12 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/coordinator"
+	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/kv/kvtest"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
 )
 
 // divide splits a store's only range at keys, which ascend.
@@ -203,4 +208,90 @@ func bankStep(db *kv.DB, rnd *rand.Rand, name func(int) []byte, accounts int, ea
 		return nil
 	})
 	return err
+}
+
+// TestCommitOverTheNetwork commits from a node that holds nothing, over ranges of
+// another one: prepares, record, resolves and questions are calls.
+func TestCommitOverTheNetwork(t *testing.T) {
+	s := open(t, vfs.NewMem(), "data")
+	divide(t, s, "\x04b", "\x04c")
+	db := kv.New(kvrange.New(s), time.Now)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	book, log := &addresses{}, slog.New(slog.DiscardHandler)
+	leader, serveLeader := openTransport(t, 1, book)
+	other, serveOther := openTransport(t, 2, book)
+	remote.NewServer(s, log, leader)
+	remote.NewServer(nobody{}, log, other)
+	serveLeader()
+	serveOther()
+	client := remote.NewClient(2, other, nobody{}, func() []base.NodeID { return []base.NodeID{1, 2} }, log)
+	far := coordinator.New(coordinator.Options{Ranges: client, Random: func(id []byte) { _, _ = crand.Read(id) }})
+	t.Cleanup(far.Close)
+
+	add := func(key string) base.Mutation {
+		return base.Mutation{Op: base.OpAdd, Key: []byte(key), Value: []byte{1, 0}}
+	}
+	at, err := client.Stamp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := coordinator.Request{At: at, ReadKeys: [][]byte{[]byte("\x04c1")}, ReadSpans: []base.Span{{Start: []byte("\x04a5"), End: []byte("\x04b5")}},
+		Mutations: []base.Mutation{add("\x04a"), add("\x04c")}}
+	for range 3 {
+		if _, err := far.Commit(&write); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range []string{"\x04a", "\x04c"} {
+		if v := get(t, db, k); len(v) != 2 || v[0] != 3 {
+			t.Errorf("%q is %v", k, v)
+		}
+	}
+	// Something that was read has changed since.
+	if _, err := db.Transact(context.Background(), func(tx kv.Txn) error { tx.Set([]byte("\x04b1"), []byte("x")); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Commit(&write); !errors.Is(err, base.ErrConflict) {
+		t.Fatalf("after a conflict: %v", err)
+	}
+	// A transaction whose coordinator is gone is ended from the other node.
+	orphan := prepared.Txn{ID: prepared.TxnID{1}, Begin: at, Priority: at, Anchor: []byte("\x04a"),
+		Participants: []base.Span{{Start: []byte("\x04a"), End: []byte("\x04c")}}}
+	if err := client.Prepare(orphan.Anchor, &prepared.Prepare{Txn: orphan, ReadStamp: at, Mutations: []base.Mutation{add("\x04a")}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, err := far.Fate(&orphan); err != nil || status != prepared.Undecided {
+		t.Fatalf("status %d, %v", status, err)
+	}
+	if err := far.Settle(&orphan); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, err := far.Fate(&orphan); err != nil || status != prepared.Aborted {
+		t.Fatalf("status %d, %v", status, err)
+	}
+	if err := client.Prepare(orphan.Anchor, &prepared.Prepare{Txn: orphan}, nil); !errors.Is(err, prepared.ErrOver) {
+		t.Fatalf("a late prepare: %v", err)
+	}
+	if v := get(t, db, "\x04a"); len(v) != 2 || v[0] != 3 {
+		t.Errorf("after all: %v", v)
+	}
+	if err := far.Retain([]coordinator.Overdue{s.Range([]byte("\x04a"))}); err != nil {
+		t.Error(err)
+	}
+}
+
+func get(t *testing.T, db *kv.DB, key string) (value []byte) {
+	t.Helper()
+	if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+		v, err := tx.Get([]byte(key))
+		value = bytes.Clone(v)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return value
 }

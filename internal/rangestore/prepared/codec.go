@@ -108,10 +108,25 @@ func Copy(e Entry) (payload []byte, read Entry, err error) {
 	return payload, read, nil
 }
 
+// DecodeRequest is Decode for what a coordinator sends: a prepare may hold atomic
+// operations, which the range computes before it logs them.
+func DecodeRequest(b []byte) (Entry, error) {
+	if len(b) > entryBytesMax {
+		return nil, errors.Wrapf(base.ErrInvalidMutation, "request of %d bytes", len(b))
+	}
+	d := decoder{b: b, atomic: true}
+	e := d.entry()
+	if d.end("request") != nil || e == nil {
+		return nil, errors.Wrap(base.ErrInvalidMutation, "malformed request")
+	}
+	return e, nil
+}
+
 // decoder reads fields; the first that is not what it should be fails them all.
 type decoder struct {
-	b   []byte
-	bad bool
+	b      []byte
+	bad    bool
+	atomic bool // operations are allowed
 }
 
 func (d *decoder) fail() { d.bad, d.b = true, nil }
@@ -235,7 +250,7 @@ func (d *decoder) prepare() *Prepare {
 
 func (d *decoder) mutation() base.Mutation {
 	m := base.Mutation{Op: base.MutationOp(d.byte()), Key: d.key(), Value: d.bytes(limits.PairBytes)}
-	ok := false
+	ok := d.atomic && m.Op.Atomic()
 	switch m.Op {
 	case base.OpSet, base.OpClear:
 		ok = true
