@@ -25,6 +25,7 @@ const self = "0123456789abcdef0123456789abcdef01234567"
 
 // node is a database with both doors.
 type node struct {
+	told          told
 	t             testing.TB
 	admin         *Admin
 	client, admAt string
@@ -48,7 +49,7 @@ func start(t testing.TB) *node {
 		t.Fatal(err)
 	}
 	n.admin, err = New(Options{
-		DB: n.db, Shards: shards, MemberID: self, Now: func() time.Time { return time.Now().Add(time.Duration(n.ahead.Load())) },
+		DB: n.db, Shards: shards, MemberID: self, Nodes: &n.told, Now: func() time.Time { return time.Now().Add(time.Duration(n.ahead.Load())) },
 		External: catalog.Address{Host: "db1", Port: 5484}, Internal: catalog.Address{Host: "db1", Port: 3320},
 	})
 	if err != nil {

@@ -36,9 +36,11 @@ func TestNode(t *testing.T) {
 		}
 		return s
 	}
-	voters := []base.NodeID{1, 2, 3}
-	nodes := told{{ID: 1, Live: true, Replicas: []ReplicaView{{Range: 1, Voters: voters}}}, {ID: 2, Live: true}, {ID: 3}}
-	n.admin.o.Nodes = nodes
+	say := func(draining bool, voters ...base.NodeID) {
+		n.told.say(NodeView{ID: 1, Live: true, Replicas: []ReplicaView{{Range: 1, Voters: voters}}},
+			NodeView{ID: 2, Live: true, Draining: draining}, NodeView{ID: 3})
+	}
+	say(false, 1, 2, 3)
 	l := n.line(n.admAt)
 	l.script(`
 		KR.ADMIN NODE DRAIN        => ERR invalid number of parameters
@@ -52,7 +54,7 @@ func TestNode(t *testing.T) {
 	if s := standing(2); s != catalog.NodeDraining {
 		t.Errorf("drained, it stands %q", s)
 	}
-	nodes[1].Draining = true
+	say(true, 1, 2, 3)
 	l.script(`
 		KR.ADMIN NODE REMOVE 2      => ERR node 2 still holds replicas of 1 ranges
 		KR.ADMIN NODE REMOVE 2 DEAD => ERR node 2 answers: it is not dead
@@ -72,7 +74,7 @@ func TestNode(t *testing.T) {
 		t.Errorf("running again, it stands %q", s)
 	}
 
-	nodes[0].Replicas[0].Voters = []base.NodeID{1, 3}
+	say(true, 1, 3)
 	l.script(`
 		KR.ADMIN NODE REMOVE 2
 		KR.ADMIN NODE ACTIVATE 2       => ERR there is no node 2

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -9,27 +11,40 @@ import (
 )
 
 // told is a cluster of which the answers are given.
-type told []NodeView
+type told struct {
+	sync.Mutex
+	nodes []NodeView
+}
 
-func (n told) Nodes(context.Context) []NodeView { return n }
+func (n *told) Nodes(context.Context) []NodeView {
+	n.Lock()
+	defer n.Unlock()
+	return slices.Clone(n.nodes)
+}
+
+func (n *told) say(nodes ...NodeView) {
+	n.Lock()
+	defer n.Unlock()
+	n.nodes = nodes
+}
 
 // TestOverview: nodes, ranges and their sum, from what the nodes say.
 func TestOverview(t *testing.T) {
 	n := start(t)
 	store := self[:len(self)-8]
 	left, right := base.Span{Start: []byte{1}, End: []byte("\x04\x01\x01")}, base.Span{Start: []byte("\x04\x01\x01"), End: []byte{0xFF}}
-	n.admin.o.Nodes = told{
-		{ID: 0x01234567, Store: store, Address: "10.0.0.1:7000", Live: true, Version: "v1", Uptime: 90 * time.Second, LogBytes: 10, StateBytes: 5,
+	n.told.say(
+		NodeView{ID: 0x01234567, Store: store, Address: "10.0.0.1:7000", Live: true, Version: "v1", Uptime: 90 * time.Second, LogBytes: 10, StateBytes: 5,
 			Replicas: []ReplicaView{
 				{Range: 2, Epoch: 3, Span: right, Voters: []base.NodeID{1, 2}, Applied: 7}, // it has missed a change
 				{Range: 1, Epoch: 4, Span: left, Voters: []base.NodeID{1, 2, 3}, Leads: true, Applied: 9, Bytes: 100},
 			}},
-		{ID: 2, Store: "b2", Address: "10.0.0.2:7000", Live: true, DiskFull: true, Replicas: []ReplicaView{
+		NodeView{ID: 2, Store: "b2", Address: "10.0.0.2:7000", Live: true, DiskFull: true, Replicas: []ReplicaView{
 			{Range: 1, Epoch: 4, Span: left, Voters: []base.NodeID{1, 2, 3}, Applied: 8},
 			{Range: 2, Epoch: 4, Span: right, Voters: []base.NodeID{2}, Learners: []base.NodeID{3}, Applied: 12},
 		}},
-		{ID: 3, Store: "c3", Address: "10.0.0.3:7000"},
-	}
+		NodeView{ID: 3, Store: "c3", Address: "10.0.0.3:7000"},
+	)
 	n.line(n.admAt).script(`
 		KR.ADMIN STATUS x => ERR invalid number of parameters
 		KR.ADMIN STATUS   => map[cluster: member:` + self + ` nodes_disk_full:1 nodes_live:2 nodes_silent:1 ranges:2 ranges_missing_copies:1 ranges_without_leader:1 version:]
