@@ -24,7 +24,8 @@
 // A replica comes in one of three ways: with the first range of a new cluster; by
 // a split that is applied here (split.go has the order of its steps on disk); or by
 // the heartbeat of a range's leader, empty, to be sent a snapshot. A heartbeat says
-// where its range begins.
+// where its range begins, and so does a candidate, who may need the vote of a replica
+// that no split will make any more.
 //
 // The right side of a split is in the same places as the left one, under the same
 // replica ids, and begins with a log of its own. Its leader may be heard here before
@@ -48,8 +49,8 @@
 //   - The left side was removed from here before it applied the split, and is gone: as
 //     in the second case.
 //   - The left side was removed from here and has not heard of it: it still holds the
-//     keys, and the right side's messages are dropped until it goes. It goes when its
-//     range comes here again under a new replica id.
+//     keys, and the right side's messages are dropped until it goes. It hears of no
+//     leader, makes itself heard, and is told by whoever knows (replica/gone.go).
 //   - The right side was here and was removed, and then a left side that was behind
 //     applies the split: the tombstone keeps it from coming back (L2); its rows go.
 //   - A replica that is no longer one of the left side's when it applies the split gets

@@ -31,16 +31,20 @@ func (s *Store) Replicas() []*replica.Replica {
 	return out
 }
 
-// Deliver gives a message from another node to the replica it is for. The first
-// heartbeat of a range's leader makes a replica that has nothing yet, unless a split
-// will bring it.
+// Deliver gives a message from another node to the replica it is for. A
+// leader's heartbeat, or a candidate, makes a replica that has nothing yet, unless a
+// split will bring it.
 func (s *Store) Deliver(m *replica.Message) error {
 	if m.IsLocal() {
 		return nil
 	}
 	r := s.Replica(m.Range)
+	if m.Gone {
+		s.gone(r, m)
+		return nil
+	}
 	if r == nil {
-		if !m.IsHeartbeat() {
+		if !m.Makes() {
 			return nil
 		}
 		var err error
@@ -62,14 +66,28 @@ func (s *Store) Deliver(m *replica.Message) error {
 
 // retireSoon lets a goroutine destroy a replica that is no longer one of its range.
 func (s *Store) retireSoon(r *replica.Replica) {
-	if s.o.Manual || s.ctx.Err() != nil {
-		return
-	}
-	s.wait.Go(func() {
+	retire := func() {
 		if err := s.retire(r); err != nil {
 			s.o.OnFatal(err)
 		}
-	})
+	}
+	switch {
+	case s.ctx.Err() != nil:
+	case s.o.Manual:
+		retire()
+	default:
+		s.wait.Go(retire)
+	}
+}
+
+// gone retires a replica that has been told that it was removed.
+func (s *Store) gone(r *replica.Replica, m *replica.Message) {
+	if r == nil {
+		return
+	}
+	if _, self := r.ID(); self == m.To {
+		s.retireSoon(r)
+	}
 }
 
 // retire stops and destroys a replica.

@@ -46,6 +46,9 @@ type Options struct {
 	// Oracle issues the stamps; it is somebody else's, who closes it. By default the
 	// store has its own.
 	Oracle *oracle.Local
+	// Stamp asks the leader of the first range for a stamp, wherever it is, and calls
+	// done at once or later. Required where there may be other nodes.
+	Stamp func(done func(base.Stamp, error))
 	// QuorumReads makes reads ask a quorum instead of relying on a lease.
 	QuorumReads bool
 	// PromptCommit lets whoever kicks a range commit in its own goroutine.
@@ -469,7 +472,7 @@ func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.
 	r, err = replica.New(replica.Options{
 		Range: id, Replica: self, Node: s.id.Node, Log: s.log, State: state,
 		Disk: &disk{store: s, state: s.state, rows: s.rows, log: s.log, id: id, table: state.Table},
-		Born: s.born, Moved: s.arrange, Newborn: newborn,
+		Born: s.born, Moved: s.arrange, Newborn: newborn, Stamps: s.stamps(id),
 		Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
 		WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
 		Settler: &s.settler, PromptCommit: s.o.PromptCommit, Clock: s.o.Clock, QuorumReads: s.o.QuorumReads,

@@ -199,7 +199,15 @@ func (a *Attempt) waitForRoom() error {
 	if _, err := a.r.Step(context.Background()); err != nil {
 		return err
 	}
-	return a.r.Evict(^base.Stamp(0))
+	if err := a.r.Evict(^base.Stamp(0)); err != nil {
+		return err
+	}
+	a.r.mu.Lock()
+	defer a.r.mu.Unlock()
+	if a.r.crowdedLocked() {
+		return base.ErrUnavailable // others have to do something
+	}
+	return nil
 }
 
 // smallWriteBytes is what a transaction that removes something may write while

@@ -21,25 +21,31 @@ var issueKey = []byte{keyspace.Meta, keyspace.MetaIssued}
 // range, before the call.
 func (r *Replica) IssueStamp() (base.Stamp, error) {
 	for {
-		ten, err := r.tenureNow()
-		if err != nil {
-			return 0, err
+		s, t, issued, err := r.BeginIssue()
+		if err == nil {
+			err = r.await(t)
 		}
-		s, err := r.o.Oracle.Next()
-		if err != nil {
-			return 0, err
-		}
-		proof, issued, err := r.mayIssue(ten, s)
-		if err != nil {
-			return 0, err
-		}
-		if issued {
-			return s, r.await(proof)
-		}
-		if err := r.moveOn(); err != nil {
-			return 0, err
+		if issued || err != nil {
+			return s, err
 		}
 	}
+}
+
+// BeginIssue is IssueStamp for those who do not wait: when the ticket is done, s is
+// issued, or, if it says that it is not, the next call may answer.
+func (r *Replica) BeginIssue() (s base.Stamp, t base.Ticket, issued bool, err error) {
+	ten, err := r.tenureNow()
+	if err != nil {
+		return 0, t, false, err
+	}
+	if s, err = r.o.Oracle.Next(); err != nil {
+		return 0, t, false, err
+	}
+	if t, issued, err = r.mayIssue(ten, s); err != nil || issued {
+		return s, t, issued, err
+	}
+	t, err = r.moveOn()
+	return 0, t, false, err
 }
 
 func (r *Replica) tenureNow() (*tenure, error) {
@@ -67,13 +73,10 @@ func (r *Replica) mayIssue(ten *tenure, s base.Stamp) (proof base.Ticket, ok boo
 	return proof, true, nil
 }
 
-// moveOn commits a write, which carries a new stamp.
-func (r *Replica) moveOn() error {
+// moveOn sequences a write, which carries a new stamp.
+func (r *Replica) moveOn() (base.Ticket, error) {
 	a := r.NewAttempt()
 	a.Begin(0, HoldNever)
 	rec, err := a.Commit(&Request{Mutations: []base.Mutation{{Op: base.OpSet, Key: issueKey, Value: []byte{}}}})
-	if err != nil {
-		return err
-	}
-	return r.await(rec.Ticket)
+	return rec.Ticket, err
 }

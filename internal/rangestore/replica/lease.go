@@ -72,6 +72,7 @@ func (r *Replica) took(m *Message) {
 	l, term := &r.loop.lease, base.Term(r.loop.raft.BasicStatus().GetTerm())
 	switch m.Raft.GetType() {
 	case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
+		r.loop.lonely = 0
 		if base.Term(m.Raft.GetTerm()) != term {
 			break // refused
 		}

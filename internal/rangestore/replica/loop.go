@@ -128,7 +128,9 @@ func (r *Replica) tick() bool {
 	}
 	r.loop.raft.Tick()
 	r.loop.proofs.ticks++
+	r.loop.asking.ticks++
 	r.lead()
+	r.wonder()
 	return true
 }
 
@@ -142,6 +144,9 @@ func (r *Replica) receive() bool {
 		kind := m.Raft.GetType()
 		if kind == pb.MsgSnapStatus { // of this replica's own store
 			r.reportSnapshot(m)
+			continue
+		}
+		if r.strange(m) {
 			continue
 		}
 		r.loop.nodes[m.From] = m.Node
@@ -182,9 +187,9 @@ func (r *Replica) send(m *pb.Message) error {
 	out := &Message{Range: r.o.Range, From: r.o.Replica, To: to, Node: r.o.Node, Raft: m}
 	if r.loop.leading {
 		out.Sent = r.o.Clock.Elapsed()
-		if out.IsHeartbeat() {
-			out.Start = r.loop.desc.Span.Start
-		}
+	}
+	if out.Makes() {
+		out.Start = r.loop.desc.Span.Start
 	}
 	if l := &r.loop.lease; to == l.heard {
 		out.Echo, out.EchoTerm = l.heardSent, l.heardTerm
@@ -196,16 +201,18 @@ func (r *Replica) send(m *pb.Message) error {
 // propose closes the open batch, asks for its stamp and hands it to Raft.
 func (r *Replica) propose() (bool, error) {
 	r.lockSoon()
-	c, ok := r.mu.seq.Close()
+	c, ok := r.loop.asking.batch, r.loop.asking.open
+	if !ok {
+		c, ok = r.mu.seq.Close()
+	}
 	prefetched := r.loop.prefetch
 	r.mu.Unlock()
 	if !ok {
 		return false, nil
 	}
-	r.pause(PointClosed)
-	stamp, err := r.o.Oracle.Next() // after the batch was closed (C1)
-	if err != nil {
-		return true, errors.Wrap(err, "oracle")
+	stamp, ok, err := r.stampFor(&c)
+	if err != nil || !ok {
+		return ok, err
 	}
 	if r.o.Faults.PrefetchStamp {
 		stamp = prefetched
@@ -329,6 +336,7 @@ func (r *Replica) endTenure() {
 	r.room.Broadcast()
 	r.mu.Unlock()
 	r.loop.leading, r.loop.inFlight = false, nil
+	r.loop.asking = asking{number: r.loop.asking.number}
 	r.dropProofs()
 	if lost != nil {
 		lost.end()

@@ -25,8 +25,11 @@ type Message struct {
 	Echo     time.Duration
 	EchoTerm base.Term
 	Raft     *pb.Message
-	// Start is, in a leader's heartbeat, the first key of the range.
+	// Start is, in a message that makes replicas, the first key of the range.
 	Start []byte
+	// Gone tells the receiver that it was removed from the range. The message of Raft
+	// says nothing then.
+	Gone bool
 	// Snapshot is what a message with a snapshot brings along. It travels by itself.
 	Snapshot *Snapshot
 }
@@ -37,9 +40,15 @@ func (m *Message) IsLocal() bool { return raft.IsLocalMsg(m.Raft.GetType()) }
 // IsSnapshot reports whether the message brings a snapshot along.
 func (m *Message) IsSnapshot() bool { return m.Raft.GetType() == pb.MsgSnap }
 
-// IsHeartbeat reports whether the message is a leader's heartbeat: only such a one
-// makes a replica where there was none.
-func (m *Message) IsHeartbeat() bool { return m.Raft.GetType() == pb.MsgHeartbeat }
+// Makes reports whether the message may make a replica where there is none: it is a
+// leader's heartbeat, or a candidate asks a voter that a split should have made.
+func (m *Message) Makes() bool {
+	switch m.Raft.GetType() {
+	case pb.MsgHeartbeat, pb.MsgPreVote, pb.MsgVote:
+		return true
+	}
+	return false
+}
 
 // IsLeaders reports whether the message comes from a range's leader.
 func (m *Message) IsLeaders() bool {
@@ -66,11 +75,15 @@ func (m *Message) Append(dst []byte) []byte {
 	if r.GetReject() {
 		reject = 1
 	}
+	gone := uint64(0)
+	if m.Gone {
+		gone = 1
+	}
 	snap := r.GetSnapshot().GetMetadata()
 	for _, n := range [...]uint64{
 		uint64(m.Range), uint64(m.From), uint64(m.To), uint64(m.Node), uint64(m.Sent), uint64(m.Echo), uint64(m.EchoTerm),
 		uint64(r.GetType()), r.GetTerm(), r.GetLogTerm(), r.GetIndex(), r.GetCommit(), reject, r.GetRejectHint(),
-		snap.GetIndex(), snap.GetTerm(), uint64(len(m.Start)), uint64(len(r.GetContext())), uint64(len(r.GetEntries())),
+		snap.GetIndex(), snap.GetTerm(), gone, uint64(len(m.Start)), uint64(len(r.GetContext())), uint64(len(r.GetEntries())),
 	} {
 		dst = binary.AppendUvarint(dst, n)
 	}
@@ -101,6 +114,7 @@ func DecodeMessage(b []byte) (m Message, err error) {
 	if index, term := d.Uvarint(), d.Uvarint(); index != 0 {
 		r.Snapshot = &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(index), Term: new(term)}}
 	}
+	m.Gone = d.Uvarint() == 1
 	start, context := d.Uvarint(), d.Uvarint()
 	entries := d.Count(entryBytesMin)
 	if start > 0 {

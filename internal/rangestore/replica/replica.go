@@ -31,6 +31,10 @@ type Options struct {
 	Born func(right State, leads bool) error
 	// Moved is called, without locks, when the range's bounds have changed. Optional.
 	Moved func()
+	// Stamps asks for a batch's stamp and calls done, at once or later, from any
+	// goroutine; an error means that it may be asked again. Optional: Oracle issues
+	// stamps otherwise. It is for ranges beside the one that issues them for all.
+	Stamps func(done func(base.Stamp, error))
 	// OnFatal is called when the replica cannot go on: the process must stop.
 	OnFatal func(error)
 	// Full reports that only transactions which free space are admitted, given the
@@ -140,8 +144,9 @@ type Replica struct {
 		descs    []descriptorAt // since what is on disk
 		unproven []*confirmation
 		onDisk   State
-		evicting bool          // a slice is on its way to disk
-		cutting  bool          // a split is being applied
+		evicting bool // a slice is on its way to disk
+		cutting  bool // a split is being applied
+		answer   stampAnswer
 		logged   base.Stamp    // of the last applied batch
 		position base.Position // of its last transaction
 	}
@@ -188,6 +193,8 @@ type loopState struct {
 	incoming  []*Snapshot   // of messages that Raft has just got
 	prefetch  base.Stamp    // Faults.PrefetchStamp
 	eager     int           // see lead
+	asking    asking
+	lonely    int // ticks since a leader was heard
 }
 
 // New opens a replica over its log and disk state. Nothing runs yet: call Step,

@@ -1,0 +1,79 @@
+package replica
+
+import (
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/sequencer"
+)
+
+// A range that does not issue stamps itself asks for those of its batches, without
+// waiting: the leader of the range that does may be on another node, or nowhere.
+
+// asking is the batch that is closed and waits for its stamp.
+type asking struct {
+	open   bool
+	batch  sequencer.Closed
+	number uint64 // of the question
+	ticks  int    // since it was asked
+}
+
+// stampAnswer is the answer to a question.
+type stampAnswer struct {
+	number uint64
+	stamp  base.Stamp
+	err    error
+}
+
+// askAgain is after how many ticks a question without an answer, or with an error, is
+// asked again.
+const askAgain = 2
+
+// stampFor is the stamp of a batch, asked for after it was closed (C1); ok is false as
+// long as there is none.
+func (r *Replica) stampFor(c *sequencer.Closed) (stamp base.Stamp, ok bool, err error) {
+	if r.o.Stamps == nil {
+		r.pause(PointClosed)
+		stamp, err = r.o.Oracle.Next()
+		return stamp, err == nil, errors.Wrap(err, "oracle")
+	}
+	q := &r.loop.asking
+	if !q.open {
+		q.open, q.batch = true, *c
+		r.pause(PointClosed)
+		r.askStamp()
+	}
+	if stamp, ok = r.stampAnswered(); ok {
+		q.open, q.batch = false, sequencer.Closed{}
+		r.o.Oracle.Observe(stamp)
+		return stamp, true, nil
+	}
+	if q.ticks >= askAgain {
+		r.askStamp()
+	}
+	return 0, false, nil
+}
+
+// askStamp asks. The answers to earlier questions, from before the batch was closed
+// perhaps, do not count any more.
+func (r *Replica) askStamp() {
+	q := &r.loop.asking
+	q.number++
+	q.ticks = 0
+	n := q.number
+	r.o.Stamps(func(s base.Stamp, err error) {
+		r.mu.Lock()
+		if n > r.mu.answer.number {
+			r.mu.answer = stampAnswer{number: n, stamp: s, err: err}
+		}
+		r.mu.Unlock()
+		r.signal()
+	})
+}
+
+func (r *Replica) stampAnswered() (base.Stamp, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.mu.answer
+	return a.stamp, a.number == r.loop.asking.number && a.err == nil
+}
