@@ -10,7 +10,7 @@ RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/
             ./internal/api/... ./client ./internal/check ./internal/bench ./internal/cli
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz sim crash cluster-crash bench docs proto clean
+.PHONY: help build test lint race fuzz sim crash cluster-crash bench bench-cluster docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ cluster-crash: ## kill -9 the nodes of a cluster in turn, under load, KILLS (30)
 
 bench: build ## compare with redis-server on this machine (needs redis-server and redis-benchmark)
 	$(GO) run ./scripts/compare -strata bin/strata
+
+bench-cluster: build ## compare three nodes with etcd and with redis-server and two replicas (needs etcd and redis-server)
+	$(GO) run ./scripts/compare -strata bin/strata -cluster
 
 docs: ## write the generated pages of docs/reference
 	$(GO) run ./cmd/strata docs config > docs/reference/config.md

@@ -2,6 +2,10 @@
 // always on the same machine and disk, in turns, with redis-benchmark as the load.
 //
 //	go run ./scripts/compare -strata bin/strata
+//	go run ./scripts/compare -strata bin/strata -cluster
+//
+// The second form compares three nodes with three of etcd's, and with a redis-server
+// that has two replicas, whose clients send WAIT 1 behind each write.
 //
 // Both servers run all the time; a test is run on one and then on the other,
 // several times, and the medians are compared. Next to the throughput stands the
@@ -23,6 +27,8 @@ type options struct {
 	rounds, clients          int
 	requests                 int
 	only                     string
+	cluster                  bool
+	etcd                     string
 	skipMillion              bool
 }
 
@@ -37,6 +43,8 @@ func main() {
 	flag.IntVar(&o.requests, "requests", 200_000, "requests per run without a pipeline; five times as many with one")
 	flag.StringVar(&o.only, "only", "", "run the throughput test of that name only, for example SET")
 	flag.BoolVar(&o.skipMillion, "skip-million", false, "leave out what needs a million keys")
+	flag.BoolVar(&o.cluster, "cluster", false, "compare three nodes, with etcd and with redis-server and two replicas")
+	flag.StringVar(&o.etcd, "etcd", "etcd", "the server to compare three nodes with")
 	flag.Parse()
 	if err := run(&o); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
@@ -45,9 +53,13 @@ func main() {
 }
 
 func run(o *options) (err error) {
-	for _, name := range []string{o.strata, o.redis, o.benchmark} {
+	needed := []string{o.strata, o.redis, o.benchmark}
+	if o.cluster {
+		needed = []string{o.strata, o.redis, o.etcd}
+	}
+	for _, name := range needed {
 		if _, err := exec.LookPath(name); err != nil {
-			return fmt.Errorf("%w (redis-server and redis-benchmark are in Debian's packages redis-server and redis-tools)", err)
+			return fmt.Errorf("%w (they are in Debian's packages redis-server, redis-tools and etcd-server)", err)
 		}
 	}
 	dir, err := os.MkdirTemp(o.dir, "bench-data-")
@@ -55,6 +67,9 @@ func run(o *options) (err error) {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	if o.cluster {
+		return clusters(o, dir)
+	}
 	pair := []*server{newStrata(o, dir), newRedis(o, dir)}
 	defer func() {
 		for _, s := range pair {

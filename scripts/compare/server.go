@@ -23,7 +23,9 @@ type server struct {
 	addr string
 	args func(addr, dir string) []string
 	dir  string
-	cmd  *exec.Cmd
+	// ready reports whether it serves; nil: it answers a GET.
+	ready func(addr string) bool
+	cmd   *exec.Cmd
 }
 
 func newStrata(o *options, dir string) *server {
@@ -41,15 +43,25 @@ func newRedis(o *options, dir string) *server {
 	}}
 }
 
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
 // start starts the server and returns how long it took until it answered.
 func (s *server) start() (time.Duration, error) {
 	if s.addr == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if s.addr, err = freeAddress(); err != nil {
 			return 0, err
 		}
-		s.addr = l.Addr().String()
-		_ = l.Close()
+	}
+	ready := s.ready
+	if ready == nil {
+		ready = answers
 	}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return 0, err
@@ -62,7 +74,7 @@ func (s *server) start() (time.Duration, error) {
 		return 0, err
 	}
 	for time.Since(began) < startWithin {
-		if s.answers() {
+		if ready(s.addr) {
 			return time.Since(began), nil
 		}
 		time.Sleep(2 * time.Millisecond)
@@ -71,8 +83,8 @@ func (s *server) start() (time.Duration, error) {
 }
 
 // answers reports whether a read works: a server that is loading answers PING, too.
-func (s *server) answers() bool {
-	c, err := net.Dial("tcp", s.addr)
+func answers(addr string) bool {
+	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return false
 	}

@@ -89,7 +89,7 @@ var foreign = map[string][]string{
 	"go.etcd.io/raft":                         {"internal/rangestore"},
 	"github.com/cockroachdb/pebble/v2":        {"internal/storage"},
 	"github.com/cockroachdb/pebble/v2/vfs":    {"internal/storage", "internal/cluster", "internal/check", "internal/node", "."},
-	"google.golang.org/grpc":                  {"internal/api/kvgrpc", "proto", "client"},
+	"google.golang.org/grpc":                  {"internal/api/kvgrpc", "proto", "client", "scripts/compare"},
 	"github.com/spf13":                        {"internal/cli", "internal/config"},
 	"github.com/knadh/koanf":                  {"internal/config"},
 	"net/http":                                {"internal/api", "internal/wire", "internal/node", "internal/console", "internal/proxy", "internal/obs"},

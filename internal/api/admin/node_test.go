@@ -25,17 +25,7 @@ func TestNode(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	standing := func(id base.NodeID) (s catalog.Standing) {
-		t.Helper()
-		if err := n.run(func(t kv.Txn) error {
-			row, _, err := catalog.ReadNode(t, id)
-			s = row.Standing
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	standing := n.standing
 	say := func(draining bool, voters ...base.NodeID) {
 		n.told.say(NodeView{ID: 1, Live: true, Replicas: []ReplicaView{{Range: 1, Voters: voters}}},
 			NodeView{ID: 2, Live: true, Draining: draining}, NodeView{ID: 3})
@@ -101,16 +91,41 @@ func TestNode(t *testing.T) {
 		t.Errorf("a new node: %+v, %v", fresh, err)
 	}
 
-	// A store that takes another one's place ends that one; asking again changes nothing.
-	for range 2 {
+}
+
+func (n *node) standing(id base.NodeID) (s catalog.Standing) {
+	n.t.Helper()
+	if err := n.run(func(t kv.Txn) error {
+		row, _, err := catalog.ReadNode(t, id)
+		s = row.Standing
+		return err
+	}); err != nil {
+		n.t.Fatal(err)
+	}
+	return s
+}
+
+// TestReplacedNode: a store that takes another one's place ends that one; asking again
+// changes nothing.
+func TestReplacedNode(t *testing.T) {
+	n := start(t)
+	old, next := strings.Repeat("d", 32), strings.Repeat("e", 32)
+	join := func(store, replaces string) (joined catalog.Node) {
+		t.Helper()
 		if err := n.run(func(t kv.Txn) (err error) {
-			fresh, err = catalog.JoinNode(t, strings.Repeat("e", 32), "x", strings.Repeat("d", 32))
+			joined, err = catalog.JoinNode(t, store, "x", replaces)
 			return err
-		}); err != nil || fresh.ID != 5 {
-			t.Errorf("a node in place of another: %+v, %v", fresh, err)
+		}); err != nil {
+			t.Fatal(err)
 		}
-		if s := standing(4); s != catalog.NodeRemoved {
-			t.Errorf("replaced, it stands %q", s)
-		}
+		return joined
+	}
+	damaged := join(old, "")
+	first, again := join(next, old), join(next, old)
+	if first.ID == damaged.ID || again != first {
+		t.Errorf("in place of %+v came %+v and %+v", damaged, first, again)
+	}
+	if s := n.standing(damaged.ID); s != catalog.NodeRemoved {
+		t.Errorf("replaced, it stands %q", s)
 	}
 }
