@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/errors"
@@ -53,7 +54,8 @@ type Node struct {
 	dir     string
 	store   *store.Store
 	doors   []opened
-	cluster *cluster // nil: the node is alone
+	resp    atomic.Pointer[redis.Server] // the door for clients
+	cluster *cluster                     // nil: the node is alone
 	peers   net.Listener
 	// catalog and shards are shared by the doors.
 	catalog *catalog.Catalog
@@ -279,7 +281,10 @@ func (n *Node) serve(c config.Config, db *kv.DB) (err error) {
 			}
 			o.Families, o.ManualExpiry = a.Families(), true
 		}
-		d.door = redis.NewServer(o)
+		s := redis.NewServer(o)
+		if d.door = s; d.name == "resp" {
+			n.resp.Store(s)
+		}
 		n.run(d)
 	}
 	return nil

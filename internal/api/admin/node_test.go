@@ -73,8 +73,12 @@ func TestNode(t *testing.T) {
 	if s := standing(3); s != catalog.NodeRemoved {
 		t.Errorf("dead, it stands %q", s)
 	}
+	checkGone(t, n, store, standing)
+}
 
-	// It does not come back by itself, and its number is not given again.
+// checkGone: node 2 does not come back by itself, and its number is not given again.
+func checkGone(t *testing.T, n *node, store string, standing func(base.NodeID) catalog.Standing) {
+	t.Helper()
 	for _, err := range []error{
 		n.run(func(t kv.Txn) error { return catalog.MoveNode(t, catalog.Node{ID: 2, Store: store, Address: "x"}) }),
 		n.run(func(t kv.Txn) error { _, err := catalog.JoinNode(t, store, "x", ""); return err }),

@@ -35,7 +35,10 @@ type NodeView struct {
 	Uptime               time.Duration
 	LogBytes, StateBytes int64
 	DiskFull             bool
-	Replicas             []ReplicaView
+	// Clients are those over RESP, Commands what they have sent so far.
+	Clients  int
+	Commands int64
+	Replicas []ReplicaView
 }
 
 // ReplicaView is a replica, as the node that holds it sees its range.
@@ -46,7 +49,9 @@ type ReplicaView struct {
 	Voters, Learners []base.NodeID
 	Leads            bool
 	Applied          base.LogIndex
-	Bytes            int64
+	// Position counts the transactions that have written something.
+	Position base.Position
+	Bytes    int64
 }
 
 func (n *NodeView) memberID() string { return memberOf(n.Store, n.ID) }
@@ -172,7 +177,7 @@ func (a *Admin) nodes(c *redis.Call) error {
 	for i := range nodes {
 		n := &nodes[i]
 		m := members[n.memberID()]
-		c.W.Map(10)
+		c.W.Map(12)
 		f.number("id", int64(n.ID))
 		f.text("status", n.status())
 		f.text("address", n.Address)
@@ -180,6 +185,8 @@ func (a *Admin) nodes(c *redis.Call) error {
 		f.text("admin", address(m.Internal))
 		f.number("replicas", int64(len(n.Replicas)))
 		f.number("leaders", int64(n.leads()))
+		f.number("clients", int64(n.Clients))
+		f.number("commands", n.Commands)
 		f.number("bytes", n.LogBytes+n.StateBytes)
 		f.number("uptime_seconds", int64(n.Uptime/time.Second))
 		f.text("version", n.Version)
@@ -196,7 +203,7 @@ func (a *Admin) ranges(c *redis.Call) error {
 	c.W.Array(len(list))
 	for i := range list {
 		r := &list[i]
-		c.W.Map(9)
+		c.W.Map(10)
 		f.number("id", int64(r.Range))
 		f.text("start", keyspace.Pretty(r.Span.Start))
 		f.text("end", keyspace.Pretty(r.Span.End))
@@ -205,6 +212,7 @@ func (a *Admin) ranges(c *redis.Call) error {
 		f.nodes("voters", r.Voters)
 		f.nodes("learners", r.Learners)
 		f.number("applied", int64(r.Applied))
+		f.number("transactions", int64(r.Position))
 		f.number("bytes", r.Bytes)
 	}
 	return nil

@@ -172,8 +172,7 @@ func infoPersistence(c *Call, b *bytes.Buffer) error {
 
 func infoStats(c *Call, b *bytes.Buffer) error {
 	s := c.s.srv
-	commands := int64(0)
-	s.table.each(func(cmd *Command) { commands += cmd.stats.calls.Load() })
+	_, commands := s.Traffic()
 	_, errs := s.stats.errorCounts()
 	s.stats.mu.Lock()
 	in, out := s.stats.mu.inPerSec, s.stats.mu.outPerSec

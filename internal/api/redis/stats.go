@@ -104,3 +104,10 @@ func newRunID() string {
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
+
+// Traffic is how many clients are connected, and how many commands they have sent since
+// the start or the last CONFIG RESETSTAT.
+func (s *Server) Traffic() (clients int, commands int64) {
+	s.table.each(func(cmd *Command) { commands += cmd.stats.calls.Load() })
+	return len(s.clients()), commands
+}

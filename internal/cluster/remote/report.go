@@ -19,20 +19,24 @@ type Report struct {
 	LogBytes      int64           `json:"log_bytes"`
 	StateBytes    int64           `json:"state_bytes"`
 	DiskFull      bool            `json:"disk_full"`
+	Clients       int             `json:"clients"`  // over RESP
+	Commands      int64           `json:"commands"` // theirs, so far
 	Replicas      []ReplicaReport `json:"replicas"`
 }
 
 // ReplicaReport is what a node says about a replica that it holds.
 type ReplicaReport struct {
-	Range    base.RangeID   `json:"range"`
-	Epoch    base.Epoch     `json:"epoch"`
-	Start    []byte         `json:"start"`
-	End      []byte         `json:"end"`
-	Voters   []base.NodeID  `json:"voters"`   // those of a joint configuration, too
-	Learners []base.NodeID  `json:"learners"` // and those that are being demoted
-	Leads    bool           `json:"leads"`    // it may answer
-	Applied  base.LogIndex  `json:"applied"`
-	Bytes    int64          `json:"bytes"` // on disk, about
+	Range    base.RangeID  `json:"range"`
+	Epoch    base.Epoch    `json:"epoch"`
+	Start    []byte        `json:"start"`
+	End      []byte        `json:"end"`
+	Voters   []base.NodeID `json:"voters"`   // those of a joint configuration, too
+	Learners []base.NodeID `json:"learners"` // and those that are being demoted
+	Leads    bool          `json:"leads"`    // it may answer
+	Applied  base.LogIndex `json:"applied"`
+	Bytes    int64         `json:"bytes"` // on disk, about
+	// Position counts the transactions that have written something.
+	Position base.Position  `json:"position"`
 	Replica  base.ReplicaID `json:"replica"`
 }
 
@@ -40,7 +44,8 @@ type ReplicaReport struct {
 func ReportOf(r *replica.Replica, bytes func(base.Span) (int64, error)) ReplicaReport {
 	d, st := r.Descriptor(), r.Stats()
 	_, self := r.ID()
-	out := ReplicaReport{Range: d.ID, Epoch: d.Epoch, Start: d.Span.Start, End: d.Span.End, Leads: st.Serving, Applied: st.Applied, Replica: self}
+	out := ReplicaReport{Range: d.ID, Epoch: d.Epoch, Start: d.Span.Start, End: d.Span.End, Leads: st.Serving, Applied: st.Applied, Replica: self,
+		Position: st.Position}
 	for _, m := range d.Replicas {
 		if m.Role == base.Learner || m.Role == base.Demoting {
 			out.Learners = append(out.Learners, m.Node)
