@@ -66,6 +66,7 @@ func TestGroupPlantedBugs(t *testing.T) {
 		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 21},
 		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 11},
 		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 15},
+		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 7},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			for s := uint64(1); s <= within; s++ {

@@ -96,6 +96,8 @@ type Faults struct {
 	ForgetResults bool
 	// VoteAtOnce takes part in elections right after a restart.
 	VoteAtOnce bool
+	// TrustOwnLog takes all of its log for committed, behind a second voter, too.
+	TrustOwnLog bool
 	// KeepLease does not give up the lease when leadership is handed over.
 	KeepLease bool
 	// TrustLeader answers reads without lease or proof.
