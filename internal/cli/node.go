@@ -5,7 +5,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cockroachdb/errors"
 	"github.com/spf13/cobra"
+
+	"github.com/stratadb/strata/internal/wire/resp"
 )
 
 func newNode(p Process) *cobra.Command {
@@ -47,6 +50,14 @@ func newDrain(p Process) *cobra.Command {
 			if err != nil || left == 0 {
 				return err
 			}
+			nodes, err := o.ask(p, "NODES")
+			if err != nil {
+				return err
+			}
+			if others := takers(nodes, args[0]); others < copiesMin {
+				return &exitError{code: ExitFailed, err: errors.Newf("node %s keeps %d replicas: there are only %d other nodes to hold "+
+					"copies, and three are kept at least; add a node, or take it back with --undo", args[0], left, others)}
+			}
 			if now := fmt.Sprintf("node %s holds %d replicas", args[0], left); now != said {
 				said = now
 				fmt.Fprintln(p.Stderr, said)
@@ -57,6 +68,19 @@ func newDrain(p Process) *cobra.Command {
 	return cmd
 }
 
+// copiesMin is how many copies a cluster keeps that has had as many.
+const copiesMin = 3
+
+// takers counts the nodes but one that may take replicas, now or when they answer again.
+func takers(nodes resp.Value, but string) (n int) {
+	for _, v := range nodes.Array {
+		if field(v, "id").Text() != but && field(v, "status").Text() != "draining" {
+			n++
+		}
+	}
+	return n
+}
+
 // heldBy is how many ranges have a replica on a node.
 func (o *operatorOptions) heldBy(p Process, node string) (held int, err error) {
 	ranges, err := o.ask(p, "RANGES")
@@ -65,8 +89,7 @@ func (o *operatorOptions) heldBy(p Process, node string) (held int, err error) {
 	}
 	for _, r := range ranges.Array {
 		for _, role := range []string{"voters", "learners"} {
-			list, _ := r.Get(role)
-			for _, id := range list.Array {
+			for _, id := range field(r, role).Array {
 				if id.Text() == node {
 					held++
 				}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,15 +30,18 @@ type trio struct {
 	args  [3][]string
 }
 
-// freeAddress is an address that nobody listens on for now: a node of a cluster
-// keeps its address over a restart.
+// freeAddress is an address that nobody listens on for now, and that no system gives to
+// who asks for any: a node of a cluster keeps its address over a restart.
 func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err == nil {
+			defer func() { _ = l.Close() }()
+			return l.Addr().String()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // startTrio starts three nodes and waits until each has a copy that counts.
@@ -241,6 +245,12 @@ func TestNodesLeave(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 	dial(t, nodes[3].RESP).expect("GET k", `"v"`)
+
+	if said := strata(1, "node", "drain", "3", "--wait"); !strings.Contains(said, "only 2 other nodes") {
+		t.Errorf("draining one of the last three: %s", said)
+	}
+	strata(0, "node", "drain", "3", "--undo")
+	voters(1, 3, 4)
 }
 
 // TestNodesFailInTurn kills every node in turn, the leader among them, under load

@@ -36,6 +36,7 @@ func (t *Transport) accept(raw net.Conn) {
 	t.mu.greeting--
 	t.mu.Unlock()
 	if err == nil {
+		c.peer.greeted()
 		c.run(raw, nc)
 		return
 	}

@@ -15,8 +15,8 @@
 // other side begins it dials its own. So there is never a question whose dial wins.
 //
 // A connection is dialled when something is to be sent and none is there, at most
-// once per pause; pauses grow with failures, are jittered, and are long after a
-// refusal. While a pause lasts everything fails at once. Nothing is ever sent
+// once per pause; pauses grow with failures, are jittered, end when the peer connects
+// to this node, and are long after a refusal. While a pause lasts everything fails at once. Nothing is ever sent
 // again by this package: who wants a retry knows whether it is safe.
 //
 // # Vocabulary

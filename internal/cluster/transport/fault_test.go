@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -340,6 +341,43 @@ func TestBackoff(t *testing.T) {
 	check("its first pause", 1)
 	if m := a.Metrics().Peers[0]; m.DialFailures != m.Dials {
 		t.Errorf("metrics: %+v", m)
+	}
+}
+
+// TestPauseEndsWhenThePeerConnects: a peer that comes back is not left waiting.
+func TestPauseEndsWhenThePeerConnects(t *testing.T) {
+	cl := newCluster(t)
+	var up atomic.Bool
+	a := cl.start(1, withEcho, func(o *Options) {
+		o.Backoff, o.BackoffMax = time.Hour, time.Hour
+		o.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			if !up.Load() {
+				return nil, errors.New("it is down")
+			}
+			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		}
+	})
+	b := cl.start(2, withEcho)
+	call := func(from *Transport, to base.NodeID) error {
+		_, err := from.Call(contextFor(t, patience), to, kindEcho, nil)
+		return err
+	}
+	if err := call(a, 2); !errors.Is(err, base.ErrUnavailable) {
+		t.Fatalf("a peer that is down: %v", err)
+	}
+	eventually(t, "the pause has begun", func() bool {
+		p, err := a.peer(2)
+		return err == nil && p.links[ClassSmall].current.Load() == nil
+	})
+	up.Store(true)
+	if err := call(a, 2); !errors.Is(err, base.ErrUnavailable) {
+		t.Fatalf("within the pause: %v", err)
+	}
+	if err := call(b, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := call(a, 2); err != nil {
+		t.Errorf("after the peer has connected: %v", err)
 	}
 }
 

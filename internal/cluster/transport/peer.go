@@ -110,6 +110,19 @@ func (l *link) lost(c *conn, err error) {
 	}
 }
 
+// greeted ends the pauses: a peer that has just connected to this node is there. One
+// that has refused this node has not changed its mind.
+func (p *peer) greeted() {
+	for i := range p.links {
+		l := &p.links[i]
+		l.mu.Lock()
+		if !refused(l.mu.why) {
+			l.mu.failures, l.mu.notBefore = 0, time.Time{}
+		}
+		l.mu.Unlock()
+	}
+}
+
 // dial is the life of a dialled connection.
 func (c *conn) dial(address string) {
 	raw, nc, err := c.reach(address)
