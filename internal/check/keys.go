@@ -169,7 +169,7 @@ func (c *checker) unknown(key []byte) (base.Span, func(base.Span) error) {
 }
 
 func (c *checker) sysPart(r reader, key []byte, count func(base.Span) error) (base.Span, func(base.Span) error) {
-	if len(key) < 2 || key[1] < keyspace.SysNamespaceByPath || key[1] > keyspace.SysNode {
+	if len(key) < 2 || key[1] < keyspace.SysNamespaceByPath || key[1] > keyspace.SysNodeVersion {
 		return c.unknown(key)
 	}
 	visit := count

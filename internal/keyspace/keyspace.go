@@ -56,6 +56,7 @@ const (
 	SysSetting         byte = 0x07
 	SysRedisDatabase   byte = 0x08
 	SysNode            byte = 0x09
+	SysNodeVersion     byte = 0x0A
 )
 
 // Areas of the table SysRedisDatabase.

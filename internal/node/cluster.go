@@ -204,13 +204,17 @@ func (c *cluster) register(db *kv.DB) error {
 func (c *cluster) refresh(db *kv.DB, removed func(), stop <-chan struct{}) {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
-	session := db.NewSession()
+	session, known := db.NewSession(), "nothing"
 	for {
 		var nodes []catalog.Node
+		var version string
 		if err := session.RunAndWait(kv.Func(func(t kv.Txn) (err error) {
-			nodes, err = catalog.Nodes(t)
+			if version, err = catalog.NodesVersion(t); err == nil && version != known {
+				nodes, err = catalog.Nodes(t)
+			}
 			return err
 		})); err == nil {
+			known = version
 			c.learn(nodes...)
 			if c.node(c.self.ID).Standing == catalog.NodeRemoved {
 				removed()
