@@ -325,6 +325,128 @@ func (x *RouteDescriptor) GetParentRouteId() uint64 {
 	return 0
 }
 
+type SplitRangeRequest struct {
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	ExpectedCatalogVersion uint64                 `protobuf:"varint,1,opt,name=expected_catalog_version,json=expectedCatalogVersion,proto3" json:"expected_catalog_version,omitempty"`
+	RouteId                uint64                 `protobuf:"varint,2,opt,name=route_id,json=routeId,proto3" json:"route_id,omitempty"`
+	// The first key of the right side; strictly inside of the route.
+	SplitKey      []byte `protobuf:"bytes,3,opt,name=split_key,json=splitKey,proto3" json:"split_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SplitRangeRequest) Reset() {
+	*x = SplitRangeRequest{}
+	mi := &file_proto_distribution_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitRangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitRangeRequest) ProtoMessage() {}
+
+func (x *SplitRangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitRangeRequest.ProtoReflect.Descriptor instead.
+func (*SplitRangeRequest) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SplitRangeRequest) GetExpectedCatalogVersion() uint64 {
+	if x != nil {
+		return x.ExpectedCatalogVersion
+	}
+	return 0
+}
+
+func (x *SplitRangeRequest) GetRouteId() uint64 {
+	if x != nil {
+		return x.RouteId
+	}
+	return 0
+}
+
+func (x *SplitRangeRequest) GetSplitKey() []byte {
+	if x != nil {
+		return x.SplitKey
+	}
+	return nil
+}
+
+type SplitRangeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// After the split.
+	CatalogVersion uint64           `protobuf:"varint,1,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	Left           *RouteDescriptor `protobuf:"bytes,2,opt,name=left,proto3" json:"left,omitempty"`
+	Right          *RouteDescriptor `protobuf:"bytes,3,opt,name=right,proto3" json:"right,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *SplitRangeResponse) Reset() {
+	*x = SplitRangeResponse{}
+	mi := &file_proto_distribution_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SplitRangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SplitRangeResponse) ProtoMessage() {}
+
+func (x *SplitRangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SplitRangeResponse.ProtoReflect.Descriptor instead.
+func (*SplitRangeResponse) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SplitRangeResponse) GetCatalogVersion() uint64 {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return 0
+}
+
+func (x *SplitRangeResponse) GetLeft() *RouteDescriptor {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *SplitRangeResponse) GetRight() *RouteDescriptor {
+	if x != nil {
+		return x.Right
+	}
+	return nil
+}
+
 var File_proto_distribution_proto protoreflect.FileDescriptor
 
 const file_proto_distribution_proto_rawDesc = "" +
@@ -343,15 +465,25 @@ const file_proto_distribution_proto_rawDesc = "" +
 	"\x03end\x18\x03 \x01(\fR\x03end\x12\"\n" +
 	"\rraft_group_id\x18\x04 \x01(\x04R\vraftGroupId\x12'\n" +
 	"\x05state\x18\x05 \x01(\x0e2\x11.proto.RouteStateR\x05state\x12&\n" +
-	"\x0fparent_route_id\x18\x06 \x01(\x04R\rparentRouteId*A\n" +
+	"\x0fparent_route_id\x18\x06 \x01(\x04R\rparentRouteId\"\x85\x01\n" +
+	"\x11SplitRangeRequest\x128\n" +
+	"\x18expected_catalog_version\x18\x01 \x01(\x04R\x16expectedCatalogVersion\x12\x19\n" +
+	"\broute_id\x18\x02 \x01(\x04R\arouteId\x12\x1b\n" +
+	"\tsplit_key\x18\x03 \x01(\fR\bsplitKey\"\x97\x01\n" +
+	"\x12SplitRangeResponse\x12'\n" +
+	"\x0fcatalog_version\x18\x01 \x01(\x04R\x0ecatalogVersion\x12*\n" +
+	"\x04left\x18\x02 \x01(\v2\x16.proto.RouteDescriptorR\x04left\x12,\n" +
+	"\x05right\x18\x03 \x01(\v2\x16.proto.RouteDescriptorR\x05right*A\n" +
 	"\n" +
 	"RouteState\x12\x1b\n" +
 	"\x17ROUTE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
-	"\x12ROUTE_STATE_ACTIVE\x10\x012\x9a\x01\n" +
+	"\x12ROUTE_STATE_ACTIVE\x10\x012\xdd\x01\n" +
 	"\fDistribution\x12G\n" +
 	"\fGetTimestamp\x12\x1a.proto.GetTimestampRequest\x1a\x1b.proto.GetTimestampResponse\x12A\n" +
 	"\n" +
-	"ListRoutes\x12\x18.proto.ListRoutesRequest\x1a\x19.proto.ListRoutesResponseB\"Z github.com/stratadb/strata/protob\x06proto3"
+	"ListRoutes\x12\x18.proto.ListRoutesRequest\x1a\x19.proto.ListRoutesResponse\x12A\n" +
+	"\n" +
+	"SplitRange\x12\x18.proto.SplitRangeRequest\x1a\x19.proto.SplitRangeResponseB\"Z github.com/stratadb/strata/protob\x06proto3"
 
 var (
 	file_proto_distribution_proto_rawDescOnce sync.Once
@@ -366,7 +498,7 @@ func file_proto_distribution_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_distribution_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_proto_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_proto_distribution_proto_goTypes = []any{
 	(RouteState)(0),              // 0: proto.RouteState
 	(*GetTimestampRequest)(nil),  // 1: proto.GetTimestampRequest
@@ -374,19 +506,25 @@ var file_proto_distribution_proto_goTypes = []any{
 	(*ListRoutesRequest)(nil),    // 3: proto.ListRoutesRequest
 	(*ListRoutesResponse)(nil),   // 4: proto.ListRoutesResponse
 	(*RouteDescriptor)(nil),      // 5: proto.RouteDescriptor
+	(*SplitRangeRequest)(nil),    // 6: proto.SplitRangeRequest
+	(*SplitRangeResponse)(nil),   // 7: proto.SplitRangeResponse
 }
 var file_proto_distribution_proto_depIdxs = []int32{
 	5, // 0: proto.ListRoutesResponse.routes:type_name -> proto.RouteDescriptor
 	0, // 1: proto.RouteDescriptor.state:type_name -> proto.RouteState
-	1, // 2: proto.Distribution.GetTimestamp:input_type -> proto.GetTimestampRequest
-	3, // 3: proto.Distribution.ListRoutes:input_type -> proto.ListRoutesRequest
-	2, // 4: proto.Distribution.GetTimestamp:output_type -> proto.GetTimestampResponse
-	4, // 5: proto.Distribution.ListRoutes:output_type -> proto.ListRoutesResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	5, // 2: proto.SplitRangeResponse.left:type_name -> proto.RouteDescriptor
+	5, // 3: proto.SplitRangeResponse.right:type_name -> proto.RouteDescriptor
+	1, // 4: proto.Distribution.GetTimestamp:input_type -> proto.GetTimestampRequest
+	3, // 5: proto.Distribution.ListRoutes:input_type -> proto.ListRoutesRequest
+	6, // 6: proto.Distribution.SplitRange:input_type -> proto.SplitRangeRequest
+	2, // 7: proto.Distribution.GetTimestamp:output_type -> proto.GetTimestampResponse
+	4, // 8: proto.Distribution.ListRoutes:output_type -> proto.ListRoutesResponse
+	7, // 9: proto.Distribution.SplitRange:output_type -> proto.SplitRangeResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_proto_distribution_proto_init() }
@@ -400,7 +538,7 @@ func file_proto_distribution_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_distribution_proto_rawDesc), len(file_proto_distribution_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Distribution_GetTimestamp_FullMethodName = "/proto.Distribution/GetTimestamp"
 	Distribution_ListRoutes_FullMethodName   = "/proto.Distribution/ListRoutes"
+	Distribution_SplitRange_FullMethodName   = "/proto.Distribution/SplitRange"
 )
 
 // DistributionClient is the client API for Distribution service.
@@ -33,6 +34,9 @@ type DistributionClient interface {
 	// committed before the call.
 	GetTimestamp(ctx context.Context, in *GetTimestampRequest, opts ...grpc.CallOption) (*GetTimestampResponse, error)
 	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
+	// SplitRange cuts a route in two. It is refused unless the catalog has the expected
+	// version, so that two callers who have seen the same routes do not both change them.
+	SplitRange(ctx context.Context, in *SplitRangeRequest, opts ...grpc.CallOption) (*SplitRangeResponse, error)
 }
 
 type distributionClient struct {
@@ -63,6 +67,16 @@ func (c *distributionClient) ListRoutes(ctx context.Context, in *ListRoutesReque
 	return out, nil
 }
 
+func (c *distributionClient) SplitRange(ctx context.Context, in *SplitRangeRequest, opts ...grpc.CallOption) (*SplitRangeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SplitRangeResponse)
+	err := c.cc.Invoke(ctx, Distribution_SplitRange_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DistributionServer is the server API for Distribution service.
 // All implementations must embed UnimplementedDistributionServer
 // for forward compatibility.
@@ -73,6 +87,9 @@ type DistributionServer interface {
 	// committed before the call.
 	GetTimestamp(context.Context, *GetTimestampRequest) (*GetTimestampResponse, error)
 	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
+	// SplitRange cuts a route in two. It is refused unless the catalog has the expected
+	// version, so that two callers who have seen the same routes do not both change them.
+	SplitRange(context.Context, *SplitRangeRequest) (*SplitRangeResponse, error)
 	mustEmbedUnimplementedDistributionServer()
 }
 
@@ -88,6 +105,9 @@ func (UnimplementedDistributionServer) GetTimestamp(context.Context, *GetTimesta
 }
 func (UnimplementedDistributionServer) ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRoutes not implemented")
+}
+func (UnimplementedDistributionServer) SplitRange(context.Context, *SplitRangeRequest) (*SplitRangeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SplitRange not implemented")
 }
 func (UnimplementedDistributionServer) mustEmbedUnimplementedDistributionServer() {}
 func (UnimplementedDistributionServer) testEmbeddedByValue()                      {}
@@ -146,6 +166,24 @@ func _Distribution_ListRoutes_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Distribution_SplitRange_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SplitRangeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DistributionServer).SplitRange(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Distribution_SplitRange_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DistributionServer).SplitRange(ctx, req.(*SplitRangeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Distribution_ServiceDesc is the grpc.ServiceDesc for Distribution service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -160,6 +198,10 @@ var Distribution_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRoutes",
 			Handler:    _Distribution_ListRoutes_Handler,
+		},
+		{
+			MethodName: "SplitRange",
+			Handler:    _Distribution_SplitRange_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -43,6 +43,12 @@ const (
 const (
 	// MetaIssued is written to move the log of the range that issues stamps on.
 	MetaIssued byte = 0x01
+	// MetaRange begins the rows of the ranges, each under its first key.
+	MetaRange byte = 0x02
+	// MetaNextRange is the row of the next range's id, MetaCatalog that of the version
+	// of the ranges.
+	MetaNextRange byte = 0x03
+	MetaCatalog   byte = 0x04
 )
 
 // Tables of the sys area.

@@ -161,6 +161,10 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		}
 		return kv.New(kvrange.New(n.store), time.Now), nil
 	}
+	if len(n.store.Replicas()) > 1 {
+		return nil, errors.Newf("the store in %s holds several ranges, which a cluster of several nodes does not serve yet: "+
+			"start it without --cluster-addr", dir)
+	}
 	n.cluster.open(n.store, n.address("admin"))
 	remote.ServeReports(n.cluster.transport, n.report)
 	n.wait.Go(func() {
@@ -175,6 +179,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 	if err := n.cluster.register(db); err != nil {
 		return nil, errors.Wrap(err, "registering the node")
 	}
+	n.wait.Go(func() { n.routes(db).keep(n.log, n.stop) })
 	n.wait.Go(func() {
 		n.cluster.refresh(db, func() {
 			n.fatal(errors.New("this node was removed from its cluster; its data directory is of no use any more"))

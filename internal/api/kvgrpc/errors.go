@@ -22,7 +22,10 @@ var (
 	errTransactions    = errors.New("too many transactions are open")
 	errHeld            = errors.New("the open transactions hold too much: commit or roll back some")
 	errNoOperation     = errors.New("the request names no operation that is known here")
-	errPanic           = errors.New("internal error")
+	// ErrRouteBusy: the range is being changed in another way, or cannot be changed on
+	// this cluster.
+	ErrRouteBusy = errors.New("the route cannot be changed now")
+	errPanic     = errors.New("internal error")
 )
 
 // domain is that of the reasons in error details.
@@ -62,6 +65,10 @@ var errorTable = []struct {
 	{base.ErrWrongRange, codes.Unavailable, "UNAVAILABLE", ""},
 	{base.ErrShuttingDown, codes.Unavailable, "SHUTTING_DOWN", ""},
 	{base.ErrClosed, codes.Unavailable, "SHUTTING_DOWN", "server is shutting down"},
+	{catalog.ErrCatalogVersion, codes.FailedPrecondition, "CATALOG_VERSION", ""},
+	{catalog.ErrNoRange, codes.InvalidArgument, "NO_ROUTE", ""},
+	{catalog.ErrSplitKey, codes.InvalidArgument, "SPLIT_KEY", ""},
+	{ErrRouteBusy, codes.FailedPrecondition, "ROUTE_BUSY", ""},
 	{errUnauthenticated, codes.Unauthenticated, "UNAUTHENTICATED", ""},
 	{errProtected, codes.PermissionDenied, "PROTECTED_MODE", ""},
 	{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE_EXCEEDED", ""},

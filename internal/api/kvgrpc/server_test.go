@@ -101,6 +101,20 @@ func onEngines(t *testing.T, test func(t *testing.T, f *fixture)) {
 // oneRoute is the catalog of a range.
 type oneRoute struct{}
 
+func (oneRoute) Split(_ context.Context, expected uint64, id base.RangeID, key []byte) (Split, error) {
+	if expected != 7 {
+		return Split{}, catalog.ErrCatalogVersion
+	}
+	if id != 3 {
+		return Split{}, catalog.ErrNoRange
+	}
+	if string(key) <= "a" || string(key) >= "z" {
+		return Split{}, catalog.ErrSplitKey
+	}
+	return Split{Version: 8, Left: Route{ID: 3, Span: base.Span{Start: []byte("a"), End: key}},
+		Right: Route{ID: 4, Span: base.Span{Start: key, End: []byte("z")}, Parent: 3}}, nil
+}
+
 func (oneRoute) Routes(context.Context) (Catalog, error) {
 	return Catalog{Version: 7, Routes: []Route{{ID: 3, Span: base.Span{Start: []byte("a"), End: []byte("z")}, Parent: 2}}}, nil
 }
@@ -306,6 +320,8 @@ func TestAdmission(t *testing.T) {
 // panicking is a catalog that panics.
 type panicking struct{}
 
+func (panicking) Split(context.Context, uint64, base.RangeID, []byte) (Split, error) { panic("split") }
+
 func (panicking) Routes(context.Context) (Catalog, error) { panic("routes") }
 
 func TestPanic(t *testing.T) {
@@ -337,5 +353,29 @@ func TestHealth(t *testing.T) {
 	defer cancel()
 	if err := f.s.Shutdown(ctx); err != nil || ctx.Err() != nil {
 		t.Error(err, ctx.Err())
+	}
+}
+
+// TestSplitRange: what is split is answered, and what is refused says why.
+func TestSplitRange(t *testing.T) {
+	f := serve(t, memory(), Options{})
+	d := proto.NewDistributionClient(f.conn)
+	got, err := d.SplitRange(t.Context(), &proto.SplitRangeRequest{ExpectedCatalogVersion: 7, RouteId: 3, SplitKey: []byte("m")})
+	if err != nil || got.GetCatalogVersion() != 8 || string(got.GetLeft().GetEnd()) != "m" || string(got.GetRight().GetStart()) != "m" ||
+		got.GetRight().GetParentRouteId() != 3 || got.GetRight().GetState() != proto.RouteState_ROUTE_STATE_ACTIVE {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for name, c := range map[string]struct {
+		q    *proto.SplitRangeRequest
+		code codes.Code
+	}{
+		"an old version": {&proto.SplitRangeRequest{ExpectedCatalogVersion: 6, RouteId: 3, SplitKey: []byte("m")}, codes.FailedPrecondition},
+		"no route":       {&proto.SplitRangeRequest{ExpectedCatalogVersion: 7, RouteId: 4, SplitKey: []byte("m")}, codes.InvalidArgument},
+		"its start":      {&proto.SplitRangeRequest{ExpectedCatalogVersion: 7, RouteId: 3, SplitKey: []byte("a")}, codes.InvalidArgument},
+		"a huge key":     {&proto.SplitRangeRequest{ExpectedCatalogVersion: 7, RouteId: 3, SplitKey: make([]byte, limits.KeyBytes+1)}, codes.InvalidArgument},
+	} {
+		if _, err := d.SplitRange(t.Context(), c.q); status.Code(err) != c.code || status.Convert(err).Message() == "" {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"maps"
 	"slices"
 
@@ -131,6 +132,30 @@ func (d *disk) Seat(c *replica.Cut) error {
 		return nil
 	}
 	return finishInstall(d.log, c.Right.Range.ID, raftlog.Mark{Index: firstIndex, Term: firstTerm}, c.Step)
+}
+
+// Split cuts the range id, which this node must lead, at key; the right side becomes the
+// range right. When it returns, both sides are there and the split is committed.
+func (s *Store) Split(ctx context.Context, id base.RangeID, key []byte, right base.RangeID) (left, split base.RangeDescriptor, err error) {
+	r := s.Replica(id)
+	if r == nil {
+		return left, split, errors.Wrapf(base.ErrUnavailable, "range %d is not here", id)
+	}
+	ticket, err := r.BeginSplit(key, right)
+	if err == nil {
+		err = ticket.Wait()
+	}
+	if err == nil {
+		err = r.AwaitSplit(ctx)
+	}
+	if err != nil {
+		return left, split, err
+	}
+	other := s.Replica(right)
+	if other == nil {
+		return left, split, errors.Wrap(replica.ErrSplit, "the range has changed meanwhile")
+	}
+	return r.Descriptor(), other.Descriptor(), nil
 }
 
 // wasHere reports whether this node's replica of a range was here, and was removed: it

@@ -24,16 +24,13 @@ import (
 // split cuts the range that holds key there, and waits until both sides serve.
 func split(t *testing.T, s *store.Store, key string, right base.RangeID) {
 	t.Helper()
-	r := s.Range([]byte(key))
-	ticket, err := r.BeginSplit([]byte(key), right)
-	if err == nil {
-		err = ticket.Wait()
-	}
-	if err == nil {
-		err = r.AwaitSplit(context.Background())
-	}
+	id, _ := s.Range([]byte(key)).ID()
+	left, other, err := s.Split(context.Background(), id, []byte(key), right)
 	if err != nil {
 		t.Fatalf("%+v", err)
+	}
+	if string(left.Span.End) != key || string(other.Span.Start) != key || other.ID != right || other.Parent != id {
+		t.Fatalf("%+v and %+v", left, other)
 	}
 	if id, _ := s.Range([]byte(key)).ID(); id != right {
 		t.Fatalf("%q is in range %d", key, id)

@@ -1,0 +1,112 @@
+package catalog
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvmem"
+)
+
+func described(id base.RangeID, epoch base.Epoch, start, end string) base.RangeDescriptor {
+	d := base.RangeDescriptor{ID: id, Epoch: epoch, Span: base.Span{Start: []byte(start), End: []byte(end)}, NextReplica: 2,
+		Replicas: []base.ReplicaDescriptor{{Node: 1, Replica: 1}}}
+	if id > 1 {
+		d.Parent = 1
+	}
+	return d
+}
+
+// TestRanges: rows follow what leaders say, in whatever order they say it; a split needs
+// the newest version, and a key inside.
+func TestRanges(t *testing.T) {
+	stamp := base.Stamp(0)
+	db := kv.New(kvmem.New(func() base.Stamp { stamp++; return stamp }), time.Now)
+	do := func(f func(tx kv.Txn) error) error {
+		_, err := db.Transact(context.Background(), f)
+		return err
+	}
+	write := func(list ...base.RangeDescriptor) {
+		t.Helper()
+		if err := do(func(tx kv.Txn) error { return WriteRanges(tx, list...) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look := func(version uint64, want ...string) {
+		t.Helper()
+		var r Ranges
+		if err := do(func(tx kv.Txn) (err error) { r, err = ReadRanges(tx); return err }); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, d := range r.List {
+			got = append(got, string(d.Span.Start)+string(d.Span.End))
+		}
+		if r.Version != version || len(got) != len(want) {
+			t.Fatalf("version %d, %q; want %d, %q", r.Version, got, version, want)
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("%q, want %q", got, want)
+			}
+		}
+	}
+	const all, end = "\x01", "\x05"
+	write(described(1, 1, all, end))
+	look(1, all+end)
+	write(described(1, 1, all, end)) // again
+	moved := described(1, 2, all, end)
+	moved.Replicas[0].Node = 2
+	write(moved) // a replica has moved: no route has
+	look(1, all+end)
+	for name, c := range map[string]struct {
+		version uint64
+		id      base.RangeID
+		key     string
+		want    error
+	}{
+		"another version": {0, 1, "\x04m", ErrCatalogVersion},
+		"another range":   {1, 7, "\x04m", ErrNoRange},
+		"its end":         {1, 1, end, ErrSplitKey},
+		"its start":       {1, 1, all, ErrSplitKey},
+		"what stays":      {1, 1, "\x03x", ErrSplitKey},
+	} {
+		err := do(func(tx kv.Txn) error { _, err := BeginSplit(tx, c.version, c.id, []byte(c.key)); return err })
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	begin := func(version uint64) (right base.RangeID, err error) {
+		err = do(func(tx kv.Txn) (err error) { right, err = BeginSplit(tx, version, 1, []byte("\x04m")); return err })
+		return right, err
+	}
+	if right, err := begin(1); right != 2 || err != nil {
+		t.Fatalf("range %d, %v", right, err)
+	}
+	if _, err := begin(1); !errors.Is(err, ErrCatalogVersion) {
+		t.Fatalf("two splits of one version: %v", err)
+	}
+	look(2, all+end)
+	left, right := described(1, 3, all, "\x04m"), described(2, 3, "\x04m", end)
+	write(left) // alone it would leave a gap
+	look(2, all+end)
+	write(right)
+	look(3, all+"\x04m", "\x04m"+end)
+	write(left)
+	look(4, all+"\x04m", "\x04m"+end)
+	write(moved) // late
+	look(4, all+"\x04m", "\x04m"+end)
+	write(right, left)
+	look(4, all+"\x04m", "\x04m"+end)
+	if next, err := begin(4); next != 0 || !errors.Is(err, ErrSplitKey) {
+		t.Fatalf("range %d, %v", next, err)
+	}
+	if !keyspace.All().Contains(rangeKey(left.Span.Start)) {
+		t.Error("a row lies outside of the keyspace")
+	}
+}
