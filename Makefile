@@ -47,8 +47,8 @@ endif
 crash: ## kill -9 under load, ROUNDS (100) times
 	$(GO) test ./test/crash -count 1 -v -timeout 120m -args -rounds $(ROUNDS)
 
-cluster-crash: ## kill -9 the nodes of a cluster in turn, under load, KILLS (30) times
-	$(GO) test ./test/e2e -run NodesFailInTurn -count 1 -v -timeout 60m -args -kills $(KILLS)
+cluster-crash: ## kill -9, and then stop, the nodes of a cluster in turn, under load, KILLS (30) times
+	$(GO) test ./test/e2e -run InTurn -count 1 -v -timeout 60m -args -kills $(KILLS)
 
 bench: build ## compare with redis-server on this machine (needs redis-server and redis-benchmark)
 	$(GO) run ./scripts/compare -strata bin/strata

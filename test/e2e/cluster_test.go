@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -11,17 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stratadb/strata/internal/wire/resp"
 	"github.com/stratadb/strata/test/certs"
 	"github.com/stratadb/strata/test/process"
 )
-
-var kills = flag.Int("kills", 3, "how often the nodes of a cluster are killed in turn")
 
 // trio is a cluster of three nodes.
 type trio struct {
@@ -251,85 +245,6 @@ func TestNodesLeave(t *testing.T) {
 	}
 	strata(0, "node", "drain", "3", "--undo")
 	voters(1, 3, 4)
-}
-
-// TestNodesFailInTurn kills every node in turn, the leader among them, under load
-// from clients of all of them. No acknowledged increment is lost, and none that
-// nobody sent is there.
-func TestNodesFailInTurn(t *testing.T) {
-	c := startTrio(t)
-	var acknowledged, sent atomic.Int64
-	var stop atomic.Bool
-	var mu sync.Mutex // guards c.nodes
-	address := func(i int) string {
-		mu.Lock()
-		defer mu.Unlock()
-		return c.nodes[i%3].RESP
-	}
-	var wg sync.WaitGroup
-	for n := range 6 {
-		wg.Go(func() {
-			for i := n; !stop.Load(); i++ {
-				conn, err := process.Dial(address(i))
-				if err != nil {
-					continue // that node is down
-				}
-				for !stop.Load() {
-					_ = conn.SetDeadline(time.Now().Add(replyWithin))
-					sent.Add(1)
-					v, err := conn.Do("INCR", "counter")
-					if err != nil {
-						break // the fate of that one is unknown
-					}
-					if v.Kind != resp.KindError {
-						acknowledged.Add(1)
-					}
-				}
-				_ = conn.Close()
-			}
-		})
-	}
-	progress := func() {
-		t.Helper()
-		target := acknowledged.Load() + 100
-		for end := time.Now().Add(replyWithin); acknowledged.Load() < target; time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(end) {
-				c.stuck("the clients are stuck")
-			}
-		}
-	}
-	for n := range *kills {
-		i := n % len(c.nodes)
-		progress()
-		began := time.Now()
-		c.nodes[i].Kill()
-		progress()
-		t.Logf("node %d killed: 100 more increments after %v", i+1, time.Since(began))
-		mu.Lock()
-		c.restart(i)
-		mu.Unlock()
-		progress()
-	}
-	stop.Store(true)
-	wg.Wait()
-	for i := range c.nodes {
-		v, err := dial(t, c.nodes[i].RESP).Do("GET", "counter")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got int64
-		_, _ = fmt.Sscan(string(v.Str), &got)
-		if got < acknowledged.Load() || got > sent.Load() {
-			t.Fatalf("node %d: the counter is %d, of %d sent %d were acknowledged", i+1, got, sent.Load(), acknowledged.Load())
-		}
-	}
-	t.Logf("%d sent, %d acknowledged", sent.Load(), acknowledged.Load())
-	for i, n := range c.nodes {
-		n.Kill()
-		if code, out, log := process.Run(t, "check", n.Dir); code != 0 || !strings.Contains(out, "one of 3 copies") {
-			t.Errorf("check of node %d: %d\n%s%s", i+1, code, out, log)
-		}
-	}
 }
 
 // TestDamagedNode: a flipped bit in the log of one node costs nothing. That node puts

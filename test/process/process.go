@@ -234,6 +234,19 @@ func (n *Node) Running() bool {
 	}
 }
 
+// Pause stops the process as a machine that hangs does; Resume lets it go on.
+func (n *Node) Pause() { n.signal(syscall.SIGSTOP) }
+
+// Resume lets a process that was stopped go on.
+func (n *Node) Resume() { n.signal(syscall.SIGCONT) }
+
+func (n *Node) signal(s syscall.Signal) {
+	n.t.Helper()
+	if err := n.cmd.Process.Signal(s); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
 // Kill ends the process as kill -9 does, and waits for it.
 func (n *Node) Kill() {
 	if n.Running() {

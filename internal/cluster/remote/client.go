@@ -22,11 +22,18 @@ type Client struct {
 	others func() []base.NodeID
 	log    *slog.Logger
 	leader atomic.Uint64 // a node that led lately
+	// follows is the node that the own replica takes for the leader; zero: none.
+	follows func() base.NodeID
 }
 
 // NewClient makes a client. others are the nodes that may be asked.
 func NewClient(self base.NodeID, to transport.Messenger, s Store, others func() []base.NodeID, log *slog.Logger) *Client {
-	return &Client{self: self, to: to, store: s, others: others, log: log}
+	return &Client{self: self, to: to, store: s, others: others, log: log, follows: func() base.NodeID {
+		if r := s.Range(nil); r != nil {
+			return r.Leader()
+		}
+		return 0
+	}}
 }
 
 // Serving is this node's replica if it leads, nil otherwise.
@@ -63,6 +70,8 @@ const (
 	// pauseMin and pauseMax bound the pause between two tries.
 	pauseMin = 5 * time.Millisecond
 	pauseMax = 100 * time.Millisecond
+	// overtakenEvery is how often a call that takes long looks for another leader.
+	overtakenEvery = 200 * time.Millisecond
 )
 
 // errNotLeader is an answer, which names a better node.
@@ -132,10 +141,7 @@ func (c *Client) said() base.NodeID {
 	if node := base.NodeID(c.leader.Load()); node != 0 {
 		return node
 	}
-	if r := c.store.Range(nil); r != nil {
-		return r.Leader()
-	}
-	return 0
+	return c.follows()
 }
 
 // inTurn is one of the nodes.
@@ -147,11 +153,31 @@ func (c *Client) inTurn(turn int) base.NodeID {
 	return nodes[turn%len(nodes)]
 }
 
+// overtaken calls give when the own replica follows another leader than before, and not
+// the node either: it does not answer, and its connection may be silent for seconds
+// before that is noticed. It ends with ctx; stop only saves the next look.
+func (c *Client) overtaken(ctx context.Context, node base.NodeID, give func()) (stop func() bool) {
+	before := c.follows()
+	var look func()
+	look = func() {
+		now := c.follows()
+		switch {
+		case ctx.Err() != nil:
+		case now != 0 && now != before && now != node:
+			give()
+		default:
+			time.AfterFunc(overtakenEvery, look)
+		}
+	}
+	return time.AfterFunc(overtakenEvery, look).Stop
+}
+
 // ask calls the leader; see lead.
 func (c *Client) ask(kind transport.Kind, request []byte, repeatable bool) (answer []byte, err error) {
 	err = c.lead(repeatable, func(node base.NodeID) error {
 		ctx, cancel := context.WithTimeout(context.Background(), callTime)
 		defer cancel()
+		defer c.overtaken(ctx, node, cancel)()
 		b, err := c.to.Call(ctx, node, kind, request)
 		if err == nil {
 			answer, err = payload(b)

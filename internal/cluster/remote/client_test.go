@@ -27,13 +27,20 @@ var _ transport.Messenger = (*peers)(nil)
 
 func (p *peers) Send(base.NodeID, transport.Kind, []byte) bool { return true }
 
-func (p *peers) Call(_ context.Context, to base.NodeID, _ transport.Kind, _ []byte) ([]byte, error) {
+func (p *peers) Call(ctx context.Context, to base.NodeID, _ transport.Kind, _ []byte) ([]byte, error) {
 	p.asked[to]++
+	if p.answer[to] == nil { // it hangs
+		<-ctx.Done()
+		return nil, &transport.CallError{Class: base.ErrUnknownOutcome, Cause: ctx.Err()}
+	}
 	return p.answer[to]()
 }
 
 func (p *peers) OpenStream(ctx context.Context, to base.NodeID, _ transport.Kind, _ []byte) (transport.ClientStream, error) {
 	p.asked[to]++
+	if p.answer[to] == nil {
+		return &answerStream{ctx: ctx}, nil
+	}
 	b, err := p.answer[to]()
 	if errors.Is(err, base.ErrUnavailable) {
 		return nil, err
@@ -136,6 +143,60 @@ func TestLeaderIsFoundWhateverOthersSay(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// TestLeaderThatHangs: who waits for a node that does not answer goes on when the own
+// replica has another leader, and only then.
+func TestLeaderThatHangs(t *testing.T) {
+	write := &Commit{Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte("k"), Value: []byte("v")}}}
+	for _, c := range []struct {
+		name   string
+		do     func(c *Client) error
+		within time.Duration
+		want   error
+	}{
+		{"a read is made again", func(c *Client) error { _, err := c.Stamp(); return err }, 1500 * time.Millisecond, nil},
+		{"a write is not", func(c *Client) error { _, err := c.Commit(write); return err }, 1500 * time.Millisecond, base.ErrUnknownOutcome},
+		{"a watch is registered there", func(c *Client) error {
+			w := c.Watch([]byte("k"))
+			defer w.Close()
+			if w.ID() != 7 {
+				return base.ErrUnavailable
+			}
+			return nil
+		}, 1500 * time.Millisecond, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := newTestClient(&peers{answer: [4]func() ([]byte, error){2: leads, 3: leads}})
+				began := time.Now()
+				client.leader.Store(1)
+				client.follows = func() base.NodeID {
+					if time.Since(began) < time.Second {
+						return 1
+					}
+					return 2
+				}
+				if err := c.do(client); !errors.Is(err, c.want) {
+					t.Error(err)
+				}
+				if took := time.Since(began); took < time.Second || took > c.within {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+	t.Run("nobody else leads", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			client := newTestClient(&peers{answer: [4]func() ([]byte, error){2: leads, 3: leads}})
+			client.leader.Store(1)
+			client.follows = func() base.NodeID { return 3 } // from the start: it is the replica that may be behind
+			began := time.Now()
+			if _, err := client.Stamp(); err != nil || time.Since(began) < callTime {
+				t.Errorf("after %v: %v", time.Since(began), err)
+			}
+		})
 	})
 }
 

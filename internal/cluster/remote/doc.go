@@ -12,5 +12,6 @@
 //
 // A call that certainly did nothing (base.ErrUnavailable) is made again, at another
 // node, for limits.LeaderWait; a read also when its fate is unknown. A commit whose
-// fate is unknown is reported as that.
+// fate is unknown is reported as that. A node that hangs is not waited for once this
+// node's own replica follows another leader.
 package remote

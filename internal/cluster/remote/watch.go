@@ -34,12 +34,18 @@ func (c *Client) Watch(key []byte) *Watch {
 
 // register makes a watch at a node. Whatever goes wrong, nobody depends on it yet.
 func (c *Client) register(ctx context.Context, w *Watch, node base.NodeID, key []byte) error {
+	ctx, give := context.WithCancel(ctx)
+	registering, done := context.WithCancel(ctx)
+	defer done()
+	defer c.overtaken(registering, node, give)()
 	s, err := c.to.OpenStream(ctx, node, kindWatch, key)
 	if err != nil {
+		give()
 		return errors.Mark(err, base.ErrUnavailable)
 	}
 	if w.id, err = registered(s); err != nil {
 		s.Close()
+		give()
 		return errors.Mark(err, base.ErrUnavailable)
 	}
 	go w.wait(s) // ends with Close, the leader, or the connection
