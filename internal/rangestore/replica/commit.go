@@ -131,8 +131,11 @@ func (a *Attempt) validate(q *Request) error {
 	if a.at == 0 && !a.split || a.r.o.Faults.SkipValidation {
 		return nil
 	}
-	if !a.r.mu.seq.HoldsReads(q.ReadKeys, q.ReadSpans) {
-		return base.ErrWrongRange // read before the range was split
+	holds := func() bool { return a.r.mu.seq.HoldsReads(q.ReadKeys, q.ReadSpans) }
+	if !holds() {
+		if err := a.awaitHold(holds); err != nil {
+			return err
+		}
 	}
 	a.point.UnknownIsOlder = a.r.o.Faults.UnknownIsOlder
 	return a.r.mu.win.Validate(a.point, q.ReadKeys, q.ReadSpans)

@@ -42,6 +42,18 @@ func (r *Replica) pause(p Point) {
 	}
 }
 
+// pauseServing pauses until the replica may answer, if somebody else can make it.
+func (r *Replica) pauseServing() {
+	waits := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.mu.tenure == nil && !r.mu.stopped && len(r.mu.desc.Replicas) == 1
+	}
+	for r.o.Pause != nil && waits() {
+		r.pause(PointWaiting)
+	}
+}
+
 // pauseUntil pauses until t is done or lost.
 func (r *Replica) pauseUntil(t base.Ticket) error {
 	var w flagWaiter

@@ -338,6 +338,10 @@ func (r *Replica) Serving() bool {
 // AwaitServing waits until the replica may answer, has stopped, knows that others
 // may answer, too, or ctx ends. It is woken by the loop.
 func (r *Replica) AwaitServing(ctx context.Context) {
+	if r.o.Manual {
+		r.pauseServing()
+		return
+	}
 	stop := context.AfterFunc(ctx, r.room.Broadcast)
 	defer stop()
 	r.mu.Lock()

@@ -242,11 +242,15 @@ func (a *Attempt) awaitHold(holds func() bool) error {
 			return base.ErrWrongRange
 		}
 	}
-	if a.r.mu.tenure == a.ten && a.bounds == a.r.mu.bounds && holds() {
-		return nil
+	switch {
+	case a.r.mu.tenure != a.ten || a.bounds != a.r.mu.bounds:
+		a.unlock()
+		return base.ErrConflict // the state it was based on is gone; try again
+	case !holds():
+		a.unlock()
+		return base.ErrWrongRange
 	}
-	a.unlock()
-	return base.ErrWrongRange
+	return nil
 }
 
 // favoured is for how many ticks a replica made by a split tries to take the lead
