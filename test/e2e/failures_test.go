@@ -3,6 +3,7 @@ package e2e
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,10 +29,11 @@ type counting struct {
 // count starts the clients.
 func (c *trio) count(patience time.Duration) *counting {
 	l := &counting{trio: c, patience: patience}
-	for n := range 6 {
+	for range 6 {
 		l.clients.Go(func() {
-			for i := n; !l.stop.Load(); i++ {
-				conn, err := process.Dial(l.address(i))
+			for !l.stop.Load() {
+				// Not the next one: they would all move on to the node that fails next.
+				conn, err := process.Dial(l.address(rand.IntN(len(c.nodes))))
 				if err != nil {
 					continue // that node is down
 				}
@@ -46,7 +48,7 @@ func (c *trio) count(patience time.Duration) *counting {
 func (l *counting) address(i int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.nodes[i%3].RESP
+	return l.nodes[i].RESP
 }
 
 // increment goes on until the connection ends: the fate of the last one is unknown.
