@@ -61,7 +61,8 @@ func (s *Store) compactor() {
 // compact drops the log entries whose effects are durable in the state.
 func (s *Store) compact() error {
 	err := s.state.EachRangeState(true, func(id base.RangeID, st lsm.RangeState) error {
-		if st.Applied == 0 {
+		// A snapshot that is being installed is in the state first.
+		if st.Applied == 0 || s.log.Group(id).LastIndex() < st.Applied {
 			return nil
 		}
 		return s.log.Compact(id, st.Applied)

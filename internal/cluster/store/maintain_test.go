@@ -1,0 +1,30 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stratadb/strata/internal/storage/lsm"
+)
+
+// TestCompactBesideInstall: a range whose snapshot is in the state, and whose log does
+// not begin behind it yet, keeps nobody from compacting the others.
+func TestCompactBesideInstall(t *testing.T) {
+	s, err := Open(Options{FS: vfs.NewMem(), Dir: "data", Manual: true, OnFatal: func(err error) { t.Errorf("fatal: %+v", err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Abandon()
+	b := s.state.NewBatch()
+	b.SetRangeState(9, lsm.RangeState{Applied: 23, AppliedTerm: 6})
+	if err := s.state.Apply(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.state.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.compact(); err != nil {
+		t.Errorf("compacting: %+v", err)
+	}
+}
