@@ -16,9 +16,13 @@ type Node struct {
 	Store   string      `json:"store"` // hexadecimal
 	Address string      `json:"address"`
 	Admin   string      `json:"admin,omitempty"` // its door for operators, if it has one
+	Client  Address     `json:"client"`          // where RESP clients are told to connect
 	// Standing is what operators want of the node.
 	Standing Standing `json:"standing,omitempty"`
 }
+
+// NodeMember is the id of a node as a member: its store and its number.
+func NodeMember(store string, id base.NodeID) string { return fmt.Sprintf("%s%08x", store, uint32(id)) }
 
 // Standing is what operators want of a node.
 type Standing string

@@ -41,7 +41,7 @@ type Config struct {
 	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`
 	MaxClients    int    `koanf:"maxclients" default:"10000" help:"most RESP clients at a time"`
 
-	RedisCluster bool   `koanf:"redis-cluster" default:"false" help:"cluster mode for RESP clients: CLUSTER works and clients that ask for it are redirected"`
+	RedisCluster bool   `koanf:"redis-cluster" default:"false" help:"cluster mode for RESP clients of a node that is alone: CLUSTER works; with --cluster-addr it always does, and clients that ask for it are redirected to the leader"`
 	AnnounceHost string `koanf:"announce-host" help:"host where RESP clients reach this node; empty: that of --resp-addr, or for a wildcard the one a client has connected to"`
 	AnnouncePort int    `koanf:"announce-port" default:"0" help:"port where RESP clients reach this node; 0: that of --resp-addr"`
 

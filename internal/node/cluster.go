@@ -33,6 +33,7 @@ import (
 type cluster struct {
 	log     *slog.Logger
 	peers   string // the file
+	host    string // that of --cluster-addr
 	address string // where others reach this node
 	self    catalog.Node
 	// serverTLS and clientTLS are nil without certificates.
@@ -41,6 +42,7 @@ type cluster struct {
 	server               *remote.Server
 	client               *remote.Client
 	sender               atomic.Pointer[remote.Client] // once there is a way to others
+	changes              atomic.Uint64                 // of what is known of the nodes
 	mu                   struct {
 		sync.Mutex
 		nodes map[base.NodeID]catalog.Node
@@ -58,12 +60,11 @@ const peersName = "PEERS"
 
 func newCluster(o config.Config, dir string, listener net.Addr, log *slog.Logger) (*cluster, error) {
 	c := &cluster{log: log, peers: filepath.Join(dir, peersName)}
-	var host string
 	var err error
-	if host, c.address, err = reachable(o.ClusterAddr, listener); err != nil {
+	if c.host, c.address, err = reachable(o.ClusterAddr, listener); err != nil {
 		return nil, errors.Wrap(err, "--cluster-addr")
 	}
-	if c.serverTLS, c.clientTLS, err = clusterTLS(o, host); err != nil {
+	if c.serverTLS, c.clientTLS, err = clusterTLS(o, c.host); err != nil {
 		return nil, err
 	}
 	c.mu.nodes = map[base.NodeID]catalog.Node{}
@@ -113,6 +114,9 @@ func (c *cluster) learn(nodes ...catalog.Node) {
 	for _, n := range nodes {
 		news = news || c.mu.nodes[n.ID] != n
 		c.mu.nodes[n.ID] = n
+	}
+	if news {
+		c.changes.Add(1)
 	}
 	if !news || c.self.ID == 0 { // or there is no data directory yet
 		return
@@ -178,9 +182,12 @@ func (c *cluster) send(to base.NodeID, m *replica.Message) {
 }
 
 // open makes the way to other nodes, over which l is served.
-func (c *cluster) open(s *store.Store, admin catalog.Address) {
+func (c *cluster) open(s *store.Store, admin, client catalog.Address) {
 	id := s.Identity()
 	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: c.address}
+	if c.self.Client = client; net.ParseIP(client.Host).IsUnspecified() {
+		c.self.Client.Host = c.host
+	}
 	if admin.Port != 0 {
 		c.self.Admin = net.JoinHostPort(admin.Host, strconv.Itoa(admin.Port))
 	}

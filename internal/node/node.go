@@ -165,7 +165,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		return nil, errors.Newf("the store in %s holds several ranges, which a cluster of several nodes does not serve yet: "+
 			"start it without --cluster-addr", dir)
 	}
-	n.cluster.open(n.store, n.address("admin"))
+	n.cluster.open(n.store, n.address("admin"), n.announced(c))
 	remote.ServeReports(n.cluster.transport, n.report)
 	n.wait.Go(func() {
 		if err := n.cluster.serve(n.peers); err != nil {
@@ -307,7 +307,7 @@ func (n *Node) run(d *opened) {
 // memberID is the node's id in the cluster: its store and its number.
 func (n *Node) memberID() string {
 	id := n.store.Identity()
-	return fmt.Sprintf("%x%08x", id.Store[:], uint32(id.Node))
+	return catalog.NodeMember(id.Store.String(), id.Node)
 }
 
 // clusterID is what other nodes join; empty where there is no way for them.

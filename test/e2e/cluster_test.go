@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/stratadb/strata/test/certs"
 	"github.com/stratadb/strata/test/process"
 )
@@ -48,20 +50,8 @@ func startTrio(t *testing.T) *trio {
 		}
 		c.nodes[i] = process.Start(t, process.Options{Args: c.args[i]})
 	}
-	for end := time.Now().Add(replyWithin); c.promotions() < 2; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			c.stuck("there are no three copies")
-		}
-	}
+	c.awaitVoters("1,2,3")
 	return c
-}
-
-// promotions counts the copies that were made to count, by whoever led.
-func (c *trio) promotions() (n int) {
-	for _, node := range c.nodes {
-		n += strings.Count(node.Log(), "promote")
-	}
-	return n
 }
 
 // restart starts a node again on its old data; it finds the others by itself.
@@ -327,4 +317,72 @@ func (c *trio) voters(want string) bool {
 		return false
 	}
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(ranges[0].Voters), " ", ","), "[]") == want
+}
+
+// TestClusterClient: a client in cluster mode finds the leader over any node, follows
+// MOVED, and goes on when another node leads.
+func TestClusterClient(t *testing.T) {
+	c := startTrio(t)
+	addrs := []string{c.nodes[2].RESP, c.nodes[1].RESP}
+	// The client asks again who leads now and then, not when it cannot connect.
+	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs, ClusterStateReloadInterval: time.Second})
+	defer func() { _ = client.Close() }()
+	ctx := t.Context()
+	leader := func() string {
+		t.Helper()
+		slots, err := client.ClusterSlots(ctx).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(slots) != 1 || slots[0].Start != 0 || slots[0].End != 16383 {
+			t.Fatalf("slots: %+v", slots)
+		}
+		return slots[0].Nodes[0].Addr
+	}
+	for i := range 100 {
+		if err := client.Set(ctx, fmt.Sprintf("key:%d", i), i, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := leader(), c.nodes[0].RESP; got != want {
+		t.Errorf("the leader is said to be at %s, it is at %s", got, want)
+	}
+	if slots := client.ClusterSlots(ctx).Val(); len(slots[0].Nodes) != 3 {
+		t.Errorf("the members are %+v", slots[0].Nodes)
+	}
+	if err := client.MSet(ctx, "{a}1", 1, "{a}2", 2).Err(); err != nil {
+		t.Error(err)
+	}
+
+	// Only who asks for it is redirected.
+	at := dial(t, c.nodes[1].RESP)
+	at.expect("GET key:7", `"7"`)
+	at.expect("CLUSTER KEYSLOT key:7", "(integer) 15047")
+	at.expect("GET key:7", `"7"`)
+	at.expect("READONLY", "OK")
+	at.expect("GET key:7", `"7"`) // a copy is here
+	at.expect("SET key:7 x", "(error) MOVED 15047 "+c.nodes[0].RESP)
+
+	c.nodes[0].Kill()
+	for i := range 100 {
+		var got string
+		for end := time.Now().Add(replyWithin); ; time.Sleep(20 * time.Millisecond) {
+			var err error
+			if got, err = client.Get(ctx, fmt.Sprintf("key:%d", i)).Result(); err == nil {
+				break
+			}
+			if time.Now().After(end) {
+				c.stuck(fmt.Sprintf("key %d: %v", i, err))
+			}
+		}
+		if got != fmt.Sprint(i) {
+			t.Errorf("key %d holds %q", i, got)
+		}
+	}
+	if err := client.Set(ctx, "after", "x", 0).Err(); err != nil {
+		t.Error(err)
+	}
+	if got := leader(); got != c.nodes[1].RESP && got != c.nodes[2].RESP {
+		t.Errorf("the leader is said to be at %s, which is dead", got)
+	}
 }

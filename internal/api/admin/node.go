@@ -82,13 +82,10 @@ func removable(nodes []NodeView, id base.NodeID, dead bool) error {
 func (a *Admin) forget(t kv.Txn, id base.NodeID) error {
 	n, found, err := catalog.ReadNode(t, id)
 	if found {
-		catalog.RemoveMember(t, memberOf(n.Store, n.ID))
+		catalog.RemoveMember(t, catalog.NodeMember(n.Store, n.ID))
 	}
 	return err
 }
-
-// memberOf is the id of a node's member.
-func memberOf(store string, id base.NodeID) string { return fmt.Sprintf("%s%08x", store, uint32(id)) }
 
 // settle makes a node's standing follow the status of its member: one that was stopped
 // is drained.
@@ -98,7 +95,7 @@ func settle(t kv.Txn, m catalog.Member) error {
 		return nil // an id that was made up has no node
 	}
 	n, found, err := catalog.ReadNode(t, base.NodeID(number))
-	if err != nil || !found || memberOf(n.Store, n.ID) != m.ID || n.Standing == catalog.NodeRemoved {
+	if err != nil || !found || catalog.NodeMember(n.Store, n.ID) != m.ID || n.Standing == catalog.NodeRemoved {
 		return err
 	}
 	n.Standing = catalog.NodeActive

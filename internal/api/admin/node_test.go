@@ -14,7 +14,7 @@ import (
 func TestNode(t *testing.T) {
 	n := start(t)
 	store := strings.Repeat("b", 32)
-	other := memberOf(store, 2)
+	other := catalog.NodeMember(store, 2)
 	if err := n.run(func(t kv.Txn) error {
 		for id, s := range map[base.NodeID]string{1: strings.Repeat("a", 32), 2: store, 3: strings.Repeat("c", 32)} {
 			if err := catalog.WriteNode(t, catalog.Node{ID: id, Store: s, Address: "10.0.0.1:7000"}); err != nil {

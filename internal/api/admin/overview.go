@@ -54,7 +54,7 @@ type ReplicaView struct {
 	Bytes    int64
 }
 
-func (n *NodeView) memberID() string { return memberOf(n.Store, n.ID) }
+func (n *NodeView) memberID() string { return catalog.NodeMember(n.Store, n.ID) }
 
 func (n *NodeView) status() string {
 	switch {

@@ -86,7 +86,7 @@ func (c *Client) lead(repeatable bool, try func(node base.NodeID) error) error {
 	until := time.Now().Add(limits.LeaderWait)
 	pause, turn := pauseMin, 0
 	for n := 0; ; n++ {
-		node := c.said()
+		node := c.Leader()
 		// Those who are said to lead may all be gone, and be named again and again by
 		// others: every third try does not listen.
 		if node == 0 || n%3 == 2 {
@@ -135,9 +135,9 @@ func closed(err error) bool {
 // not lead.
 var errSelf = errors.Wrap(base.ErrUnavailable, "this node does not lead")
 
-// said is the node that led lately, or that the own replica takes for the leader; zero
+// Leader is the node that led lately, or that the own replica takes for the leader; zero
 // if there is none.
-func (c *Client) said() base.NodeID {
+func (c *Client) Leader() base.NodeID {
 	if node := base.NodeID(c.leader.Load()); node != 0 {
 		return node
 	}
