@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"context"
+
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/replica"
@@ -37,7 +39,11 @@ func (d Dead) Key() []byte { return d.At }
 // leads is this node's replica that holds key, if it leads.
 func (h *Here) leads(key []byte) (*replica.Replica, error) {
 	r := h.Store.Range(key)
-	if r != nil && (r.Serving() || h.Away == nil) {
+	if r != nil && h.Away == nil {
+		r.AwaitBorn()
+		return r, nil
+	}
+	if r != nil && r.Serving() {
 		return r, nil
 	}
 	if h.Away == nil {
@@ -49,7 +55,17 @@ func (h *Here) leads(key []byte) (*replica.Replica, error) {
 // Span implements Ranges.
 func (h *Here) Span(key []byte) (base.Span, error) {
 	if r := h.Store.Range(key); r != nil {
-		return r.Descriptor().Span, nil
+		span := r.Descriptor().Span
+		if span.Contains(key) {
+			return span, nil
+		}
+		// A split has taken the key away, and its range is about to be found.
+		if err := r.AwaitSplit(context.Background()); err != nil {
+			return base.Span{}, err
+		}
+		if r = h.Store.Range(key); r != nil {
+			return r.Descriptor().Span, nil
+		}
 	}
 	if h.Away == nil {
 		return base.Span{}, base.ErrUnavailable

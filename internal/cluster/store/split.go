@@ -141,6 +141,7 @@ func (s *Store) Split(ctx context.Context, id base.RangeID, key []byte, right ba
 	if r == nil {
 		return left, split, errors.Wrapf(base.ErrUnavailable, "range %d is not here", id)
 	}
+	r.AwaitBorn()
 	ticket, err := r.BeginSplit(key, right)
 	if err == nil {
 		err = ticket.Wait()

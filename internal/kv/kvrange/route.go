@@ -1,12 +1,9 @@
 package kvrange
 
 import (
-	"context"
-
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
-	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
@@ -27,10 +24,8 @@ func (e *Engine) serving(key []byte) *replica.Replica {
 		return e.here()
 	}
 	r := e.store.Range(key)
-	if r != nil && !r.Serving() {
-		ctx, cancel := context.WithTimeout(context.Background(), limits.LeaderWait)
-		defer cancel()
-		r.AwaitServing(ctx)
+	if r != nil {
+		r.AwaitBorn()
 	}
 	return r
 }

@@ -54,6 +54,18 @@ func (r *Replica) pauseServing() {
 	}
 }
 
+// pauseSplit pauses until no split is on its way.
+func (r *Replica) pauseSplit() {
+	waits := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.mu.tenure != nil && r.splittingLocked()
+	}
+	for r.o.Pause != nil && waits() {
+		r.pause(PointNoRoom)
+	}
+}
+
 // pauseUntil pauses until t is done or lost.
 func (r *Replica) pauseUntil(t base.Ticket) error {
 	var w flagWaiter

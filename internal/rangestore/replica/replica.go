@@ -351,6 +351,17 @@ func (r *Replica) AwaitServing(ctx context.Context) {
 	}
 }
 
+// AwaitBorn waits for a replica that a split has just made, where it is the only one:
+// it leads in a moment.
+func (r *Replica) AwaitBorn() {
+	if r.Serving() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limits.LeaderWait)
+	defer cancel()
+	r.AwaitServing(ctx)
+}
+
 // Stats describes the replica for metrics.
 type Stats struct {
 	Applied       base.LogIndex

@@ -63,6 +63,10 @@ func (r *Replica) BeginSplit(key []byte, right base.RangeID) (base.Ticket, error
 
 // AwaitSplit waits until no split is on its way, or ctx ends.
 func (r *Replica) AwaitSplit(ctx context.Context) error {
+	if r.o.Manual {
+		r.pauseSplit()
+		return nil
+	}
 	stop := context.AfterFunc(ctx, r.room.Broadcast)
 	defer stop()
 	r.mu.Lock()
