@@ -10,9 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/kv"
-	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 	"github.com/stratadb/strata/test/history"
 )
@@ -30,6 +30,10 @@ type Options struct {
 	Seed   uint64
 	Events int
 	Faults replica.Faults
+	// Ranges divides the keyspace, so that transactions need several ranges; their
+	// coordinators crash.
+	Ranges      bool
+	Coordinator coordinator.Faults
 	// Trace receives a line per event; optional.
 	Trace func(line string)
 }
@@ -49,6 +53,9 @@ type Result struct {
 	Crashes, Flips     int
 	Stops              int // clean ones
 	DiskFull           int // refused writes
+	Spread             int // commits over several ranges that were prepared
+	Orphans            int // coordinators that crashed
+	Settled            int // sweeps that found something
 	Points             [replica.Points]int
 }
 
@@ -61,7 +68,7 @@ func (r *Result) Add(o Result) {
 		{&r.Events, o.Events}, {&r.Ops, o.Ops}, {&r.Acknowledged, o.Acknowledged}, {&r.Registers, o.Registers},
 		{&r.Conflicts, o.Conflicts}, {&r.Unknown, o.Unknown}, {&r.Refused, o.Refused}, {&r.TooOld, o.TooOld},
 		{&r.TimedOut, o.TimedOut}, {&r.Dirty, o.Dirty}, {&r.Resent, o.Resent}, {&r.Held, o.Held}, {&r.Large, o.Large},
-		{&r.Crashes, o.Crashes}, {&r.Flips, o.Flips}, {&r.Stops, o.Stops}, {&r.DiskFull, o.DiskFull},
+		{&r.Spread, o.Spread}, {&r.Orphans, o.Orphans}, {&r.Settled, o.Settled}, {&r.Crashes, o.Crashes}, {&r.Flips, o.Flips}, {&r.Stops, o.Stops}, {&r.DiskFull, o.DiskFull},
 	} {
 		*p.to += p.from
 	}
@@ -121,6 +128,7 @@ type sim struct {
 	running *task // nil: the scheduler itself
 	loop    *task
 	keeper  *task
+	several several
 	driving bool
 
 	now         int64 // event counter
@@ -184,6 +192,7 @@ func (s *sim) weigh() {
 		action{1, s.toggleFull}, action{1, s.toggleSpace}, action{1, s.armCrash}, action{1, s.crashNow}, action{1, s.stop},
 		action{1, s.jump},
 	)
+	s.actions = append(s.actions, s.severalActions()...)
 	for i := range s.actions {
 		s.actions[i].weight *= []int{1, 2, 4}[s.rnd.IntN(3)]
 		s.total += s.actions[i].weight
@@ -212,12 +221,16 @@ func (s *sim) start() error {
 		return err
 	}
 	s.store = st
-	s.db = kv.NewWithSession(kvrange.New(st), s.clock.Now, s.rnd.Uint64()|1)
+	s.db = kv.NewWithSession(s.engine(), s.clock.Now, s.rnd.Uint64()|1)
 	s.clients = s.clients[:0]
 	for n := range sessions {
 		s.clients = append(s.clients, &client{name: fmt.Sprintf("client %d", n), sess: s.db.NewSession()})
 	}
-	if err := st.Step(); err != nil {
+	err = st.Step()
+	if err == nil && s.o.Ranges {
+		err = s.divide()
+	}
+	if err != nil {
 		st.Abandon()
 		return err
 	}
@@ -355,7 +368,7 @@ func (s *sim) lose() {
 func (s *sim) stop() {
 	s.note("clean stop")
 	s.disk.noSpace = false
-	for s.loop != nil {
+	for s.loops() {
 		s.stepLoop()
 	}
 	for s.keeper != nil {
@@ -420,13 +433,21 @@ func (s *sim) finish() error {
 				busy = true
 			}
 		}
+		if s.o.Ranges { // who waits for a lock has to see time pass
+			busy = s.stepBehind() || busy
+			s.clock.micros += 50_000
+		}
 		s.stepLoop()
+		s.several.evictOnly = s.o.Ranges // it takes long, and every flush makes a file
 		s.stepKeeper()
 	}
 	if err := errors.CombineErrors(s.fatal, s.drive()); err != nil {
 		return err
 	}
 	s.poll()
+	if err := s.settleAll(); err != nil {
+		return err
+	}
 	if len(s.pending) > 0 {
 		return errors.Newf("%d operations never ended", len(s.pending))
 	}

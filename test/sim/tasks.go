@@ -6,6 +6,7 @@ import (
 
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
@@ -72,6 +73,8 @@ func (s *sim) pause(p replica.Point) {
 	switch {
 	case s.running != nil:
 		s.rest(p)
+	case p == replica.PointLocked: // and nobody else makes time pass
+		s.clock.micros += limits.LockAge.Microseconds()
 	case p >= replica.PointWaiting && !s.driving:
 		s.fatal = errors.CombineErrors(s.fatal, s.drive())
 	}
@@ -81,14 +84,21 @@ func (s *sim) pause(p replica.Point) {
 func (s *sim) drive() error {
 	s.driving = true
 	defer func() { s.driving = false }()
-	for s.loop != nil {
+	for s.loops() {
 		s.stepLoop()
 	}
 	return s.store.Step()
 }
 
+// loops reports whether a loop is at work.
+func (s *sim) loops() bool { return s.loop != nil || len(s.several.loops) > 0 }
+
 // stepLoop moves the loop to its next point.
 func (s *sim) stepLoop() {
+	if s.o.Ranges {
+		s.stepRange()
+		return
+	}
 	if s.loop == nil {
 		s.loop = s.spawn("loop", func() { s.must(s.store.Step()) })
 	}
@@ -102,6 +112,10 @@ func (s *sim) stepKeeper() {
 	if s.keeper == nil {
 		s.note("maintain")
 		s.keeper = s.spawn("keeper", func() {
+			if s.several.evictOnly {
+				s.must(s.evict())
+				return
+			}
 			s.must(s.store.Maintain())
 			s.must(s.disk.removeObsolete())
 		})
@@ -132,4 +146,5 @@ func (s *sim) unwind() {
 		}
 	}
 	s.loop, s.keeper = nil, nil
+	s.several.unwind()
 }

@@ -52,6 +52,9 @@ type Options struct {
 	Clock  clock.Clock
 	// Inline runs everything in the caller's goroutine, one after another.
 	Inline bool
+	// Behind runs what goes on behind an answer. Optional; for those who schedule
+	// everything themselves.
+	Behind func(func())
 	Faults Faults
 }
 
@@ -200,12 +203,12 @@ func (a *attempt) run(at base.Stamp) (base.Stamp, error) {
 	if err != nil {
 		return 0, err
 	}
-	if a.crashes(StepRecorded) {
-		return ended, nil
-	}
 	if ended == 0 {
 		a.c.finish(&a.txn, 0, true)
 		return 0, errors.Wrap(base.ErrConflict, "somebody has ended the transaction")
+	}
+	if a.crashes(StepRecorded) {
+		return ended, nil
 	}
 	a.c.behind(func() {
 		if !a.c.resolve(&a.txn, ended) || a.crashes(StepResolved) {
@@ -342,7 +345,10 @@ func (c *Coordinator) parallel(n int, f func(i int)) {
 // behind does what an answer does not wait for; when much of that is going on, the
 // answer waits after all.
 func (c *Coordinator) behind(f func()) {
-	if c.o.Inline || !c.begin(f) {
+	switch {
+	case c.o.Behind != nil:
+		c.o.Behind(f)
+	case c.o.Inline || !c.begin(f):
 		f()
 	}
 }

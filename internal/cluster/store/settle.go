@@ -55,11 +55,11 @@ func (s *Store) Oracle() *oracle.Local { return s.oracle }
 // ranges hold. It is called once; the store closes c.
 func (s *Store) Coordinate(c *coordinator.Coordinator) {
 	if s.settler.c.Swap(c) == nil && !s.o.Manual {
-		s.wait.Go(func() { s.sweeper(c) })
+		s.wait.Go(s.sweeper)
 	}
 }
 
-func (s *Store) sweeper(c *coordinator.Coordinator) {
+func (s *Store) sweeper() {
 	sweep, retain := time.NewTicker(sweepEvery), time.NewTicker(retainEvery)
 	defer sweep.Stop()
 	defer retain.Stop()
@@ -68,16 +68,22 @@ func (s *Store) sweeper(c *coordinator.Coordinator) {
 		case <-s.ctx.Done():
 			return
 		case <-sweep.C:
-			if err := c.Sweep(s.leading()); err != nil {
+			if err := s.Sweep(); err != nil {
 				s.o.Log.Error("transactions over several ranges", "error", err)
 			}
 		case <-retain.C:
-			if err := c.Retain(s.leading()); err != nil {
+			if err := s.Retain(); err != nil {
 				s.o.Log.Debug("horizons", "error", err)
 			}
 		}
 	}
 }
+
+// Sweep settles once what is overdue; a store that runs by itself does it all the time.
+func (s *Store) Sweep() error { return s.settler.c.Load().Sweep(s.leading()) }
+
+// Retain moves the horizons of the store's ranges once, see Sweep.
+func (s *Store) Retain() error { return s.settler.c.Load().Retain(s.leading()) }
 
 // leading are the replicas of this store that lead and have ever held a transaction
 // over several ranges.

@@ -152,8 +152,6 @@ func (r *Replica) lookAfter(h *prepared.Held, at base.Stamp, waited time.Duratio
 		return false, r.alarm(h)
 	case status == prepared.Committed && at != 0 && commit > at:
 		return true, nil
-	case status == prepared.Undecided && r.o.Faults.PassUndecided:
-		return true, nil
 	case status != prepared.Undecided:
 		_, _, err := r.Resolve(&prepared.Resolve{ID: h.ID, Begin: h.Begin, Commit: commit})
 		return false, err

@@ -6,6 +6,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/window"
 )
@@ -52,7 +53,14 @@ func (r *Replica) Prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, er
 		switch answer.Verdict {
 		case prepared.Done, prepared.Refuse:
 			a.note(answer.Pos)
-			return a.Abort(), answer.Err
+			overdue := r.overdueLocked(&asked, answer.Err)
+			t := a.Abort()
+			for _, h := range overdue {
+				if _, err := r.lookAfter(h, 0, limits.LockAge); err != nil {
+					return base.Ticket{}, err
+				}
+			}
+			return t, answer.Err
 		case prepared.Wait:
 			if err := a.waitLocks(answer.Holders, 0); err != nil {
 				return base.Ticket{}, err
@@ -79,6 +87,20 @@ func (r *Replica) Prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, er
 		}
 		return t, err
 	}
+}
+
+// overdueLocked lists the older holders that refuse a prepare and have held their locks
+// for so long that somebody should look after them: who is refused does not wait.
+func (r *Replica) overdueLocked(p *prepared.Prepare, refused error) (list []*prepared.Held) {
+	if !errors.Is(refused, prepared.ErrYounger) {
+		return nil
+	}
+	for _, h := range r.mu.seq.Table().Conflicts(p) {
+		if h.Stamp != 0 && h.Stamp+base.Stamp(limits.LockAge.Microseconds()) < r.mu.logged {
+			list = append(list, h)
+		}
+	}
+	return list
 }
 
 // checkPrepare asks the table, with the reads that the transaction really made.

@@ -114,8 +114,6 @@ type Faults struct {
 	ResolveByBatchStamp bool
 	// PlainWaiting lets every prepare wait, whatever its age.
 	PlainWaiting bool
-	// PassUndecided reads beside the write lock of a transaction that has no record yet.
-	PassUndecided bool
 	// CountUncommitted lets an evicted version die in memory although its
 	// successor may vanish.
 	CountUncommitted bool
@@ -347,7 +345,16 @@ func (r *Replica) AwaitServing(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for r.mu.tenure == nil && !r.mu.stopped && len(r.mu.desc.Replicas) == 1 && ctx.Err() == nil {
-		r.room.Wait()
+		if !r.o.Manual {
+			r.room.Wait()
+			continue
+		}
+		if r.o.Pause == nil {
+			return
+		}
+		r.mu.Unlock()
+		r.pause(PointWaiting)
+		r.mu.Lock()
 	}
 }
 

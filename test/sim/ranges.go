@@ -1,0 +1,234 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/coordinator"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvrange"
+	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/test/history"
+)
+
+// boundaries divide the lists, and what else transactions write; the registers share a
+// range.
+var boundaries = []string{"\x04l1", "\x04l3", "\x04r", "\x04s", "\x04x2"}
+
+// several is what a run over several ranges needs.
+type several struct {
+	loops  map[base.RangeID]*task
+	behind []*task // what goes on behind answers
+	names  int
+	lastID base.RangeID
+	// evictOnly: maintenance makes room in the windows, and no files.
+	evictOnly bool
+}
+
+func (s *sim) evict() error {
+	for _, r := range s.store.Replicas() {
+		if err := r.Evict(base.Stamp(s.clock.micros)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *several) unwind() {
+	for _, id := range v.ids() {
+		v.loops[id].stop()
+	}
+	for _, t := range v.behind {
+		t.stop()
+	}
+	v.loops, v.behind = nil, nil
+}
+
+func (v *several) ids() (ids []base.RangeID) {
+	for id := range v.loops {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// engine is the engine over the store. Coordinators run in the tasks of their clients.
+func (s *sim) engine() kv.Engine {
+	if !s.o.Ranges {
+		return kvrange.New(s.store)
+	}
+	faults := s.o.Coordinator
+	faults.Crash = func(step coordinator.Step) bool {
+		if step == coordinator.StepPrepared {
+			s.res.Spread++
+		}
+		if s.running == nil {
+			return false
+		}
+		s.rest(pointName(fmt.Sprintf("step %d of a commit", step)))
+		crash := s.rnd.IntN(40) == 0
+		if crash {
+			s.res.Orphans++
+			s.note("the coordinator crashes")
+		}
+		return crash
+	}
+	return kvrange.NewWith(s.store, coordinator.Options{Inline: true, Clock: s.clock, Faults: faults, Behind: s.doBehind,
+		Random: func(id []byte) {
+			for i := range id {
+				id[i] = byte(s.rnd.Uint32())
+			}
+		}})
+}
+
+func (s *sim) doBehind(f func()) {
+	if s.running == nil {
+		f()
+		return
+	}
+	s.several.names++
+	s.several.behind = append(s.several.behind, s.spawn(fmt.Sprintf("resolver %d", s.several.names), f))
+}
+
+// stepBehind moves something that goes on behind an answer to its next point.
+func (s *sim) stepBehind() bool {
+	v := &s.several
+	if len(v.behind) == 0 {
+		return false
+	}
+	i := s.rnd.IntN(len(v.behind))
+	if t := v.behind[i]; !s.resume(t) {
+		v.behind = slices.DeleteFunc(v.behind, func(x *task) bool { return x == t })
+	}
+	return true
+}
+
+// stepRange moves the loop of some range to its next point.
+func (s *sim) stepRange() {
+	v := &s.several
+	var r *replica.Replica
+	if ids := v.ids(); len(ids) > 0 && (s.running != nil || s.driving || s.rnd.IntN(2) == 0) {
+		r = s.store.Replica(ids[s.rnd.IntN(len(ids))])
+	} else {
+		all := s.store.Replicas()
+		r = all[s.rnd.IntN(len(all))]
+	}
+	id, _ := r.ID()
+	if v.loops == nil {
+		v.loops = map[base.RangeID]*task{}
+	}
+	if v.loops[id] == nil {
+		v.loops[id] = s.spawn(fmt.Sprintf("loop %d", id), func() {
+			_, err := r.Step(context.Background())
+			s.must(err)
+		})
+	}
+	if !s.resume(v.loops[id]) {
+		delete(v.loops, id)
+	}
+}
+
+// divide makes the ranges of a run that begins, or what a crash has kept from being made.
+func (s *sim) divide() error {
+	s.several.lastID = 0
+	for _, r := range s.store.Replicas() {
+		id, _ := r.ID()
+		s.several.lastID = max(s.several.lastID, id)
+	}
+	for _, key := range boundaries {
+		if _, err := s.split(key); err != nil {
+			return err
+		}
+		if err := s.store.Step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// split begins to divide a range at key, if it is not.
+func (s *sim) split(key string) (base.Ticket, error) {
+	r := s.store.Range([]byte(key))
+	if r == nil || bytes.Equal(r.Descriptor().Span.Start, []byte(key)) {
+		return base.Ticket{}, nil
+	}
+	s.several.lastID++
+	s.note("split at %q", key)
+	return r.BeginSplit([]byte(key), s.several.lastID)
+}
+
+// severalActions are the events of a run over several ranges.
+func (s *sim) severalActions() []action {
+	if !s.o.Ranges {
+		return nil
+	}
+	return []action{{160, s.stepLoop}, {60, func() { s.stepBehind() }}, {6, s.sweep}, {2, s.retain}}
+}
+
+// sweep lets somebody settle what is overdue.
+func (s *sim) sweep() {
+	for _, r := range s.store.Replicas() {
+		if len(r.Overdue(^base.Stamp(0))) > 0 {
+			s.res.Settled++
+			s.doTask("sweep", s.store.Sweep)
+			return
+		}
+	}
+}
+
+func (s *sim) retain() { s.doTask("retain", s.store.Retain) }
+
+func (s *sim) doTask(name string, f func() error) {
+	s.note("%s", name)
+	s.several.behind = append(s.several.behind, s.spawn(name, func() {
+		if err := f(); !errors.IsAny(err, base.ErrUnavailable, base.ErrUnknownOutcome, base.ErrConflict, base.ErrDiskFull, base.ErrWrongRange) {
+			s.must(err)
+		}
+	}))
+}
+
+// atFirst is the outcome of an operation until more is known: in a commit over several
+// ranges, a crash may hide that it happened.
+func (s *sim) atFirst() history.Outcome {
+	if s.o.Ranges {
+		return history.Unknown
+	}
+	return history.Failed
+}
+
+// fails files an operation that was refused, or whose outcome nobody knows.
+func (s *sim) fails(op *history.Op, err error) {
+	if errors.Is(err, base.ErrUnknownOutcome) && s.o.Ranges {
+		s.note("T%d is unknown", op.ID)
+		s.res.Unknown++
+		return
+	}
+	op.Outcome = history.Failed
+	s.failed(fmt.Sprintf("T%d", op.ID), err)
+}
+
+// settleAll lets time pass until nobody holds a lock any more, and objects if somebody
+// still does.
+func (s *sim) settleAll() error {
+	if !s.o.Ranges {
+		return nil
+	}
+	for range 5 {
+		s.clock.micros += 10 * limits.TransactionMaxAge.Microseconds()
+		if err := errors.CombineErrors(s.store.Sweep(), s.drive()); err != nil {
+			return err
+		}
+	}
+	for _, r := range s.store.Replicas() {
+		if left := r.Overdue(^base.Stamp(0)); len(left) > 0 {
+			return errors.Newf("%d transactions are held or not settled in the end, the first begun at %d", len(left), left[0].Begin)
+		}
+	}
+	return nil
+}
