@@ -141,6 +141,9 @@ func (s *Store) Split(ctx context.Context, id base.RangeID, key []byte, right ba
 	if r == nil {
 		return left, split, errors.Wrapf(base.ErrUnavailable, "range %d is not here", id)
 	}
+	if s.Replica(right) != nil {
+		return left, split, errors.Wrapf(replica.ErrSplit, "range %d is here already", right)
+	}
 	r.AwaitBorn()
 	ticket, err := r.BeginSplit(key, right)
 	if err == nil {
