@@ -219,6 +219,9 @@ func (s *sim) settleAll() error {
 	if !s.o.Ranges {
 		return nil
 	}
+	for s.keeper != nil {
+		s.stepKeeper()
+	}
 	for range 5 {
 		s.clock.micros += 10 * limits.TransactionMaxAge.Microseconds()
 		if err := errors.CombineErrors(s.store.Sweep(), s.drive()); err != nil {

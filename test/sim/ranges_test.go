@@ -4,12 +4,15 @@ import (
 	"flag"
 	"fmt"
 	"testing"
-	"time"
 
+	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
-var rangeSeeds = flag.Int("range-seeds", 60, "how many seeds over several ranges to run: half of them fixed, half fresh")
+var (
+	rangeSeeds = flag.Int("range-seeds", 60, "how many seeds over several ranges to run")
+	rangeFirst = flag.Uint64("range-first", 1, "the first of them")
+)
 
 const rangeEvents = 3000
 
@@ -24,13 +27,9 @@ func TestRanges(t *testing.T) {
 		}
 		return
 	}
-	fresh := uint64(time.Now().UnixNano())
 	var sum Result
 	for i := range *rangeSeeds {
-		s := uint64(i + 1)
-		if i%2 == 1 {
-			s = fresh + uint64(i)
-		}
+		s := *rangeFirst + uint64(i)
 		res, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true})
 		if err != nil {
 			t.Fatalf("seed %d fails (go test ./test/sim -run TestRanges -args -seed %d): %+v", s, s, err)
@@ -51,5 +50,34 @@ func TestRangesSameSeedSameTrace(t *testing.T) {
 		if errA != nil || errB != nil || a != b {
 			t.Fatalf("seed %d: %+v %v, then %+v %v", s+1, a, errA, b, errB)
 		}
+	}
+}
+
+// TestRangePlantedBugs is TestPlantedBugs for what only several ranges can break.
+func TestRangePlantedBugs(t *testing.T) {
+	const within = 200
+	for _, b := range []struct {
+		name        string
+		faults      replica.Faults
+		coordinator coordinator.Faults
+		seed        uint64
+	}{
+		{"latest read ignores write locks", replica.Faults{ReadIgnoresLocks: true}, coordinator.Faults{}, 2},
+		{"blind write passes a lock", replica.Faults{BlindWritePassesLock: true}, coordinator.Faults{}, 3},
+		{"no read locks", replica.Faults{NoReadLocks: true}, coordinator.Faults{}, 37},
+		{"prepared answered before commit", replica.Faults{PreparedBeforeCommit: true}, coordinator.Faults{}, 50},
+		{"resolve judged by its batch's stamp", replica.Faults{ResolveByBatchStamp: true}, coordinator.Faults{}, 14},
+		{"C asked before the last prepare", replica.Faults{}, coordinator.Faults{StampEarly: true}, 16},
+		{"read-only participant skipped", replica.Faults{}, coordinator.Faults{SkipReadOnly: true}, 31},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			for s := uint64(1); s <= within; s++ {
+				if _, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Faults: b.faults, Coordinator: b.coordinator}); err != nil {
+					t.Logf("seen at seed %d (once at %d): %.200v", s, b.seed, err)
+					return
+				}
+			}
+			t.Fatalf("not seen within %d seeds", within)
+		})
 	}
 }

@@ -77,6 +77,9 @@ func (s *sim) pause(p replica.Point) {
 		s.clock.micros += limits.LockAge.Microseconds()
 	case p >= replica.PointWaiting && !s.driving:
 		s.fatal = errors.CombineErrors(s.fatal, s.drive())
+		if p == replica.PointNoRoom && s.o.Ranges && s.keeper == nil {
+			s.fatal = errors.CombineErrors(s.fatal, s.evict())
+		}
 	}
 }
 
