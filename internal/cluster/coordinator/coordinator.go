@@ -62,8 +62,6 @@ type Options struct {
 type Faults struct {
 	// StampEarly asks for C before the last range is prepared.
 	StampEarly bool
-	// AbortWithoutTombstone settles a transaction without a record as aborted.
-	AbortWithoutTombstone bool
 	// SkipReadOnly does not prepare where the transaction has only read.
 	SkipReadOnly bool
 	// Crash is called at every step of a commit; true ends the coordinator there.
@@ -290,7 +288,7 @@ func (c *Coordinator) decide(t *prepared.Txn) (base.Stamp, error) {
 		return 0, err
 	case status == prepared.Forgotten:
 		return 0, prepared.ErrForgotten
-	case status != prepared.Undecided || c.o.Faults.AbortWithoutTombstone:
+	case status != prepared.Undecided:
 		return commit, nil
 	}
 	return c.o.Ranges.Record(&prepared.Record{Txn: *t})

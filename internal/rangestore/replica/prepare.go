@@ -112,11 +112,7 @@ func (r *Replica) checkPrepare(asked, p *prepared.Prepare) prepared.Answer {
 			return answer
 		}
 	}
-	answer := r.mu.seq.Table().CheckPrepare(asked, versions{r})
-	if r.o.Faults.PlainWaiting && errors.Is(answer.Err, prepared.ErrYounger) {
-		return prepared.Answer{Verdict: prepared.Wait, Holders: r.mu.seq.Table().Conflicts(asked)}
-	}
-	return answer
+	return r.mu.seq.Table().CheckPrepare(asked, versions{r})
 }
 
 // holdsLocked reports whether all that a prepare locks lies inside the range. Of a

@@ -112,8 +112,6 @@ type Faults struct {
 	PreparedBeforeCommit bool
 	// ResolveByBatchStamp installs with the stamp of the resolve's batch.
 	ResolveByBatchStamp bool
-	// PlainWaiting lets every prepare wait, whatever its age.
-	PlainWaiting bool
 	// CountUncommitted lets an evicted version die in memory although its
 	// successor may vanish.
 	CountUncommitted bool
