@@ -201,6 +201,8 @@ func (m *several) nowMillis() int64 {
 			return 0 // nothing is due without an oracle
 		}
 		return m.at.Millis()
+	case m.live > 0: // the leg may hold its range's lock: nobody else is asked
+		return m.legs[0].here.NowMillis()
 	case m.now == 0:
 		m.now, _ = m.e.ReadVersion(context.Background())
 	}

@@ -25,7 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) kv.Engine) {
 		"SnapshotReads": testSnapshotReads, "ConflictRanges": testConflictRanges, "Watch": testWatch,
 		"Limits": testLimits, "Counter": testCounter, "FailedClosureWritesNothing": testFailedClosure, "FailedClosureSawOneState": testFailedClosureValidates,
 		"InteractiveSnapshot": testInteractiveSnapshot, "Guards": testGuards, "PanicReleases": testPanic,
-		"ManyWrites": testManyWrites, "EndedTransaction": testEnded,
+		"ManyWrites": testManyWrites, "EndedTransaction": testEnded, "Clock": testClock,
 	}
 	for name, fn := range tests {
 		t.Run(name, func(t *testing.T) { fn(t, kv.New(open(t), time.Now)) })
@@ -633,3 +633,33 @@ func (e engineOf) Expect(keys [][]byte)                    { e.db.Expect(keys) }
 func (e engineOf) NewAttempt() kv.Attempt                  { return e.db.NewAttempt() }
 func (e engineOf) Watch(k []byte) kv.Watch                 { return e.db.Watch(k) }
 func (e engineOf) EstimateSize(s base.Span) (int64, error) { return e.db.EstimateSize(s) }
+
+// testClock asks for the time between reads, when an engine may keep others out: it
+// must not wait for itself.
+func testClock(t *testing.T, db *kv.DB) {
+	session := db.NewSession()
+	last := int64(0)
+	for i := range 20 {
+		first, second := key("%c", 'A'+3*i), key("%c", 'A'+3*(19-i)) // all over the keyspace
+		ticket, err := session.Run(kv.Func(func(tx kv.Txn) error {
+			if _, err := tx.Get(first); err != nil {
+				return err
+			}
+			now := tx.NowMillis()
+			if now < last || now == 0 {
+				t.Errorf("the clock says %d after %d", now, last)
+			}
+			if _, err := tx.Get(second); err != nil {
+				return err
+			}
+			if again := tx.NowMillis(); again != now {
+				t.Errorf("within a transaction the clock goes on from %d to %d", now, again)
+			}
+			last = now
+			tx.Set(second, []byte("x"))
+			return nil
+		}))
+		must(t, err)
+		must(t, ticket.Wait())
+	}
+}
