@@ -54,6 +54,8 @@ type Report struct {
 
 	Ranges    int   `json:"ranges"`
 	StateKeys int64 `json:"state_keys"`
+	// Copies are the store's replicas, by range.
+	Copies []store.Copy `json:"copies,omitempty"`
 	// Keys is how many keys a restart finds: state and log together.
 	Keys      int64      `json:"keys"`
 	ZMapKeys  int64      `json:"zmap_keys"`
@@ -244,6 +246,9 @@ func (c *checker) restart() {
 	var fatal error
 	st, err := store.Open(store.Options{FS: c.view, Dir: c.o.Dir, Manual: true, Log: c.o.Log,
 		OnFatal: func(err error) { fatal = errors.CombineErrors(fatal, err) }})
+	if err == nil {
+		c.r.Copies, err = st.Copies()
+	}
 	if err == nil {
 		err = errors.CombineErrors(st.Step(), fatal)
 	}

@@ -25,7 +25,7 @@ import (
 const (
 	// damagedName is the file that says what is damaged and, once that is decided,
 	// which store takes its place. It is there until that store exists.
-	damagedName = "DAMAGED"
+	damagedName = identity.DamagedName
 	// asideName is the folder to which damaged stores are moved.
 	asideName = "damaged"
 )

@@ -5,6 +5,8 @@
 //	DIR/LOCK       one process at a time
 //	DIR/STRATA     identity: store, cluster, node, format version
 //	DIR/ORACLE     bound of the issued stamps
+//	DIR/RECOVERY   a recovery from a lost quorum is under way, or not yet known (recover.go)
+//	DIR/RECOVERED  what was recovered from, one line each
 //	DIR/log/       raft log segments (storage/raftlog)
 //	DIR/state/     Pebble (storage/lsm)
 //

@@ -104,9 +104,8 @@ type Store struct {
 	wait    sync.WaitGroup
 }
 
-// Open opens the store in o.Dir, or makes it, and starts its replicas. It waits
-// until they may answer.
-func Open(o Options) (_ *Store, err error) {
+// newStore is a store of which nothing is open.
+func newStore(o Options) *Store {
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
@@ -118,6 +117,13 @@ func Open(o Options) (_ *Store, err error) {
 	s.mu.turns, s.mu.claims = map[base.RangeID]*sync.Mutex{}, map[base.RangeID]base.Span{}
 	s.table.Store(new([]seat))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Open opens the store in o.Dir, or makes it, and starts its replicas. It waits
+// until they may answer.
+func Open(o Options) (_ *Store, err error) {
+	s := newStore(o)
 	defer func() {
 		if err != nil {
 			err = errors.CombineErrors(err, s.release())
@@ -128,6 +134,11 @@ func Open(o Options) (_ *Store, err error) {
 	}
 	if s.lock, err = identity.Lock(o.FS, o.Dir); err != nil {
 		return nil, err
+	}
+	if rec, err := ReadRecovery(o.FS, o.Dir); err != nil {
+		return nil, err
+	} else if rec != nil && !rec.Done {
+		return nil, errors.Wrap(ErrRecovering, o.Dir)
 	}
 	if err := s.openFiles(); err != nil {
 		return nil, err

@@ -179,3 +179,12 @@ func (r *Replica) EvictAll() error {
 		}
 	}
 }
+
+// Settle moves everything that is applied to disk, the last index included. Nobody
+// drives the replica meanwhile.
+func (r *Replica) Settle() error {
+	if err := r.EvictAll(); err != nil {
+		return err
+	}
+	return r.settleEmpty()
+}

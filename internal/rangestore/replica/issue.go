@@ -8,11 +8,11 @@ import (
 )
 
 // The leader issues stamps to others: read versions. None may be above a stamp of its
-// log plus issueReach, so that whoever leads next, and has that log, knows from where
+// log plus IssueReach, so that whoever leads next, and has that log, knows from where
 // on its own are new (C12). A log that has been quiet for longer is written to first.
 
-// issueReach is how far issued stamps may run ahead of the log.
-const issueReach = base.Stamp(time.Second / time.Microsecond)
+// IssueReach is how far issued stamps may run ahead of the log.
+const IssueReach = base.Stamp(time.Second / time.Microsecond)
 
 // issueKey is the row that is written to move the log on.
 var issueKey = []byte{keyspace.Meta, keyspace.MetaIssued}
@@ -65,7 +65,7 @@ func (r *Replica) mayIssue(ten *tenure, s base.Stamp) (proof base.Ticket, ok boo
 	switch {
 	case r.mu.tenure != ten:
 		return proof, false, base.ErrUnavailable
-	case s > r.mu.logged+issueReach:
+	case s > r.mu.logged+IssueReach:
 		return proof, false, nil
 	case !r.leasedLocked():
 		return r.confirmLocked(ten, 0), true, nil

@@ -351,7 +351,7 @@ func (r *Replica) beginTenure() {
 	}
 	r.loop.lastStamp = r.loop.stamp
 	if !r.solo.Load() && r.loop.desc.Span.Contains(issueKey) {
-		r.o.Oracle.Observe(r.loop.stamp + issueReach) // the leader before may have issued as much
+		r.o.Oracle.Observe(r.loop.stamp + IssueReach) // the leader before may have issued as much
 	}
 	r.loop.lead = newTenure(r.loop.term, r.loop.position, r.signal)
 	r.mu.Lock()

@@ -27,6 +27,8 @@ const (
 	// FileName and LockName are the files in the data directory.
 	FileName = "STRATA"
 	LockName = "LOCK"
+	// DamagedName is the file of a node that has found its store damaged.
+	DamagedName = "DAMAGED"
 
 	// FormatVersion is the layout of a data directory that this binary writes.
 	FormatVersion = 2
@@ -127,12 +129,18 @@ func Load(fs vfs.FS, dir string) (Identity, error) {
 
 // Save writes the identity of dir, which must exist, in place of an earlier one.
 func Save(fs vfs.FS, dir string, id Identity) error {
-	path := fs.PathJoin(dir, FileName)
-	if err := writeFile(fs, path+".tmp", id.Encode()); err != nil {
-		return errors.Wrap(err, "writing the store's identity")
+	return errors.Wrap(Replace(fs, dir, FileName, id.Encode()), "the store's identity")
+}
+
+// Replace makes b, durably, the content of a file in dir; a crash leaves the old one
+// or the new one.
+func Replace(fs vfs.FS, dir, name string, b []byte) error {
+	path := fs.PathJoin(dir, name)
+	if err := writeFile(fs, path+".tmp", b); err != nil {
+		return errors.Wrap(err, "writing")
 	}
 	if err := fs.Rename(path+".tmp", path); err != nil {
-		return errors.Wrap(err, "renaming the store's identity")
+		return errors.Wrap(err, "renaming")
 	}
 	d, err := fs.OpenDir(dir)
 	if err != nil {
