@@ -7,7 +7,7 @@ ROUNDS   ?= 100
 KILLS    ?= 30
 SEEDS    ?= 2000
 RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/... ./internal/kv/... \
-            ./internal/api/... ./client ./internal/check ./internal/bench ./internal/cli
+            ./internal/api/... ./client ./internal/check ./internal/recovery ./internal/bench ./internal/cli
 
 .DEFAULT_GOAL := help
 .PHONY: help build test lint race fuzz sim crash cluster-crash bench bench-cluster docs proto clean

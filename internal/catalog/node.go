@@ -161,3 +161,22 @@ func WriteNode(t kv.Txn, n Node) error {
 	}
 	return err
 }
+
+// RemoveOthers removes every node but one: the cluster was recovered from it alone.
+func RemoveOthers(t kv.Txn, self base.NodeID) (removed []base.NodeID, err error) {
+	nodes, err := Nodes(t)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range nodes {
+		if n.ID == self || n.Standing == NodeRemoved {
+			continue
+		}
+		n.Standing = NodeRemoved
+		if err := WriteNode(t, n); err != nil {
+			return nil, err
+		}
+		removed = append(removed, n.ID)
+	}
+	return removed, nil
+}

@@ -93,7 +93,7 @@ func newRoot(p Process) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newStart(p), newDemo(p), newClient(p), newStatus(p), newNodes(p), newRanges(p), newTop(p), newNode(p), newCheck(p), newBench(p), newVersion(), newReference(), newConfigTopic())
+	root.AddCommand(newStart(p), newDemo(p), newClient(p), newStatus(p), newNodes(p), newRanges(p), newTop(p), newNode(p), newCheck(p), newRecover(p), newBench(p), newVersion(), newReference(), newConfigTopic())
 	return root
 }
 

@@ -58,7 +58,8 @@ const refreshEvery = time.Second
 // so that a node which comes back finds them.
 const peersName = "PEERS"
 
-func newCluster(o config.Config, dir string, listener net.Addr, log *slog.Logger) (*cluster, error) {
+// newCluster does not read the file where it is about nodes of another cluster.
+func newCluster(o config.Config, dir string, listener net.Addr, forget bool, log *slog.Logger) (*cluster, error) {
 	c := &cluster{log: log, peers: filepath.Join(dir, peersName)}
 	var err error
 	if c.host, c.address, err = reachable(o.ClusterAddr, listener); err != nil {
@@ -68,6 +69,9 @@ func newCluster(o config.Config, dir string, listener net.Addr, log *slog.Logger
 		return nil, err
 	}
 	c.mu.nodes = map[base.NodeID]catalog.Node{}
+	if forget {
+		return c, nil
+	}
 	b, err := os.ReadFile(c.peers)
 	if err != nil {
 		return c, nil // the first start, or --join tells

@@ -142,8 +142,12 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		CacheBytes: c.CacheBytes, RowCacheBytes: c.RowCacheBytes, ReserveBytes: c.ReserveBytes,
 		PromptCommit: runtime.NumCPU() <= promptProcessors,
 	}
+	recovery, err := recovered(o)
+	if err != nil {
+		return nil, err
+	}
 	if n.peers != nil {
-		if n.cluster, err = newCluster(c, dir, n.peers.Addr(), n.log); err != nil {
+		if n.cluster, err = newCluster(c, dir, n.peers.Addr(), recovery != nil, n.log); err != nil {
 			return nil, err
 		}
 		o.Send = n.cluster.send
@@ -159,7 +163,8 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 				return nil, errors.Newf("the store in %s is one of a cluster: start it with --cluster-addr", dir)
 			}
 		}
-		return kv.New(kvrange.New(n.store), time.Now), nil
+		db := kv.New(kvrange.New(n.store), time.Now)
+		return db, n.endRecovery(db, recovery)
 	}
 	if len(n.store.Replicas()) > 1 {
 		return nil, errors.Newf("the store in %s holds several ranges, which a cluster of several nodes does not serve yet: "+
@@ -178,6 +183,9 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 	}
 	if err := n.cluster.register(db); err != nil {
 		return nil, errors.Wrap(err, "registering the node")
+	}
+	if err := n.endRecovery(db, recovery); err != nil {
+		return nil, err
 	}
 	n.wait.Go(func() { n.routes(db).keep(n.log, n.stop) })
 	n.wait.Go(func() {
