@@ -196,6 +196,17 @@ func (r *Replica) await(t base.Ticket) error {
 	return t.Wait()
 }
 
+// admits makes sure that the range holds key, and waits until a read of it passes the
+// locks; see unlockedKey.
+func (a *Attempt) admits(key []byte) (again bool, err error) {
+	if !a.r.mu.seq.Holds(key) {
+		if err := a.stray(key); err != nil {
+			return false, err
+		}
+	}
+	return a.unlockedKey(key)
+}
+
 // Get returns the value of key, nil when it is absent. The value lives until
 // the next Begin.
 func (a *Attempt) Get(key []byte) ([]byte, error) {
@@ -206,12 +217,7 @@ func (a *Attempt) Get(key []byte) ([]byte, error) {
 		if err := a.enter(); err != nil {
 			return nil, err
 		}
-		if !a.r.mu.seq.Holds(key) {
-			if err := a.stray(key); err != nil {
-				return nil, err
-			}
-		}
-		if again, err := a.unlockedKey(key); err != nil {
+		if again, err := a.admits(key); err != nil {
 			return nil, err
 		} else if again {
 			continue
@@ -293,12 +299,7 @@ func (a *Attempt) getSnapshot(key []byte) ([]byte, error) {
 		if err := a.settle(); err != nil {
 			return nil, err
 		}
-		if !a.r.mu.seq.Holds(key) {
-			if err := a.stray(key); err != nil {
-				return nil, err
-			}
-		}
-		if again, err := a.unlockedKey(key); err != nil {
+		if again, err := a.admits(key); err != nil {
 			return nil, err
 		} else if !again {
 			break
