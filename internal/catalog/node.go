@@ -82,19 +82,23 @@ func rows[T any](t kv.Reader, prefix []byte, limit int, decode func(key, value [
 
 // JoinNode gives a store its place among the nodes, the same one whenever it asks,
 // and notes its address. The store that it replaces, if it names one, is gone for
-// good: its node is removed.
+// good: its node is removed. One that was removed already has no place to give away.
 func JoinNode(t kv.Txn, store, address, replaces string) (Node, error) {
 	nodes, err := Nodes(t)
 	if err != nil {
 		return Node{}, err
 	}
-	n, next := Node{Store: store, Address: address}, base.NodeID(1)
+	n, next, gone := Node{Store: store, Address: address}, base.NodeID(1), base.NodeID(0)
 	for _, other := range nodes {
 		switch other.Store {
 		case store:
 			n = other
 			n.Address = address
 		case replaces:
+			if other.Standing == NodeRemoved {
+				gone = other.ID
+				break
+			}
 			other.Standing = NodeRemoved
 			if err := WriteNode(t, other); err != nil {
 				return Node{}, err
@@ -103,6 +107,9 @@ func JoinNode(t kv.Txn, store, address, replaces string) (Node, error) {
 		next = max(next, other.ID+1)
 	}
 	if n.ID == 0 {
+		if gone != 0 {
+			return Node{}, removed(gone)
+		}
 		n.ID = next
 	}
 	if n.Standing == NodeRemoved {

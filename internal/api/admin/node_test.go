@@ -132,4 +132,8 @@ func TestReplacedNode(t *testing.T) {
 	if s := n.standing(damaged.ID); s != catalog.NodeRemoved {
 		t.Errorf("replaced, it stands %q", s)
 	}
+	if err := n.run(func(t kv.Txn) error { _, err := catalog.JoinNode(t, strings.Repeat("f", 32), "x", old); return err }); err == nil ||
+		!strings.Contains(err.Error(), "was removed") {
+		t.Errorf("a second one in its place: %v", err)
+	}
 }
