@@ -243,8 +243,9 @@ func (s *sim) held(*client) {
 
 // delivery is a write with a request id.
 type delivery struct {
-	op  *history.Op
-	req *kv.CommitRequest
+	op        *history.Op
+	req       *kv.CommitRequest
+	delivered bool // at least once
 }
 
 // repeated delivers a blind write, and often delivers it again: before or after
@@ -266,12 +267,16 @@ func (s *sim) deliver(d delivery) {
 	att := s.db.NewAttempt()
 	att.Begin(kv.AttemptOptions{})
 	r, err := att.Commit(d.req)
+	if err != nil && d.delivered && s.o.Ranges {
+		s.note("T%d is not repeated", d.op.ID) // what was delivered before stays
+		return
+	}
 	if err != nil {
 		s.fails(d.op, err)
 		return
 	}
 	s.note("T%d delivered at %d", d.op.ID, r.Ticket.Pos)
-	d.op.Outcome = history.Unknown
+	d.op.Outcome, d.delivered = history.Unknown, true
 	if s.rnd.IntN(2) == 0 {
 		s.pending = append(s.pending, pending{op: d.op, ticket: r.Ticket, again: &d})
 		return

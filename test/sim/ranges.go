@@ -21,6 +21,9 @@ import (
 // range.
 var boundaries = []string{"\x04l1", "\x04l3", "\x04r", "\x04s", "\x04x2"}
 
+// laterBoundaries divide the lists further while a run goes on.
+var laterBoundaries = []string{"\x04l0", "\x04l2", "\x04l4"}
+
 // several is what a run over several ranges needs.
 type several struct {
 	loops  map[base.RangeID]*task
@@ -168,7 +171,23 @@ func (s *sim) severalActions() []action {
 	if !s.o.Ranges {
 		return nil
 	}
-	return []action{{160, s.stepLoop}, {60, func() { s.stepBehind() }}, {6, s.sweep}, {2, s.retain}}
+	list := []action{{160, s.stepLoop}, {60, func() { s.stepBehind() }}, {6, s.sweep}, {2, s.retain}}
+	if s.o.Cut {
+		list = append(list, action{2, s.cut})
+	}
+	return list
+}
+
+// cut divides a range under load; it may be refused, above all by another split.
+func (s *sim) cut() {
+	key := laterBoundaries[s.rnd.IntN(len(laterBoundaries))]
+	s.doTask("cut", func() error {
+		_, err := s.split(key)
+		if errors.IsAssertionFailure(err) {
+			return err
+		}
+		return nil
+	})
 }
 
 // sweep lets somebody settle what is overdue.

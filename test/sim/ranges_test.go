@@ -20,7 +20,7 @@ const rangeEvents = 3000
 // coordinators, splits, sweeps, and horizons that move.
 func TestRanges(t *testing.T) {
 	if *seed != 0 {
-		res, err := Run(Options{Seed: *seed, Events: rangeEvents, Ranges: true, Trace: func(line string) { fmt.Println(line) }})
+		res, err := Run(Options{Seed: *seed, Events: rangeEvents, Ranges: true, Cut: true, Trace: func(line string) { fmt.Println(line) }})
 		t.Logf("seed %d: %+v", *seed, res)
 		if err != nil {
 			t.Fatalf("seed %d: %+v", *seed, err)
@@ -30,7 +30,7 @@ func TestRanges(t *testing.T) {
 	var sum Result
 	for i := range *rangeSeeds {
 		s := *rangeFirst + uint64(i)
-		res, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true})
+		res, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: true})
 		if err != nil {
 			t.Fatalf("seed %d fails (go test ./test/sim -run TestRanges -args -seed %d): %+v", s, s, err)
 		}
@@ -45,8 +45,8 @@ func TestRanges(t *testing.T) {
 
 func TestRangesSameSeedSameTrace(t *testing.T) {
 	for s := range uint64(5) {
-		a, errA := Run(Options{Seed: s + 1, Events: rangeEvents, Ranges: true})
-		b, errB := Run(Options{Seed: s + 1, Events: rangeEvents, Ranges: true})
+		a, errA := Run(Options{Seed: s + 1, Events: rangeEvents, Ranges: true, Cut: true})
+		b, errB := Run(Options{Seed: s + 1, Events: rangeEvents, Ranges: true, Cut: true})
 		if errA != nil || errB != nil || a != b {
 			t.Fatalf("seed %d: %+v %v, then %+v %v", s+1, a, errA, b, errB)
 		}

@@ -32,7 +32,9 @@ type Options struct {
 	Faults replica.Faults
 	// Ranges divides the keyspace, so that transactions need several ranges; their
 	// coordinators crash.
-	Ranges      bool
+	Ranges bool
+	// Cut divides the ranges further while a run goes on.
+	Cut         bool
 	Coordinator coordinator.Faults
 	// Trace receives a line per event; optional.
 	Trace func(line string)
@@ -369,7 +371,7 @@ func (s *sim) stop() {
 	s.note("clean stop")
 	s.disk.noSpace = false
 	for s.loops() {
-		s.stepLoop()
+		s.stepLoops()
 	}
 	for s.keeper != nil {
 		s.stepKeeper()
@@ -437,7 +439,7 @@ func (s *sim) finish() error {
 			busy = s.stepBehind() || busy
 			s.clock.micros += 50_000
 		}
-		s.stepLoop()
+		s.stepLoops()
 		s.several.evictOnly = s.o.Ranges // it takes long, and every flush makes a file
 		s.stepKeeper()
 	}

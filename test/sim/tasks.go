@@ -88,9 +88,18 @@ func (s *sim) drive() error {
 	s.driving = true
 	defer func() { s.driving = false }()
 	for s.loops() {
-		s.stepLoop()
+		s.stepLoops()
 	}
 	return s.store.Step()
+}
+
+// stepLoops moves a loop on while nothing else happens but what it may wait for: a split
+// waits for an eviction.
+func (s *sim) stepLoops() {
+	s.stepLoop()
+	if s.o.Ranges && s.keeper != nil && s.keeper != s.running {
+		s.stepKeeper()
+	}
 }
 
 // loops reports whether a loop is at work.
