@@ -258,8 +258,9 @@ func (s stored) GetKey(sel KeySelector, bounds base.Span) ([]byte, error) {
 // for nothing but a commit: other ones wait for the network, or for each other.
 func (db *DB) Local() bool { return db.engine.Local() }
 
-// Expect tells that keys will be read soon. It is a hint, which pays for several keys.
-func (db *DB) Expect(keys [][]byte) { db.engine.Expect(keys) }
+// Expect tells that keys will be read soon. It is a hint, which pays for several keys;
+// useful reports whether it pays for now.
+func (db *DB) Expect(keys [][]byte) (useful bool) { return db.engine.Expect(keys) }
 
 // Kick commits what was sequenced quietly.
 func (db *DB) Kick() { db.engine.Kick() }

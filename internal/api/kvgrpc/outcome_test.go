@@ -19,7 +19,7 @@ type fate struct {
 
 func (fate) Committed() base.Position { return 0 }
 func (fate) Kick()                    {}
-func (fate) Expect([][]byte)          {}
+func (fate) Expect([][]byte) bool     { return false }
 func (f fate) Notify(_ base.Position, w base.Waiter) bool {
 	if !f.pending {
 		w.Committed(f.err)

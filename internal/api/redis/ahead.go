@@ -4,6 +4,7 @@ package redis
 // many at a time.
 type ahead struct {
 	commands int // that were looked at and are not yet executed
+	rest     int // how many times nobody looks, because it did not pay
 	rows     []byte
 	keys     [][]byte
 }
@@ -13,6 +14,8 @@ const (
 	aheadMax = 32
 	// aheadBytes is how much must have arrived for another command to be likely.
 	aheadBytes = 64
+	// aheadRest is how many times nobody looks after it did not pay.
+	aheadRest = 64
 	// aheadKeyBytes is how long a key may be for this.
 	aheadKeyBytes = 256
 )
@@ -21,6 +24,10 @@ const (
 // first; those that do not are told of a key that nobody asks for.
 func (s *session) lookAhead(a *ahead) {
 	a.commands = aheadMax
+	if a.rest > 0 {
+		a.rest--
+		return
+	}
 	buf := s.in.Pending()
 	if len(buf) < aheadBytes || !s.authenticated || s.handle == nil {
 		return
@@ -34,8 +41,8 @@ func (s *session) lookAhead(a *ahead) {
 		}
 		return a.commands < aheadMax
 	})
-	if len(a.keys) > 1 {
-		s.srv.db.Expect(a.keys)
+	if len(a.keys) > 1 && !s.srv.db.Expect(a.keys) {
+		a.rest = aheadRest
 	}
 	clear(a.keys)
 }

@@ -49,7 +49,7 @@ func (e *lateEngine) ScanStored(base.Span, bool, func(key, value []byte) bool) e
 
 func (e *lateEngine) Local() bool            { return true }
 func (e *lateEngine) Kick()                  {}
-func (e *lateEngine) Expect([][]byte)        {}
+func (e *lateEngine) Expect([][]byte) bool   { return false }
 func (e *lateEngine) NewAttempt() kv.Attempt { return &lateAttempt{e: e} }
 
 type lateAttempt struct {

@@ -74,7 +74,7 @@ func (e *Engine) Local() bool { return true }
 func (e *Engine) Kick() {}
 
 // Expect implements kv.Engine.
-func (e *Engine) Expect([][]byte) {}
+func (e *Engine) Expect([][]byte) bool { return false }
 
 func (e *Engine) nextLocked() base.Stamp {
 	e.mu.last = max(e.mu.last+1, e.now())

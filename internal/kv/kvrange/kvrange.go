@@ -117,10 +117,9 @@ func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value 
 }
 
 // Expect implements kv.Engine.
-func (e *Engine) Expect(keys [][]byte) {
-	if r := e.here(); r != nil && r == e.store.Only() {
-		r.Expect(keys)
-	}
+func (e *Engine) Expect(keys [][]byte) (useful bool) {
+	r := e.here()
+	return r != nil && r == e.store.Only() && r.Expect(keys)
 }
 
 // Kick implements kv.Engine.

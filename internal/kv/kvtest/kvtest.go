@@ -629,7 +629,7 @@ func (e engineOf) ScanStored(s base.Span, reverse bool, visit func(key, value []
 
 func (e engineOf) Local() bool                             { return e.db.Local() }
 func (e engineOf) Kick()                                   { e.db.Kick() }
-func (e engineOf) Expect(keys [][]byte)                    { e.db.Expect(keys) }
+func (e engineOf) Expect(keys [][]byte) bool               { return e.db.Expect(keys) }
 func (e engineOf) NewAttempt() kv.Attempt                  { return e.db.NewAttempt() }
 func (e engineOf) Watch(k []byte) kv.Watch                 { return e.db.Watch(k) }
 func (e engineOf) EstimateSize(s base.Span) (int64, error) { return e.db.EstimateSize(s) }

@@ -58,11 +58,19 @@ type Attempt struct {
 // NewAttempt makes a reusable attempt on the range.
 func (r *Replica) NewAttempt() *Attempt { return &Attempt{r: r} }
 
-// Expect tells that keys will be read at once. It is a hint.
-func (r *Replica) Expect(keys [][]byte) {
+// expectEntries is from how many entries on a window is not in the processor's caches.
+const expectEntries = 64 << 10
+
+// Expect tells that keys will be read at once. It is a hint; useful reports whether the
+// window is so large that it pays.
+func (r *Replica) Expect(keys [][]byte) (useful bool) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.win.Entries() < expectEntries {
+		return false
+	}
 	r.mu.win.Expect(keys)
-	r.mu.Unlock()
+	return true
 }
 
 // Begin starts over: at the snapshot at, or at the newest state when it is zero.
