@@ -89,6 +89,17 @@ func (s Span) Overlaps(o Span) bool {
 	return bytes.Compare(s.Start, o.End) < 0 && bytes.Compare(o.Start, s.End) < 0
 }
 
+// Clip is what s and to have in common; empty if that is nothing.
+func (s Span) Clip(to Span) Span {
+	if bytes.Compare(s.Start, to.Start) < 0 {
+		s.Start = to.Start
+	}
+	if bytes.Compare(s.End, to.End) > 0 {
+		s.End = to.End
+	}
+	return s
+}
+
 // Next is the smallest key above key.
 func Next(key []byte) []byte {
 	n := make([]byte, len(key)+1)

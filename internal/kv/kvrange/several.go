@@ -166,7 +166,7 @@ func (m *several) next(span base.Span, reverse bool) (piece base.Span, err error
 		switch {
 		case !reverse && l.span.Contains(span.Start),
 			reverse && bytes.Compare(l.span.Start, span.End) < 0 && bytes.Compare(span.End, l.span.End) <= 0:
-			return clip(span, l.span), nil
+			return span.Clip(l.span), nil
 		}
 	}
 	if m.live > 0 && !m.wide {
@@ -177,21 +177,11 @@ func (m *several) next(span base.Span, reverse bool) (piece base.Span, err error
 		if err != nil {
 			return piece, err
 		}
-		piece = clip(span, held)
+		piece = span.Clip(held)
 		if !reverse || bytes.Equal(piece.End, span.End) {
 			return piece, nil
 		}
 	}
-}
-
-func clip(s, to base.Span) base.Span {
-	if bytes.Compare(s.Start, to.Start) < 0 {
-		s.Start = to.Start
-	}
-	if bytes.Compare(s.End, to.End) > 0 {
-		s.End = to.End
-	}
-	return s
 }
 
 func (m *several) nowMillis() int64 {
@@ -201,7 +191,7 @@ func (m *several) nowMillis() int64 {
 			return 0 // nothing is due without an oracle
 		}
 		return m.at.Millis()
-	case m.live > 0: // the leg may hold its range's lock: nobody else is asked
+	case m.now == 0 && m.live > 0: // the leg may hold its range's lock: nobody else is asked
 		return m.legs[0].here.NowMillis()
 	case m.now == 0:
 		m.now, _ = m.e.ReadVersion(context.Background())

@@ -188,7 +188,7 @@ func (w *Window) finishPage(p *Page, s base.Stamp) {
 	}
 	w.frags.visit(p.Span, func(fr *frag) bool {
 		if m := w.tombstone(fr, s); m != nil {
-			p.Gone = append(p.Gone, clip(fr.span, p.Span))
+			p.Gone = append(p.Gone, fr.span.Clip(p.Span))
 			p.Pos = max(p.Pos, m.pos)
 		}
 		return true
@@ -205,16 +205,6 @@ func (w *Window) finishPage(p *Page, s base.Stamp) {
 	}
 }
 
-func clip(s, to base.Span) base.Span {
-	if bytes.Compare(s.Start, to.Start) < 0 {
-		s.Start = to.Start
-	}
-	if bytes.Compare(s.End, to.End) > 0 {
-		s.End = to.End
-	}
-	return s
-}
-
 // Cut shortens the page to span, which shares its beginning, or in reverse its end.
 func (p *Page) Cut(span base.Span) {
 	p.Span = span
@@ -227,7 +217,7 @@ func (p *Page) Cut(span base.Span) {
 	p.Items = kept
 	gone := p.Gone[:0]
 	for _, g := range p.Gone {
-		if g = clip(g, span); !g.Empty() {
+		if g = g.Clip(span); !g.Empty() {
 			gone = append(gone, g)
 		}
 	}
