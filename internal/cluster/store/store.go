@@ -592,6 +592,29 @@ func (s *Store) EstimateSize(span base.Span) (int64, error) {
 	return n, errors.Wrap(err, "estimate")
 }
 
+// MiddleKey halves the bytes on disk of a span; nil if no key does.
+func (s *Store) MiddleKey(span base.Span) ([]byte, error) {
+	key, err := s.state.MiddleKey(span)
+	return key, errors.Wrap(err, "middle key")
+}
+
+// FlushState begins to write the state to disk. It does not wait.
+func (s *Store) FlushState() {
+	if _, err := s.state.FlushAsync(); err != nil {
+		s.o.Log.Warn("flushing the state", "error", err)
+	}
+}
+
+// Room is what the store has on disk, what it could have, and whether it takes only what
+// frees space. The capacity is zero where the file system cannot tell.
+func (s *Store) Room() (used, capacity int64, full bool) {
+	used = s.log.Metrics().SizeBytes + s.state.Metrics().DiskBytes
+	if u, err := s.o.FS.GetDiskUsage(s.o.Dir); err == nil {
+		capacity = used + int64(u.AvailBytes)
+	}
+	return used, capacity, s.Full(0)
+}
+
 // Close stops the replicas, writes what is in their windows to disk, so that the
 // next start has nothing to replay, and closes the directory.
 func (s *Store) Close() error {

@@ -53,6 +53,9 @@ type Attempt struct {
 	page    window.Page
 	cache   []byte
 	passed  map[prepared.TxnID]bool // holders whose locks the snapshot passes
+	counted bool                    // by the range's meter
+	picked  bool                    // by the meter, to stand for others
+	shown   bool                    // it has left a read on the trail
 }
 
 // NewAttempt makes a reusable attempt on the range.
@@ -79,6 +82,7 @@ func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 	a.at, a.hold = at, hold
 	a.holding = at == 0 && hold != HoldNever
 	a.based, a.split, a.waited, a.reads = false, false, false, 0
+	a.counted, a.picked, a.shown = false, false, false
 	a.pos, a.now = 0, 0
 	clear(a.passed)
 	if cap(a.cache) > 64<<10 {
@@ -230,6 +234,7 @@ func (a *Attempt) Get(key []byte) ([]byte, error) {
 		} else if again {
 			continue
 		}
+		a.read(key)
 		v := a.latest(key)
 		switch v.State {
 		case window.Present, window.Absent:
@@ -313,6 +318,7 @@ func (a *Attempt) getSnapshot(key []byte) ([]byte, error) {
 			break
 		}
 	}
+	a.read(key)
 	v := a.r.mu.win.At(key, a.at)
 	a.unlock()
 	value := v.Value
@@ -341,6 +347,11 @@ func (a *Attempt) Scan(span base.Span, reverse bool, visit func(key, value []byt
 	for limit := scanPageMin; !span.Empty(); limit = min(4*limit, scanPageMax) {
 		if err := a.loadPage(span, reverse, limit); err != nil {
 			return err
+		}
+		if a.picked && !a.shown {
+			e := &extent{span: span}
+			visit = e.watch(visit)
+			defer a.scanned(e, reverse)
 		}
 		done, err := a.visitPage(reverse, visit)
 		if err != nil || done {
@@ -404,6 +415,7 @@ func (a *Attempt) loadPage(span base.Span, reverse bool, limit int) error {
 			break
 		}
 	}
+	a.count()
 	if a.at == 0 {
 		a.note(a.page.Pos)
 	}

@@ -288,13 +288,16 @@ func (a *Attempt) sequence(q *Request, result []byte, f *fetched) (Receipt, erro
 	if result != nil {
 		muts = append(muts[:len(muts):len(muts)], resultMutations(q, result)...)
 	}
-	open, _ := a.r.mu.seq.Open()
+	open, before := a.r.mu.seq.Open()
 	pos, err := a.r.mu.seq.Append(muts, a.stored(f))
 	if err != nil {
 		a.unlock()
 		a.r.o.OnFatal(err)
 		return Receipt{}, err
 	}
+	_, after := a.r.mu.seq.Open()
+	a.count()
+	a.wrote(q.Mutations, after-before)
 	if a.r.o.Faults.PrefetchStamp && !open {
 		a.r.loop.prefetch, _ = a.r.o.Oracle.Next()
 	}
@@ -340,7 +343,8 @@ func resultMutations(q *Request, key []byte) []base.Mutation {
 func (a *Attempt) repeated(key []byte) (r Receipt, done bool, err error) {
 	probe := a.r.NewAttempt()
 	probe.Begin(0, HoldNever)
-	if a.locked { // never two locks: this attempt is based on reads and may conflict
+	probe.counted = true // it is part of this one
+	if a.locked {        // never two locks: this attempt is based on reads and may conflict
 		a.giveUp()
 		if a.locked {
 			return Receipt{}, false, nil

@@ -81,6 +81,10 @@ func (r *Replica) Prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, er
 		if asked.Mutations, err = a.effects(asked.Mutations, &fetched); err != nil {
 			return base.Ticket{}, err
 		}
+		a.count()
+		if len(asked.Mutations) > 0 {
+			a.wrote(asked.Mutations, int(grows(asked.Mutations)))
+		}
 		t, err := a.sequenceEntry(&asked)
 		if r.o.Faults.PreparedBeforeCommit {
 			return base.Ticket{}, err

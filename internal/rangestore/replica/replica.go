@@ -145,6 +145,7 @@ type Replica struct {
 		evicting bool // a slice is on its way to disk
 		cutting  bool // a split is being applied
 		answer   stampAnswer
+		meter    meter
 		logged   base.Stamp    // of the last applied batch
 		position base.Position // of its last transaction
 	}

@@ -138,12 +138,18 @@ func (v Verdict) String() string {
 
 // Best judges every sampled key strictly inside of span as a split key.
 func (s *Sample) Best(span base.Span) Verdict {
+	return s.BestOf(span, func(key []byte) []byte { return key })
+}
+
+// BestOf judges, in place of every sampled key, the one that cut makes of it; nil if
+// there is none.
+func (s *Sample) BestOf(span base.Span, cut func(key []byte) []byte) Verdict {
 	inside := s.inside(span)
 	if len(inside) < samplesLeast {
 		return Verdict{}
 	}
-	best := Verdict{}
-	for i, key := range candidates(inside, span) {
+	best := Verdict{Left: 1}
+	for i, key := range candidates(inside, span, cut) {
 		if v := divide(inside, key); i == 0 || v.score() <= best.score() {
 			best = v
 		}
@@ -182,7 +188,7 @@ func (s *Sample) inside(span base.Span) []access {
 
 // candidates are the keys where an access begins and those just behind one, in
 // order and without duplicates.
-func candidates(in []access, span base.Span) [][]byte {
+func candidates(in []access, span base.Span, cut func(key []byte) []byte) [][]byte {
 	var keys [][]byte
 	for _, a := range in {
 		end := a.end
@@ -190,7 +196,7 @@ func candidates(in []access, span base.Span) [][]byte {
 			end = base.Next(a.start)
 		}
 		for _, k := range [][]byte{a.start, end} {
-			if span.Contains(k) && !bytes.Equal(k, span.Start) {
+			if k = cut(k); k != nil && span.Contains(k) && !bytes.Equal(k, span.Start) {
 				keys = append(keys, k)
 			}
 		}
