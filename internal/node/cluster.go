@@ -173,7 +173,7 @@ func (c *cluster) admit(p transport.Peer) error {
 }
 
 // Serving implements operator.Cluster.
-func (c *cluster) Serving() *replica.Replica { return c.client.Serving() }
+func (c *cluster) Serving() *replica.Replica { return c.client.Serving(nil) }
 
 // Heard implements operator.Cluster.
 func (c *cluster) Heard(id base.NodeID) (time.Time, bool) { return c.server.Heard(id) }
@@ -182,6 +182,15 @@ func (c *cluster) Heard(id base.NodeID) (time.Time, bool) { return c.server.Hear
 func (c *cluster) send(to base.NodeID, m *replica.Message) {
 	if s := c.sender.Load(); s != nil {
 		s.Send(to, m)
+	}
+}
+
+// stamp asks the first range's leader; before there is a way nobody answers.
+func (c *cluster) stamp(done func(base.Stamp, error)) {
+	if s := c.sender.Load(); s != nil {
+		s.AskStamp(done)
+	} else {
+		done(0, base.ErrUnavailable)
 	}
 }
 
@@ -245,26 +254,37 @@ func (c *cluster) operate(o config.Config, stop <-chan struct{}) {
 	operator.New(c, operator.Options{Self: c.self.ID, Replicas: o.Replicas, DeadAfter: o.DeadAfter, Now: time.Now, Log: c.log}).Run(stop)
 }
 
-// handOver gives the leadership to another node before this one stops, so that
-// nobody has to notice its silence first.
-func (c *cluster) handOver(ctx context.Context) {
-	r := c.client.Serving()
-	if r == nil {
+// handOver gives the leadership of all ranges to other nodes before this one stops, so
+// that nobody has to notice its silence first.
+func (c *cluster) handOver(ctx context.Context, s *store.Store) {
+	var leaving []*replica.Replica
+	for _, r := range s.Replicas() {
+		if r.Serving() && passOn(r, len(leaving)) {
+			leaving = append(leaving, r)
+		}
+	}
+	if len(leaving) == 0 {
 		return
 	}
+	c.log.Info("handing leadership over", "ranges", len(leaving))
+	tick := time.NewTicker(handOverLook)
+	defer tick.Stop()
+	for end := time.Now().Add(handOverTime); slices.ContainsFunc(leaving, (*replica.Replica).Serving) && time.Now().Before(end) && ctx.Err() == nil; {
+		<-tick.C
+	}
+}
+
+// passOn hands a range's leadership to another replica, if one can take it; not always to
+// the same one.
+func passOn(r *replica.Replica, turn int) bool {
 	_, self := r.ID()
-	for _, p := range r.Progress() {
-		if p.Replica == self || !p.Active || !p.CaughtUp || r.TransferLeader(p.Replica) != nil {
-			continue
+	others := slices.DeleteFunc(r.Progress(), func(p replica.Progress) bool { return p.Replica == self || !p.Active || !p.CaughtUp })
+	for i := range others {
+		if r.TransferLeader(others[(i+turn)%len(others)].Replica) == nil {
+			return true
 		}
-		c.log.Info("handing leadership over", "replica", p.Replica)
-		tick := time.NewTicker(handOverLook)
-		defer tick.Stop()
-		for end := time.Now().Add(handOverTime); r.Serving() && time.Now().Before(end) && ctx.Err() == nil; {
-			<-tick.C
-		}
-		return
 	}
+	return false
 }
 
 const (

@@ -150,7 +150,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		if n.cluster, err = newCluster(c, dir, n.peers.Addr(), recovery != nil, n.log); err != nil {
 			return nil, err
 		}
-		o.Send = n.cluster.send
+		o.Send, o.Stamp = n.cluster.send, n.cluster.stamp
 	}
 	started := time.Now()
 	if err := n.openStore(c, o); err != nil {
@@ -165,10 +165,6 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		}
 		db := kv.New(kvrange.New(n.store), time.Now)
 		return db, n.endRecovery(db, recovery)
-	}
-	if len(n.store.Replicas()) > 1 {
-		return nil, errors.Newf("the store in %s holds several ranges, which a cluster of several nodes does not serve yet: "+
-			"start it without --cluster-addr", dir)
 	}
 	n.cluster.open(n.store, n.address("admin"), n.announced(c))
 	remote.ServeReports(n.cluster.transport, n.report)
@@ -377,7 +373,7 @@ func (n *Node) Drain(ctx context.Context) (err error) {
 // Close drains the doors until ctx ends, and closes the store. It is called once.
 func (n *Node) Close(ctx context.Context) error {
 	if n.cluster != nil && n.cluster.client != nil {
-		n.cluster.handOver(ctx)
+		n.cluster.handOver(ctx, n.store)
 	}
 	err := n.Drain(ctx)
 	close(n.stop)

@@ -1,14 +1,19 @@
 package node
 
 import (
+	"bytes"
 	"net"
+	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stratadb/strata/internal/api/redis"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/config"
+	"github.com/stratadb/strata/internal/keyspace"
 	model "github.com/stratadb/strata/internal/model/redis"
 )
 
@@ -41,8 +46,8 @@ func (n *Node) topology(c config.Config) redis.Topology {
 	return &redis.Layout{Members: []redis.Member{self}, Spans: []redis.SlotSpan{{SlotRange: model.AllSlots}}}
 }
 
-// topology is that of several nodes. A layout is made again when somebody else leads,
-// or when the nodes or the copies have changed.
+// topology is that of several nodes. A layout is made again when nodes, ranges, or their
+// leaders have changed.
 type topology struct {
 	node *Node
 	self redis.Member
@@ -53,17 +58,19 @@ type topology struct {
 // madeLayout is a layout and what it was made from.
 type madeLayout struct {
 	redis.Layout
-	nodes  uint64 // the cluster's count of changes
-	leader base.NodeID
-	copies base.Epoch
+	nodes, ranges uint64       // the counts of their changes
+	looked        atomic.Int64 // when the leaders were looked at, in nanoseconds
 }
+
+// leadersEvery is how often a layout looks who leads: who is told of the wrong one is
+// told once more.
+const leadersEvery = 50 * time.Millisecond
 
 // Layout implements redis.Topology.
 func (t *topology) Layout() *redis.Layout {
-	leader, replicas, copies := t.node.leads()
-	nodes := t.node.cluster.changes.Load()
+	nodes, ranges, now := t.node.cluster.changes.Load(), t.node.store.Arrangement(), time.Now().UnixNano()
 	fits := func(l *madeLayout) bool {
-		return l != nil && l.nodes == nodes && l.leader == leader && l.copies == copies
+		return l != nil && l.nodes == nodes && l.ranges == ranges && now-l.looked.Load() < int64(leadersEvery)
 	}
 	if l := t.made.Load(); fits(l) {
 		return &l.Layout
@@ -74,18 +81,28 @@ func (t *topology) Layout() *redis.Layout {
 	if fits(last) {
 		return &last.Layout
 	}
-	l := &madeLayout{nodes: nodes, leader: leader, copies: copies}
+	l := &madeLayout{nodes: nodes, ranges: ranges}
+	l.looked.Store(now)
+	at := t.members(&l.Layout)
+	t.spans(&l.Layout, at)
 	if last != nil {
-		l.Epoch = last.Epoch
+		if last.nodes == nodes && last.ranges == ranges && slices.EqualFunc(last.Spans, l.Spans, sameSpan) {
+			last.looked.Store(now)
+			return &last.Layout
+		}
+		l.Epoch = max(l.Epoch, last.Epoch+1)
 	}
-	l.Epoch = max(l.Epoch+1, uint64(copies))
-	t.fill(&l.Layout, leader, replicas)
 	t.made.Store(l)
 	return &l.Layout
 }
 
-// fill lists the members, and gives all slots to the leader of the range.
-func (t *topology) fill(l *redis.Layout, leader base.NodeID, replicas []base.ReplicaDescriptor) {
+func sameSpan(a, b redis.SlotSpan) bool {
+	return a.SlotRange == b.SlotRange && a.Leader == b.Leader && slices.Equal(a.Standbys, b.Standbys)
+}
+
+// members lists those to which clients can connect, and says where each node is among
+// them.
+func (t *topology) members(l *redis.Layout) map[base.NodeID]int {
 	self := t.node.store.Identity().Node
 	at := map[base.NodeID]int{}
 	for _, id := range t.node.cluster.Nodes() {
@@ -102,29 +119,71 @@ func (t *topology) fill(l *redis.Layout, leader base.NodeID, replicas []base.Rep
 		at[id] = len(l.Members)
 		l.Members = append(l.Members, m)
 	}
-	i, known := at[leader]
-	if !known {
-		i = l.Self // any node serves any command
-	}
-	span := redis.SlotSpan{SlotRange: model.AllSlots, Leader: i}
-	for _, r := range replicas {
-		if s, found := at[r.Node]; found && s != i && r.Role == base.Voter {
-			span.Standbys = append(span.Standbys, s)
-		}
-	}
-	l.Spans = []redis.SlotSpan{span}
+	return at
 }
 
-// leads is who leads the range, as far as this node knows, and its copies.
-func (n *Node) leads() (leader base.NodeID, replicas []base.ReplicaDescriptor, epoch base.Epoch) {
-	if n.cluster.client.Serving() != nil {
-		leader = n.store.Identity().Node
-	} else {
-		leader = n.cluster.client.Leader()
+// spans gives the slots to the leaders of their ranges. A slot that is cut in two belongs to
+// the range in which it begins. Where nobody is known to lead it is this node, since any
+// node serves any command.
+func (t *topology) spans(l *redis.Layout, at map[base.NodeID]int) {
+	first := 0
+	for first <= int(model.AllSlots.Last) {
+		p := t.node.holding(slotStart(first))
+		last := max(first, slotsBelow(p.span.End)-1)
+		span := redis.SlotSpan{SlotRange: model.SlotRange{First: uint16(first), Last: uint16(last)}, Leader: l.Self}
+		if i, known := at[p.leader]; known {
+			span.Leader = i
+		}
+		for _, id := range p.voters {
+			if i, known := at[id]; known && i != span.Leader {
+				span.Standbys = append(span.Standbys, i)
+			}
+		}
+		l.Epoch = max(l.Epoch, uint64(p.epoch))
+		if n := len(l.Spans); n > 0 && l.Spans[n-1].Leader == span.Leader && slices.Equal(l.Spans[n-1].Standbys, span.Standbys) {
+			l.Spans[n-1].Last = span.Last
+		} else {
+			l.Spans = append(l.Spans, span)
+		}
+		first = last + 1
 	}
-	if r := n.store.Range(nil); r != nil {
+}
+
+// redisData is where the slots of the database that cluster mode serves begin.
+var redisData = keyspace.AppendRedisDB(nil, catalog.DefaultID, 0)
+
+func slotStart(slot int) []byte { return keyspace.AppendRedisSlot(nil, redisData, uint16(slot)) }
+
+// slotsBelow is how many slots begin below a key.
+func slotsBelow(key []byte) int {
+	return sort.Search(int(model.AllSlots.Last)+1, func(slot int) bool { return bytes.Compare(slotStart(slot), key) >= 0 })
+}
+
+// holding is what a node knows of where a range is.
+type holding struct {
+	span   base.Span
+	epoch  base.Epoch
+	leader base.NodeID // zero: not known
+	voters []base.NodeID
+}
+
+// holding is where the range of key is, as far as this node knows.
+func (n *Node) holding(key []byte) (h holding) {
+	if r := n.store.Range(key); r != nil {
 		d := r.Descriptor()
-		replicas, epoch = d.Replicas, d.Epoch
+		h.span, h.epoch, h.leader = d.Span, d.Epoch, r.Leader()
+		if r.Serving() {
+			h.leader = n.store.Identity().Node
+		}
+		for _, m := range d.Replicas {
+			if m.Role == base.Voter {
+				h.voters = append(h.voters, m.Node)
+			}
+		}
+		return h
 	}
-	return leader, replicas, epoch
+	if route, known := n.cluster.client.Known(key); known {
+		return holding{span: route.Span, epoch: route.Epoch, leader: route.Leader, voters: route.Nodes}
+	}
+	return holding{span: base.KeySpan(key)}
 }

@@ -35,6 +35,10 @@ type Ranges interface {
 	Horizons(key []byte, refuse base.Stamp) (Horizons, error)
 }
 
+// ErrHere is what whoever reaches ranges on other nodes answers when it turns out that
+// this node leads.
+var ErrHere = errors.Wrap(base.ErrConflict, "this node leads now")
+
 // Guard is a watch that must not be dirty; its key counts as read.
 type Guard interface{ Key() []byte }
 

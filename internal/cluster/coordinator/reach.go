@@ -3,6 +3,8 @@ package coordinator
 import (
 	"context"
 
+	"github.com/cockroachdb/errors"
+
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/replica"
@@ -36,25 +38,43 @@ type Dead struct{ At []byte }
 // Key implements Guard.
 func (d Dead) Key() []byte { return d.At }
 
-// leads is this node's replica that holds key, if it leads.
+// leads is this node's replica that holds key, if it leads; nil: others are asked.
 func (h *Here) leads(key []byte) (*replica.Replica, error) {
 	r := h.Store.Range(key)
-	if r != nil && h.Away == nil {
+	switch {
+	case r != nil && h.Away == nil:
 		r.AwaitBorn()
 		return r, nil
-	}
-	if r != nil && r.Serving() {
+	case r != nil && r.Serving():
 		return r, nil
-	}
-	if h.Away == nil {
+	case h.Away == nil:
 		return nil, base.ErrUnavailable
 	}
 	return nil, nil
 }
 
-// Span implements Ranges.
+// at lets the leader of the range that holds key do something: here, or away. Leadership
+// may come and go meanwhile.
+func (h *Here) at(key []byte, here func(r *replica.Replica) error, away func() error) error {
+	for {
+		r, err := h.leads(key)
+		if err != nil {
+			return err
+		}
+		if r != nil {
+			if err = here(r); h.Away == nil || !errors.Is(err, base.ErrUnavailable) || r.Serving() {
+				return err
+			}
+		}
+		if err = away(); !errors.Is(err, ErrHere) {
+			return err
+		}
+	}
+}
+
+// Span implements Ranges. Of ranges that others lead, these know more.
 func (h *Here) Span(key []byte) (base.Span, error) {
-	if r := h.Store.Range(key); r != nil {
+	if r := h.Store.Range(key); r != nil && (h.Away == nil || r.Serving()) {
 		span := r.Descriptor().Span
 		if span.Contains(key) {
 			return span, nil
@@ -70,31 +90,42 @@ func (h *Here) Span(key []byte) (base.Span, error) {
 	if h.Away == nil {
 		return base.Span{}, base.ErrUnavailable
 	}
-	return h.Away.Span(key)
+	span, err := h.Away.Span(key)
+	if errors.Is(err, ErrHere) {
+		return h.Span(key)
+	}
+	return span, err
 }
 
 // Stamp implements Ranges.
-func (h *Here) Stamp() (base.Stamp, error) { return h.Store.NextStamp() }
+func (h *Here) Stamp() (s base.Stamp, err error) {
+	if h.Away == nil {
+		return h.Store.NextStamp()
+	}
+	err = h.at(nil, func(*replica.Replica) (err error) {
+		s, err = h.Store.NextStamp()
+		return err
+	}, func() (err error) {
+		s, err = h.Away.Stamp()
+		return err
+	})
+	return s, err
+}
 
 // Prepare implements Ranges.
 func (h *Here) Prepare(key []byte, p *prepared.Prepare, guards []Guard) error {
-	r, err := h.leads(key)
-	if err != nil {
-		return err
-	}
-	if r == nil {
-		return h.Away.Prepare(key, p, guards)
-	}
-	var watches []*replica.Watch
-	for _, g := range guards {
-		w, ok := g.(LocalGuard)
-		if !ok || !w.Watch.Of(r) {
-			return base.ErrConflict
+	return h.at(key, func(r *replica.Replica) error {
+		var watches []*replica.Watch
+		for _, g := range guards {
+			w, ok := g.(LocalGuard)
+			if !ok || !w.Watch.Of(r) {
+				return base.ErrConflict
+			}
+			watches = append(watches, w.Watch)
 		}
-		watches = append(watches, w.Watch)
-	}
-	t, err := r.Prepare(p, watches)
-	return answered(r, t, err)
+		t, err := r.Prepare(p, watches)
+		return answered(r, t, err)
+	}, func() error { return h.Away.Prepare(key, p, guards) })
 }
 
 // answered waits for what an answer depends on. A conflict may be told early (R1).
@@ -109,78 +140,75 @@ func answered(r *replica.Replica, t base.Ticket, err error) error {
 }
 
 // Record implements Ranges.
-func (h *Here) Record(rec *prepared.Record) (base.Stamp, error) {
-	r, err := h.leads(rec.Anchor)
-	if err != nil {
-		return 0, err
-	}
-	if r == nil {
-		return h.Away.Record(rec)
-	}
-	commit, t, err := r.Record(rec)
-	return commit, answered(r, t, err)
+func (h *Here) Record(rec *prepared.Record) (commit base.Stamp, err error) {
+	err = h.at(rec.Anchor, func(r *replica.Replica) error {
+		var t base.Ticket
+		var err error
+		commit, t, err = r.Record(rec)
+		return answered(r, t, err)
+	}, func() (err error) {
+		commit, err = h.Away.Record(rec)
+		return err
+	})
+	return commit, err
 }
 
 // Resolve implements Ranges.
-func (h *Here) Resolve(key []byte, res *prepared.Resolve) (base.Span, error) {
-	r, err := h.leads(key)
-	if err != nil {
-		return base.Span{}, err
-	}
-	if r == nil {
-		return h.Away.Resolve(key, res)
-	}
-	held, t, err := r.Resolve(res)
-	return held, answered(r, t, err)
+func (h *Here) Resolve(key []byte, res *prepared.Resolve) (held base.Span, err error) {
+	err = h.at(key, func(r *replica.Replica) error {
+		var t base.Ticket
+		var err error
+		held, t, err = r.Resolve(res)
+		return answered(r, t, err)
+	}, func() (err error) {
+		held, err = h.Away.Resolve(key, res)
+		return err
+	})
+	return held, err
 }
 
 // Settled implements Ranges.
 func (h *Here) Settled(anchor []byte, s *prepared.Settled) error {
-	r, err := h.leads(anchor)
-	if err != nil {
-		return err
-	}
-	if r == nil {
-		return h.Away.Settled(anchor, s)
-	}
-	t, err := r.Settled(anchor, s)
-	return answered(r, t, err)
+	return h.at(anchor, func(r *replica.Replica) error {
+		t, err := r.Settled(anchor, s)
+		return answered(r, t, err)
+	}, func() error { return h.Away.Settled(anchor, s) })
 }
 
 // Fate implements Ranges.
-func (h *Here) Fate(t *prepared.Txn) (prepared.Status, base.Stamp, error) {
-	r, err := h.leads(t.Anchor)
-	if err != nil {
-		return 0, 0, err
-	}
-	if r == nil {
-		return h.Away.Fate(t)
-	}
-	status, commit, ticket, err := r.Fate(t)
-	return status, commit, answered(r, ticket, err)
+func (h *Here) Fate(t *prepared.Txn) (status prepared.Status, commit base.Stamp, err error) {
+	err = h.at(t.Anchor, func(r *replica.Replica) error {
+		var ticket base.Ticket
+		var err error
+		status, commit, ticket, err = r.Fate(t)
+		return answered(r, ticket, err)
+	}, func() (err error) {
+		status, commit, err = h.Away.Fate(t)
+		return err
+	})
+	return status, commit, err
 }
 
 // horizonStep is the least by which a horizon moves because somebody else asks for it.
 const horizonStep = sweepAge
 
 // Horizons implements Ranges.
-func (h *Here) Horizons(key []byte, refuse base.Stamp) (Horizons, error) {
-	r, err := h.leads(key)
-	if err != nil {
-		return Horizons{}, err
-	}
-	if r == nil {
-		return h.Away.Horizons(key, refuse)
-	}
-	var out Horizons
-	var ticket base.Ticket
-	if out.Span, out.Refuse, out.Oldest, ticket, err = r.Horizons(); err == nil && out.Refuse+horizonStep < refuse {
-		if ticket, err = r.Retain(prepared.Retain{Refuse: refuse}); err != nil {
-			return out, err
+func (h *Here) Horizons(key []byte, refuse base.Stamp) (out Horizons, err error) {
+	err = h.at(key, func(r *replica.Replica) error {
+		var ticket base.Ticket
+		var err error
+		if out.Span, out.Refuse, out.Oldest, ticket, err = r.Horizons(); err == nil && out.Refuse+horizonStep < refuse {
+			if ticket, err = r.Retain(prepared.Retain{Refuse: refuse}); err != nil {
+				return err
+			}
+			if err = r.Await(ticket); err == nil {
+				out.Span, out.Refuse, out.Oldest, ticket, err = r.Horizons()
+			}
 		}
-		if err = r.Await(ticket); err == nil {
-			out.Span, out.Refuse, out.Oldest, ticket, err = r.Horizons()
-		}
-	}
-	return out, answered(r, ticket, err)
+		return answered(r, ticket, err)
+	}, func() (err error) {
+		out, err = h.Away.Horizons(key, refuse)
+		return err
+	})
+	return out, err
 }

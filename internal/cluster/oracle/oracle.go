@@ -224,6 +224,13 @@ func (o *Local) Observe(s base.Stamp) {
 	o.mu.last = max(o.mu.last, s)
 }
 
+// Latest is the highest stamp that was issued or observed.
+func (o *Local) Latest() base.Stamp {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.mu.last
+}
+
 // Now is the wall clock as a stamp; it issues nothing.
 func (o *Local) Now() base.Stamp { return base.Stamp(max(o.clock.UnixMicros(), 0)) }
 

@@ -3,13 +3,16 @@ package remote
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/coordinator"
+	"github.com/stratadb/strata/internal/cluster/router"
 	"github.com/stratadb/strata/internal/cluster/transport"
+	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
@@ -21,24 +24,26 @@ type Client struct {
 	store  Store
 	others func() []base.NodeID
 	log    *slog.Logger
-	leader atomic.Uint64 // a node that led lately
-	// follows is the node that the own replica takes for the leader; zero: none.
-	follows func() base.NodeID
+	routes router.Router
+	stamps stamps
+	// follows is the node that the own replica of a key's range takes for the leader;
+	// zero: none.
+	follows func(key []byte) base.NodeID
 }
 
 // NewClient makes a client. others are the nodes that may be asked.
 func NewClient(self base.NodeID, to transport.Messenger, s Store, others func() []base.NodeID, log *slog.Logger) *Client {
-	return &Client{self: self, to: to, store: s, others: others, log: log, follows: func() base.NodeID {
-		if r := s.Range(nil); r != nil {
+	return &Client{self: self, to: to, store: s, others: others, log: log, follows: func(key []byte) base.NodeID {
+		if r := s.Range(key); r != nil {
 			return r.Leader()
 		}
 		return 0
 	}}
 }
 
-// Serving is this node's replica if it leads, nil otherwise.
-func (c *Client) Serving() *replica.Replica {
-	if r := c.store.Range(nil); r != nil && r.Serving() {
+// Serving is this node's replica of the range that holds key if it leads, nil otherwise.
+func (c *Client) Serving(key []byte) *replica.Replica {
+	if r := c.store.Range(key); r != nil && r.Serving() {
 		return r
 	}
 	return nil
@@ -79,18 +84,23 @@ type errNotLeader struct{ leader base.NodeID }
 
 func (e errNotLeader) Error() string { return "not the leader" }
 
-// lead lets try ask the leader: whoever is said to lead, or all in turn, until one does
-// what is asked or LeaderWait is over. Repeatable says that a try whose fate is unknown
-// may be followed by another one. ErrConflict says that this node has become the leader.
-func (c *Client) lead(repeatable bool, try func(node base.NodeID) error) error {
+// lead lets try ask the leader of the range that holds key: whoever is said to lead, or
+// all in turn, until one does what is asked or LeaderWait is over. Repeatable says that a
+// try whose fate is unknown may be followed by another one. coordinator.ErrHere says that
+// this node has become the leader.
+func (c *Client) lead(key []byte, repeatable bool, try func(node base.NodeID) error) error {
+	key = place(key)
 	until := time.Now().Add(limits.LeaderWait)
-	pause, turn := pauseMin, 0
+	pause, turn, said := pauseMin, 0, base.NodeID(0)
 	for n := 0; ; n++ {
-		node := c.Leader()
+		node := said
+		if node == 0 {
+			node = c.Leader(key)
+		}
 		// Those who are said to lead may all be gone, and be named again and again by
 		// others: every third try does not listen.
 		if node == 0 || n%3 == 2 {
-			node = c.inTurn(turn)
+			node = c.inTurn(key, turn)
 			turn++
 		}
 		err := errSelf
@@ -100,22 +110,26 @@ func (c *Client) lead(repeatable bool, try func(node base.NodeID) error) error {
 		hint := errNotLeader{}
 		switch {
 		case err == nil:
-			c.leader.Store(uint64(node))
+			c.routes.Lead(key, node)
 			return nil
 		case closed(err):
 			return err
 		case errors.As(err, &hint):
-			c.leader.Store(uint64(hint.leader))
-			if hint.leader != 0 && n == 0 {
+			c.routes.Doubt(key, node)
+			if said = hint.leader; said != 0 && n == 0 {
 				continue // at once
 			}
 		case errors.Is(err, base.ErrUnavailable), repeatable && errors.Is(err, base.ErrUnknownOutcome):
-			c.leader.CompareAndSwap(uint64(node), 0)
+			c.routes.Doubt(key, node)
+			said = 0
+		case errors.Is(err, base.ErrWrongRange):
+			c.routes.Forget(key)
+			return err
 		default:
 			return err
 		}
-		if c.Serving() != nil {
-			return errors.Wrap(base.ErrConflict, "this node leads now")
+		if c.Serving(key) != nil {
+			return coordinator.ErrHere
 		}
 		if time.Now().After(until) {
 			return errors.Wrap(base.ErrUnavailable, "no leader was found")
@@ -123,6 +137,14 @@ func (c *Client) lead(repeatable bool, try func(node base.NodeID) error) error {
 		time.Sleep(pause)
 		pause = min(2*pause, pauseMax)
 	}
+}
+
+// place is the key that is looked for: the first range holds the empty one.
+func place(key []byte) []byte {
+	if len(key) == 0 {
+		return []byte{keyspace.Meta}
+	}
+	return key
 }
 
 // closed reports whether this node's way to others is shut: it is about to stop.
@@ -135,32 +157,39 @@ func closed(err error) bool {
 // not lead.
 var errSelf = errors.Wrap(base.ErrUnavailable, "this node does not lead")
 
-// Leader is the node that led lately, or that the own replica takes for the leader; zero
-// if there is none.
-func (c *Client) Leader() base.NodeID {
-	if node := base.NodeID(c.leader.Load()); node != 0 {
-		return node
+// Leader is the node that led the range of key lately, or that the own replica takes for
+// the leader; zero if there is none.
+func (c *Client) Leader(key []byte) base.NodeID {
+	key = place(key)
+	if n, ok := c.routes.Find(key); ok && n.Leader != 0 {
+		return n.Leader
 	}
-	return c.follows()
+	return c.follows(key)
 }
 
-// inTurn is one of the nodes.
-func (c *Client) inTurn(turn int) base.NodeID {
-	nodes := c.others()
+// inTurn is one of the nodes: first those that hold the range, as far as is known.
+func (c *Client) inTurn(key []byte, turn int) base.NodeID {
+	route, _ := c.routes.Find(key)
+	nodes := slices.Clone(route.Nodes)
+	for _, id := range c.others() {
+		if !slices.Contains(nodes, id) {
+			nodes = append(nodes, id)
+		}
+	}
 	if len(nodes) == 0 {
 		return c.self
 	}
 	return nodes[turn%len(nodes)]
 }
 
-// overtaken calls give when the own replica follows another leader than before, and not
-// the node either: it does not answer, and its connection may be silent for seconds
-// before that is noticed. It ends with ctx; stop only saves the next look.
-func (c *Client) overtaken(ctx context.Context, node base.NodeID, give func()) (stop func() bool) {
-	before := c.follows()
+// overtaken calls give when the own replica of a range follows another leader than before,
+// and not the node either: it does not answer, and its connection may be silent for
+// seconds before that is noticed. It ends with ctx; stop only saves the next look.
+func (c *Client) overtaken(ctx context.Context, key []byte, node base.NodeID, give func()) (stop func() bool) {
+	before := c.follows(key)
 	var look func()
 	look = func() {
-		now := c.follows()
+		now := c.follows(key)
 		switch {
 		case ctx.Err() != nil:
 		case now != 0 && now != before && now != node:
@@ -172,12 +201,12 @@ func (c *Client) overtaken(ctx context.Context, node base.NodeID, give func()) (
 	return time.AfterFunc(overtakenEvery, look).Stop
 }
 
-// ask calls the leader; see lead.
-func (c *Client) ask(kind transport.Kind, request []byte, repeatable bool) (answer []byte, err error) {
-	err = c.lead(repeatable, func(node base.NodeID) error {
+// ask calls the leader of the range that holds key; see lead.
+func (c *Client) ask(key []byte, kind transport.Kind, request []byte, repeatable bool) (answer []byte, err error) {
+	err = c.lead(key, repeatable, func(node base.NodeID) error {
 		ctx, cancel := context.WithTimeout(context.Background(), callTime)
 		defer cancel()
-		defer c.overtaken(ctx, node, cancel)()
+		defer c.overtaken(ctx, key, node, cancel)()
 		b, err := c.to.Call(ctx, node, kind, request)
 		if err == nil {
 			answer, err = payload(b)
@@ -199,28 +228,60 @@ func payload(b []byte) ([]byte, error) {
 	return b[1:], nil
 }
 
-// Read reads at the leader.
+// Known is the route of the range that holds key, if somebody has asked for it.
+func (c *Client) Known(key []byte) (router.Route, bool) {
+	n, ok := c.routes.Find(place(key))
+	return n, ok && n.Range != 0
+}
+
+// Route is where the range that holds key is.
+func (c *Client) Route(key []byte) (router.Route, error) {
+	key = place(key)
+	if n, ok := c.Known(key); ok {
+		return n, nil
+	}
+	b, err := c.ask(key, kindRoute, key, true)
+	if err != nil {
+		return router.Route{}, err
+	}
+	d, err := base.DecodeRangeDescriptor(b)
+	if err != nil {
+		return router.Route{}, err
+	}
+	n := router.Route{Range: d.ID, Epoch: d.Epoch, Span: d.Span, Leader: c.Leader(key)}
+	for _, r := range d.Replicas {
+		n.Nodes = append(n.Nodes, r.Node)
+	}
+	c.routes.Learn(n)
+	return n, nil
+}
+
+// Span implements coordinator.Ranges.
+func (c *Client) Span(key []byte) (base.Span, error) {
+	n, err := c.Route(key)
+	return n.Span, err
+}
+
+// Read reads at the leader. All of it must lie in one range.
 func (c *Client) Read(q *Read) (Pairs, error) {
-	b, err := c.ask(kindRead, q.append(nil), true)
+	key := q.Key
+	if key == nil {
+		key = q.Span.Start
+	}
+	b, err := c.ask(key, kindRead, q.append(nil), true)
 	if err != nil {
 		return Pairs{}, err
 	}
 	return decodePairs(b)
 }
 
-// Commit commits at the leader.
+// Commit commits at the leader of the range that holds q.Place, and all that is read
+// and written.
 func (c *Client) Commit(q *Commit) (Committed, error) {
 	repeatable := q.Session != 0 || len(q.Mutations) == 0
-	b, err := c.ask(kindCommit, q.append(nil), repeatable)
+	b, err := c.ask(q.Place, kindCommit, q.append(nil), repeatable)
 	if err != nil {
 		return Committed{}, err
 	}
 	return decodeCommitted(b)
-}
-
-// Stamp asks the leader for a stamp.
-func (c *Client) Stamp() (base.Stamp, error) {
-	b, err := c.ask(kindStamp, nil, true)
-	d := base.NewDecoder(b)
-	return base.Stamp(d.Uvarint()), err
 }

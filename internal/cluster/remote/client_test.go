@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/router"
 	"github.com/stratadb/strata/internal/cluster/transport"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
@@ -86,6 +87,11 @@ func newTestClient(p *peers) *Client {
 	return NewClient(4, p, without{}, func() []base.NodeID { return ids }, slog.New(slog.DiscardHandler))
 }
 
+// think makes the client take a node for the leader of all keys.
+func (c *Client) think(leader base.NodeID) {
+	c.routes.Learn(router.Route{Range: 1, Span: base.Span{End: []byte{0xFF}}, Leader: leader})
+}
+
 // TestLeaderIsFound: by calls and by watches.
 func TestLeaderIsFound(t *testing.T) {
 	for _, c := range []struct {
@@ -104,7 +110,7 @@ func TestLeaderIsFound(t *testing.T) {
 			t.Run(c.name+"/"+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					client := newTestClient(&peers{answer: [4]func() ([]byte, error){1: c.answer[0], 2: c.answer[1], 3: c.answer[2]}})
-					client.leader.Store(uint64(c.cached))
+					client.think(c.cached)
 					began := time.Now()
 					if kind == "call" {
 						if s, err := client.Stamp(); s != 7 || err != nil {
@@ -134,7 +140,7 @@ func TestLeaderIsFoundWhateverOthersSay(t *testing.T) {
 			for j, second := range answers {
 				for cached := range base.NodeID(5) {
 					client := newTestClient(&peers{answer: [4]func() ([]byte, error){1: first, 2: second, 3: leads}})
-					client.leader.Store(uint64(cached))
+					client.think(cached)
 					began := time.Now()
 					_, err := client.Stamp()
 					if took := time.Since(began); err != nil || took > time.Second {
@@ -171,8 +177,8 @@ func TestLeaderThatHangs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := newTestClient(&peers{answer: [4]func() ([]byte, error){2: leads, 3: leads}})
 				began := time.Now()
-				client.leader.Store(1)
-				client.follows = func() base.NodeID {
+				client.think(1)
+				client.follows = func([]byte) base.NodeID {
 					if time.Since(began) < time.Second {
 						return 1
 					}
@@ -190,8 +196,8 @@ func TestLeaderThatHangs(t *testing.T) {
 	t.Run("nobody else leads", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			client := newTestClient(&peers{answer: [4]func() ([]byte, error){2: leads, 3: leads}})
-			client.leader.Store(1)
-			client.follows = func() base.NodeID { return 3 } // from the start: it is the replica that may be behind
+			client.think(1)
+			client.follows = func([]byte) base.NodeID { return 3 } // from the start: it is the replica that may be behind
 			began := time.Now()
 			if _, err := client.Stamp(); err != nil || time.Since(began) < callTime {
 				t.Errorf("after %v: %v", time.Since(began), err)
@@ -248,7 +254,7 @@ func TestUnknownOutcomeIsNotRepeated(t *testing.T) {
 		p := &peers{answer: [4]func() ([]byte, error){
 			1: func() ([]byte, error) { return nil, errors.Wrap(base.ErrUnknownOutcome, "cut off") }, 2: leads, 3: leads}}
 		client := newTestClient(p)
-		client.leader.Store(1)
+		client.think(1)
 		write := &Commit{Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte("k"), Value: []byte("v")}}}
 		if _, err := client.Commit(write); !errors.Is(err, base.ErrUnknownOutcome) {
 			t.Fatalf("a write: %v", err)
@@ -256,7 +262,7 @@ func TestUnknownOutcomeIsNotRepeated(t *testing.T) {
 		if p.asked[2]+p.asked[3] > 0 {
 			t.Fatal("a write was made again")
 		}
-		client.leader.Store(1)
+		client.think(1)
 		if _, err := client.Stamp(); err != nil {
 			t.Fatalf("a stamp: %v", err)
 		}
@@ -276,7 +282,7 @@ func TestWatchEndsWithItsStream(t *testing.T) {
 			return leads()
 		}
 		client := newTestClient(p)
-		client.leader.Store(1)
+		client.think(1)
 		w := client.Watch([]byte("k"))
 		if w.ID() != 7 {
 			t.Fatal("the watch was not registered again")

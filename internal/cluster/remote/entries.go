@@ -150,12 +150,13 @@ func (v *Server) horizons(_ context.Context, _ base.NodeID, request []byte) ([]b
 	return appendSpan(appendNumbers(nil, answerOK, uint64(h.Refuse), uint64(h.Oldest)), h.Span), readError(err)
 }
 
-func (v *Server) span(_ context.Context, _ base.NodeID, key []byte) ([]byte, error) {
+func (v *Server) route(_ context.Context, _ base.NodeID, key []byte) ([]byte, error) {
 	r, other := v.leading(key)
 	if r == nil {
 		return other, nil
 	}
-	return appendSpan([]byte{answerOK}, r.Descriptor().Span), nil
+	d := r.Descriptor()
+	return d.Append([]byte{answerOK}), nil
 }
 
 var _ coordinator.Ranges = (*Client)(nil)
@@ -163,25 +164,11 @@ var _ coordinator.Ranges = (*Client)(nil)
 // Key implements coordinator.Guard.
 func (w *Watch) Key() []byte { return w.key }
 
-// Span implements coordinator.Ranges.
-func (c *Client) Span(key []byte) (base.Span, error) {
-	b, err := c.ask(kindSpan, key, true)
-	if err != nil {
-		return base.Span{}, err
-	}
-	d := base.NewDecoder(b)
-	s := decodeSpan(&d)
-	if !d.Done() {
-		return s, errMalformed
-	}
-	return s, nil
-}
-
 // change asks for an entry. What is delivered twice happens once (C3), except that the
 // answer to a record may be lost: its fate is then for the coordinator to find out.
 func (c *Client) change(q *entryRequest) (entryAnswer, error) {
 	_, record := q.Entry.(*prepared.Record)
-	b, err := c.ask(kindEntry, q.append(nil), !record)
+	b, err := c.ask(q.Key, kindEntry, q.append(nil), !record)
 	if err != nil {
 		return entryAnswer{}, err
 	}
@@ -222,7 +209,7 @@ func (c *Client) Settled(anchor []byte, s *prepared.Settled) error {
 
 // Fate implements coordinator.Ranges.
 func (c *Client) Fate(t *prepared.Txn) (prepared.Status, base.Stamp, error) {
-	b, err := c.ask(kindFate, (&prepared.Record{Txn: *t}).Append(nil), true)
+	b, err := c.ask(t.Anchor, kindFate, (&prepared.Record{Txn: *t}).Append(nil), true)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -236,7 +223,7 @@ func (c *Client) Fate(t *prepared.Txn) (prepared.Status, base.Stamp, error) {
 
 // Horizons implements coordinator.Ranges.
 func (c *Client) Horizons(key []byte, refuse base.Stamp) (h coordinator.Horizons, err error) {
-	b, err := c.ask(kindHorizons, base.AppendBytes(appendNumbers(nil, uint64(refuse)), key), true)
+	b, err := c.ask(key, kindHorizons, base.AppendBytes(appendNumbers(nil, uint64(refuse)), key), true)
 	if err != nil {
 		return h, err
 	}

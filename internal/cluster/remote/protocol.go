@@ -20,7 +20,7 @@ const (
 	kindEntry     transport.Kind = 6
 	kindFate      transport.Kind = 7
 	kindHorizons  transport.Kind = 8
-	kindSpan      transport.Kind = 9
+	kindRoute     transport.Kind = 9
 	kindReport    transport.Kind = 16
 	kindRaftLarge transport.Kind = transport.Bulk + 1
 	kindSnapshot  transport.Kind = transport.Bulk + 2
@@ -52,6 +52,7 @@ type Pairs struct {
 
 // Commit asks for a transaction's commit; see replica.Request.
 type Commit struct {
+	Place     []byte // a key of the range
 	At        base.Stamp
 	Basis     replica.Basis
 	ReadKeys  [][]byte
@@ -103,6 +104,14 @@ func appendNumbers(dst []byte, list ...uint64) []byte {
 	return dst
 }
 
+func appendBasis(dst []byte, b replica.Basis) []byte {
+	return appendNumbers(dst, uint64(b.Range), uint64(b.Term), uint64(b.Pos))
+}
+
+func decodeBasis(d *base.Decoder) replica.Basis {
+	return replica.Basis{Range: base.RangeID(d.Uvarint()), Term: base.Term(d.Uvarint()), Pos: base.Position(d.Uvarint())}
+}
+
 func (r *Read) append(dst []byte) []byte {
 	dst = appendNumbers(dst, uint64(r.At), flag(r.Key != nil), flag(r.Reverse), uint64(r.Limit))
 	if r.Key != nil {
@@ -128,7 +137,7 @@ func decodeRead(b []byte) (r Read, err error) {
 }
 
 func (p *Pairs) append(dst []byte) []byte {
-	dst = appendNumbers(dst, uint64(p.Basis.Term), uint64(p.Basis.Pos), uint64(p.NowMillis), flag(p.More), uint64(len(p.Pairs)))
+	dst = appendNumbers(appendBasis(dst, p.Basis), uint64(p.NowMillis), flag(p.More), uint64(len(p.Pairs)))
 	for _, kv := range p.Pairs {
 		dst = base.AppendBytes(base.AppendBytes(dst, kv.Key), kv.Value)
 	}
@@ -137,7 +146,7 @@ func (p *Pairs) append(dst []byte) []byte {
 
 func decodePairs(b []byte) (p Pairs, err error) {
 	d := base.NewDecoder(b)
-	p.Basis = replica.Basis{Term: base.Term(d.Uvarint()), Pos: base.Position(d.Uvarint())}
+	p.Basis = decodeBasis(&d)
 	p.NowMillis, p.More = int64(d.Uvarint()), d.Uvarint() == 1
 	for n := d.Count(2); n > 0; n-- {
 		p.Pairs = append(p.Pairs, base.KeyValue{Key: d.Bytes(), Value: d.Bytes()})
@@ -149,7 +158,8 @@ func decodePairs(b []byte) (p Pairs, err error) {
 }
 
 func (c *Commit) append(dst []byte) []byte {
-	dst = appendNumbers(dst, uint64(c.At), uint64(c.Basis.Term), uint64(c.Basis.Pos), c.Session, c.Number, uint64(len(c.ReadKeys)))
+	dst = appendBasis(appendNumbers(base.AppendBytes(dst, c.Place), uint64(c.At)), c.Basis)
+	dst = appendNumbers(dst, c.Session, c.Number, uint64(len(c.ReadKeys)))
 	for _, k := range c.ReadKeys {
 		dst = base.AppendBytes(dst, k)
 	}
@@ -168,8 +178,8 @@ func (c *Commit) append(dst []byte) []byte {
 
 func decodeCommit(b []byte) (c Commit, err error) {
 	d := base.NewDecoder(b)
-	c.At = base.Stamp(d.Uvarint())
-	c.Basis = replica.Basis{Term: base.Term(d.Uvarint()), Pos: base.Position(d.Uvarint())}
+	c.Place, c.At = d.Bytes(), base.Stamp(d.Uvarint())
+	c.Basis = decodeBasis(&d)
 	c.Session, c.Number = d.Uvarint(), d.Uvarint()
 	for n := d.Count(1); n > 0; n-- {
 		c.ReadKeys = append(c.ReadKeys, d.Bytes())

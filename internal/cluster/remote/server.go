@@ -50,7 +50,7 @@ func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	to.HandleCall(kindEntry, v.entry)
 	to.HandleCall(kindFate, v.fate)
 	to.HandleCall(kindHorizons, v.horizons)
-	to.HandleCall(kindSpan, v.span)
+	to.HandleCall(kindRoute, v.route)
 	to.HandleStream(kindWatch, v.watch)
 	to.HandleStream(kindSnapshot, v.snapshot)
 	return v
@@ -100,13 +100,26 @@ func (v *Server) leading(key []byte) (*replica.Replica, []byte) {
 	return nil, appendNumbers(nil, answerNotLeader, uint64(leader))
 }
 
-func (v *Server) stamp(_ context.Context, _ base.NodeID, _ []byte) ([]byte, error) {
+// stamp answers as many stamps as are asked for, none of them issued before.
+func (v *Server) stamp(_ context.Context, _ base.NodeID, request []byte) ([]byte, error) {
+	d := base.NewDecoder(request)
+	count := d.Uvarint()
+	if !d.Done() || count == 0 || count > stampsMax {
+		return nil, errMalformed
+	}
 	r, other := v.leading(nil)
 	if r == nil {
 		return other, nil
 	}
-	s, err := r.IssueStamp()
-	return appendNumbers(nil, answerOK, uint64(s)), err
+	out := []byte{answerOK}
+	for range count {
+		s, err := r.IssueStamp()
+		if err != nil {
+			return nil, readError(err)
+		}
+		out = appendNumbers(out, uint64(s))
+	}
+	return out, nil
 }
 
 // readBytes is how much a read of a span answers at a time.
@@ -177,11 +190,7 @@ func (v *Server) commit(_ context.Context, _ base.NodeID, request []byte) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	var key []byte
-	if len(q.Mutations) > 0 {
-		key = q.Mutations[0].Key
-	}
-	r, other := v.leading(key)
+	r, other := v.leading(q.Place)
 	if r == nil {
 		return other, nil
 	}

@@ -26,7 +26,7 @@ func (c *Client) Watch(key []byte) *Watch {
 	w := &Watch{key: key, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	if c.lead(true, func(node base.NodeID) error { return c.register(ctx, w, node, key) }) != nil {
+	if c.lead(key, true, func(node base.NodeID) error { return c.register(ctx, w, node, key) }) != nil {
 		w.end()
 	}
 	return w
@@ -37,7 +37,7 @@ func (c *Client) register(ctx context.Context, w *Watch, node base.NodeID, key [
 	ctx, give := context.WithCancel(ctx)
 	registering, done := context.WithCancel(ctx)
 	defer done()
-	defer c.overtaken(registering, node, give)()
+	defer c.overtaken(registering, key, node, give)()
 	s, err := c.to.OpenStream(ctx, node, kindWatch, key)
 	if err != nil {
 		give()

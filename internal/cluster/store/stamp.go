@@ -1,6 +1,27 @@
 package store
 
-import "github.com/stratadb/strata/internal/base"
+import (
+	"time"
+
+	"github.com/stratadb/strata/internal/base"
+)
+
+// clockEvery is how far the TTL clock of ranges that do not issue stamps may be behind.
+const clockEvery = 20 * time.Millisecond
+
+// keepClock moves that clock on while this node leads such a range.
+func (s *Store) keepClock() {
+	for _, x := range *s.table.Load() {
+		if id, _ := x.r.ID(); id != firstRange && x.r.Serving() {
+			s.stamps(id)(func(stamp base.Stamp, err error) {
+				if err == nil {
+					s.oracle.Observe(stamp)
+				}
+			})
+			return
+		}
+	}
+}
 
 // stamps is how the batches of a range get theirs: the first range's leader issues them
 // all. Where that range has no other replicas, and may get none, it is this node.

@@ -513,6 +513,9 @@ func (s *Store) start() {
 		defer led()
 	}
 	s.wait.Go(func() { every(ticking, replica.TickEvery, s.Tick) })
+	if s.o.Stamp != nil {
+		s.wait.Go(func() { every(s.ctx, clockEvery, s.keepClock) })
+	}
 	for _, r := range replicas {
 		r.AwaitServing(s.ctx)
 	}

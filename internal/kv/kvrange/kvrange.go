@@ -3,8 +3,10 @@
 package kvrange
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"slices"
 
 	"github.com/cockroachdb/errors"
 
@@ -67,7 +69,11 @@ func NewShared(s Store, c *remote.Client) *Engine {
 
 func (e *Engine) coordinate(o coordinator.Options) {
 	if o.Ranges == nil {
-		o.Ranges = &coordinator.Here{Store: e.store}
+		here := &coordinator.Here{Store: e.store}
+		if e.client != nil {
+			here.Away = e.client
+		}
+		o.Ranges = here
 	}
 	if o.Random == nil {
 		o.Random = func(id []byte) { _, _ = rand.Read(id) } // it does not fail
@@ -76,50 +82,59 @@ func (e *Engine) coordinate(o coordinator.Options) {
 	e.store.Coordinate(e.coordinator)
 }
 
-// here is the first range's replica if this node works on it itself, nil if another
-// one must.
-func (e *Engine) here() *replica.Replica {
-	if e.client == nil {
-		return e.store.Range(nil)
+// sole is the replica of the whole keyspace, if this node works on it itself.
+func (e *Engine) sole() *replica.Replica {
+	r := e.store.Only()
+	if r == nil || e.client != nil && !r.Serving() {
+		return nil
 	}
-	return e.client.Serving()
+	return r
 }
 
 // Local implements kv.Engine. A transaction over several ranges waits for their logs,
 // and others for it.
-func (e *Engine) Local() bool { return e.here() != nil && !e.several() }
+func (e *Engine) Local() bool { return e.sole() != nil }
 
-// ReadVersion implements kv.Engine. Whoever leads is asked, and asked again when
-// that has just changed.
+// ReadVersion implements kv.Engine.
 func (e *Engine) ReadVersion(ctx context.Context) (base.Stamp, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		if e.here() != nil {
-			if s, err := e.store.NextStamp(); e.client == nil || !errors.IsAny(err, base.ErrUnavailable, base.ErrUnknownOutcome) {
-				return s, err
-			}
-		}
-		if s, err := e.client.Stamp(); !errors.Is(err, base.ErrConflict) {
-			return s, err
-		}
+	if err := ctx.Err(); err != nil {
+		return 0, err
 	}
+	return e.ranges.Stamp()
 }
 
-// ScanStored implements kv.Engine. Who does not lead shows nothing: what is looked
+// ScanStored implements kv.Engine. What others lead is shown by them: whatever is looked
 // for there is the leader's business.
 func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
-	if e.here() == nil {
-		return nil
+	if e.client == nil {
+		return e.store.ScanStored(span, reverse, visit)
 	}
-	return e.store.ScanStored(span, reverse, visit)
+	var led []base.Span
+	for _, r := range e.store.Replicas() {
+		if piece := span.Clip(r.Descriptor().Span); !piece.Empty() && r.Serving() {
+			led = append(led, piece)
+		}
+	}
+	slices.SortFunc(led, func(a, b base.Span) int { return bytes.Compare(a.Start, b.Start) })
+	if reverse {
+		slices.Reverse(led)
+	}
+	stopped := false
+	for _, piece := range led {
+		if err := e.store.ScanStored(piece, reverse, func(key, value []byte) bool {
+			stopped = !visit(key, value)
+			return !stopped
+		}); err != nil || stopped {
+			return err
+		}
+	}
+	return nil
 }
 
 // Expect implements kv.Engine.
 func (e *Engine) Expect(keys [][]byte) (useful bool) {
-	r := e.here()
-	return r != nil && r == e.store.Only() && r.Expect(keys)
+	r := e.sole()
+	return r != nil && r.Expect(keys)
 }
 
 // Kick implements kv.Engine.
@@ -136,8 +151,16 @@ func (e *Engine) Kick() {
 // EstimateSize implements kv.Engine.
 func (e *Engine) EstimateSize(span base.Span) (int64, error) { return e.store.EstimateSize(span) }
 
-// Watch implements kv.Engine.
+// Watch implements kv.Engine. Where there are several ranges it waits for a transaction
+// over several of them that is committed and not yet resolved: its write is older than
+// the watch, which it would make dirty.
 func (e *Engine) Watch(key []byte) kv.Watch {
+	if e.store.Only() == nil {
+		a := several{e: e}
+		a.begin(kv.AttemptOptions{})
+		_, _ = a.get(key) // whatever is wrong, a watch may be dirty at any time
+		a.finish()
+	}
 	if r := e.serving(key); r != nil {
 		return r.Watch(key)
 	}
@@ -147,20 +170,15 @@ func (e *Engine) Watch(key []byte) kv.Watch {
 // NewAttempt implements kv.Engine.
 func (e *Engine) NewAttempt() kv.Attempt { return &attempt{e: e, multi: several{e: e}} }
 
-// several reports whether there is more than one range.
-func (e *Engine) several() bool { return e.client == nil && e.store.Only() == nil }
-
-// attempt works on this node's replica while it leads, and on another node's else;
-// where there are several ranges, on those that it needs.
+// attempt works on this node's replica where that is the only range and leads; else on the
+// ranges that it needs, here and on other nodes.
 type attempt struct {
 	e    *Engine
 	on   *replica.Replica // of here
 	here *replica.Attempt
-	away distant
-	far  bool
 	req  replica.Request
 
-	many        bool // there are several ranges
+	many        bool // several does it
 	multi       several
 	arrangement uint64
 }
@@ -170,14 +188,9 @@ var _ kv.Attempt = (*attempt)(nil)
 // Begin implements kv.Attempt.
 func (a *attempt) Begin(o kv.AttemptOptions) {
 	a.arrangement = a.e.store.Arrangement()
-	if a.many = a.e.several(); a.many {
+	r := a.e.sole()
+	if a.many = r == nil; a.many {
 		a.multi.begin(o)
-		return
-	}
-	r := a.e.here()
-	if a.far = r == nil; a.far {
-		a.away.client = a.e.client
-		a.away.begin(o.At)
 		return
 	}
 	if a.on != r {
@@ -187,36 +200,27 @@ func (a *attempt) Begin(o kv.AttemptOptions) {
 }
 
 // Get implements kv.Attempt.
-func (a *attempt) Get(key []byte) ([]byte, error) {
+func (a *attempt) Get(key []byte) (value []byte, err error) {
 	if a.many {
-		value, err := a.multi.get(key)
-		return value, a.refused(err)
+		value, err = a.multi.get(key)
+	} else if value, err = a.here.Get(key); err != nil {
+		err = a.e.moved(err)
 	}
-	if a.far {
-		return a.away.get(key)
-	}
-	value, err := a.here.Get(key)
-	return value, a.refused(err)
+	return value, a.rerouted(err)
 }
 
 // Scan implements kv.Attempt.
 func (a *attempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
 	if a.many {
-		return a.refused(a.multi.scan(span, reverse, visit))
+		return a.rerouted(a.multi.scan(span, reverse, visit))
 	}
-	if a.far {
-		return a.away.scan(span, reverse, visit)
-	}
-	return a.refused(a.here.Scan(span, reverse, visit))
+	return a.rerouted(a.e.moved(a.here.Scan(span, reverse, visit)))
 }
 
 // NowMillis implements kv.Attempt.
 func (a *attempt) NowMillis() int64 {
 	if a.many {
 		return a.multi.nowMillis()
-	}
-	if a.far {
-		return a.away.nowMillis()
 	}
 	return a.here.NowMillis()
 }
@@ -226,47 +230,63 @@ func (a *attempt) Abort() kv.Receipt {
 	if a.many {
 		return a.multi.abort()
 	}
-	if a.far || a.here == nil {
+	if a.here == nil {
 		return kv.Receipt{}
 	}
 	return kv.Receipt{Ticket: a.here.Abort()}
 }
 
 // Commit implements kv.Attempt.
-func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
+func (a *attempt) Commit(req *kv.CommitRequest) (r kv.Receipt, err error) {
 	if a.many {
-		r, err := a.multi.commit(req)
-		return r, a.refused(err)
+		r, err = a.multi.commit(req)
+	} else {
+		r, err = commitHere(a.on, a.here, req, &a.req)
+		err = a.e.moved(err)
 	}
-	if a.far {
-		return a.away.commit(req)
-	}
-	a.req = replica.Request{
+	return r, a.rerouted(err)
+}
+
+// commitHere commits on a replica of this node, and ends the attempt on it. q is memory to
+// use again.
+func commitHere(r *replica.Replica, a *replica.Attempt, req *kv.CommitRequest, q *replica.Request) (kv.Receipt, error) {
+	*q = replica.Request{
 		ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans, Mutations: req.Mutations, Stamped: req.Stamped,
-		Session: req.ID.Session, Number: req.ID.Number, Guards: a.req.Guards[:0], Quiet: req.Quiet,
+		Session: req.ID.Session, Number: req.ID.Number, Guards: q.Guards[:0], Quiet: req.Quiet,
 	}
 	for _, g := range req.Guards {
 		switch w := g.(type) {
 		case *replica.Watch:
-			a.req.Guards = append(a.req.Guards, w)
-		case *remote.Watch: // made while another node led
+			if w.Of(r) {
+				q.Guards = append(q.Guards, w)
+				continue
+			}
+			// It was made before the range was split.
+		case *remote.Watch: // it was made while another node led
 			w.MarkDirty()
-			a.here.Abort()
-			return kv.Receipt{}, base.ErrConflict
 		}
+		a.Abort()
+		return kv.Receipt{}, base.ErrConflict
 	}
-	r, err := a.here.Commit(&a.req)
-	return kv.Receipt(r), a.refused(err)
+	rec, err := a.Commit(q)
+	return kv.Receipt(rec), err
 }
 
-// refused turns the refusal of a replica that has just lost its leadership into a
-// conflict: the next attempt goes to the new leader.
-func (a *attempt) refused(err error) error {
-	if err == nil {
-		return nil
-	}
-	if err = a.e.rerouted(err, a.arrangement); a.e.client != nil && errors.Is(err, base.ErrUnavailable) {
+// moved turns the refusal of a replica of this node that has just lost its leadership into
+// a conflict: the next attempt goes to the new leader.
+func (e *Engine) moved(err error) error {
+	if err != nil && e.client != nil && errors.Is(err, base.ErrUnavailable) {
 		return base.ErrConflict
+	}
+	return err
+}
+
+// rerouted turns the refusal of a range that does not hold a key, any more, into a
+// conflict, if the ranges have changed since the attempt began: the next one finds its
+// way. Where there are other nodes, they may have.
+func (a *attempt) rerouted(err error) error {
+	if err != nil && errors.Is(err, base.ErrWrongRange) && (a.e.client != nil || a.arrangement != a.e.store.Arrangement()) {
+		return errors.Wrap(base.ErrConflict, "the range has changed")
 	}
 	return err
 }

@@ -7,25 +7,28 @@ import (
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
-// rerouted turns the refusal of a range that does not hold a key, any more, into a
-// conflict, if the ranges have changed since they were arranged as it says: the next
-// attempt finds its way.
-func (e *Engine) rerouted(err error, arrangement uint64) error {
-	if errors.Is(err, base.ErrWrongRange) && arrangement != e.store.Arrangement() {
-		return errors.Wrap(base.ErrConflict, "the range was split")
-	}
-	return err
-}
-
-// serving is the replica of key's range. Where this node is alone, one that was just
-// split off is waited for.
+// serving is the replica of key's range if this node works on it. Where the node is alone,
+// one that was just split off is waited for.
 func (e *Engine) serving(key []byte) *replica.Replica {
 	if e.client != nil {
-		return e.here()
+		return e.client.Serving(key)
 	}
 	r := e.store.Range(key)
 	if r != nil {
 		r.AwaitBorn()
 	}
 	return r
+}
+
+// find is the replica that works on key, nil if another node leads, and what else its
+// range holds.
+func (e *Engine) find(key []byte) (*replica.Replica, base.Span, error) {
+	if r := e.serving(key); r != nil {
+		return r, r.Descriptor().Span, nil
+	}
+	if e.client == nil {
+		return nil, base.Span{}, errors.Wrap(base.ErrUnavailable, "no range holds the key")
+	}
+	span, err := e.client.Span(key)
+	return nil, span, err
 }

@@ -32,13 +32,6 @@ type several struct {
 	req      replica.Request
 }
 
-// leg is what an attempt does in one range.
-type leg struct {
-	r    *replica.Replica
-	span base.Span
-	here *replica.Attempt
-}
-
 func (m *several) begin(o kv.AttemptOptions) {
 	m.finish()
 	if !o.Again {
@@ -51,7 +44,7 @@ func (m *several) begin(o kv.AttemptOptions) {
 // finish ends what is left of the attempt before.
 func (m *several) finish() {
 	for _, l := range m.legs[:m.live] {
-		l.here.Abort()
+		l.abort()
 	}
 	m.live = 0
 }
@@ -85,24 +78,23 @@ func (m *several) on(key []byte) (*leg, error) {
 	if m.live > 0 && !m.wide {
 		return nil, m.cross()
 	}
-	r := m.e.serving(key)
-	if r == nil {
-		return nil, errors.Wrap(base.ErrUnavailable, "no range holds the key")
+	r, span, err := m.e.find(key)
+	if err != nil {
+		return nil, err
 	}
 	at := base.Stamp(0)
 	if m.wide {
-		var err error
 		if at, err = m.stamp(); err != nil {
 			return nil, err
 		}
 	}
 	l := m.leg(r)
-	l.span = r.Descriptor().Span
-	l.here.Begin(at, replica.Hold(m.o.Hold))
+	l.span = span
+	l.begin(at, m.o.Hold)
 	return l, nil
 }
 
-// leg is one to begin on r, with the memory of an earlier one.
+// leg is one to begin on r, or away, with the memory of an earlier one.
 func (m *several) leg(r *replica.Replica) *leg {
 	defer func() { m.live++ }()
 	for i := m.live; i < len(m.legs); i++ {
@@ -111,7 +103,10 @@ func (m *several) leg(r *replica.Replica) *leg {
 			return m.legs[m.live]
 		}
 	}
-	l := &leg{r: r, here: r.NewAttempt()}
+	l := &leg{e: m.e, r: r}
+	if r != nil {
+		l.here = r.NewAttempt()
+	}
 	if len(m.legs) >= legsMax && m.live < len(m.legs) {
 		m.legs[m.live] = l
 		return l
@@ -129,7 +124,7 @@ func (m *several) get(key []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.here.Get(key)
+	return l.get(key)
 }
 
 func (m *several) scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
@@ -147,7 +142,7 @@ func (m *several) scan(span base.Span, reverse bool, visit func(key, value []byt
 		if err != nil {
 			return err
 		}
-		if err := l.here.Scan(piece, reverse, each); err != nil {
+		if err := l.scan(piece, reverse, each); err != nil {
 			return err
 		}
 		if reverse {
@@ -192,8 +187,11 @@ func (m *several) nowMillis() int64 {
 		}
 		return m.at.Millis()
 	case m.now == 0 && m.live > 0: // the leg may hold its range's lock: nobody else is asked
-		return m.legs[0].here.NowMillis()
-	case m.now == 0:
+		if now := m.legs[0].nowMillis(); now != 0 {
+			return now
+		}
+	}
+	if m.now == 0 {
 		m.now, _ = m.e.ReadVersion(context.Background())
 	}
 	return m.now.Millis()
@@ -203,7 +201,7 @@ func (m *several) nowMillis() int64 {
 func (m *several) abort() kv.Receipt {
 	var rest kv.Receipt
 	for _, l := range m.legs[:m.live] {
-		t := l.here.Abort()
+		t := l.abort()
 		switch {
 		case t.Done():
 		case rest.Ticket.Pos == 0:
@@ -231,10 +229,9 @@ func (m *several) commit(req *kv.CommitRequest) (kv.Receipt, error) {
 			return kv.Receipt{}, m.cross()
 		}
 	}
-	guards, dirty := guardsOf(req.Guards)
-	if dirty {
-		r := m.abort()
-		return r, base.ErrConflict
+	var guards []coordinator.Guard
+	for _, g := range req.Guards {
+		guards = append(guards, guardOf(g))
 	}
 	q := coordinator.Request{At: m.at, Priority: m.priority, ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans,
 		Mutations: req.Mutations, Guards: guards}
@@ -269,73 +266,57 @@ func (m *several) commitHere(req *kv.CommitRequest) (kv.Receipt, error) {
 		}
 	}
 	for _, other := range m.legs[1:m.live] {
-		if err := other.r.Await(other.here.Abort()); err != nil {
-			m.finish()
-			return kv.Receipt{}, err
+		if t := other.abort(); !t.Done() {
+			if err := other.r.Await(t); err != nil {
+				m.finish()
+				return kv.Receipt{}, err
+			}
 		}
 	}
 	return m.commitIn(l, req)
 }
 
-// holds reports whether everything lies in the leg's range.
-func (l *leg) holds(req *kv.CommitRequest) bool {
-	for _, k := range req.ReadKeys {
-		if !l.span.Contains(k) {
-			return false
-		}
-	}
-	for _, s := range req.ReadSpans {
-		if !s.Empty() && (!l.span.Contains(s.Start) || bytes.Compare(s.End, l.span.End) > 0) {
-			return false
-		}
-	}
-	for i := range req.Mutations {
-		if !coordinator.Inside(&req.Mutations[i], l.span) {
-			return false
-		}
-	}
-	for _, g := range req.Guards {
-		if w, ok := g.(*replica.Watch); !ok || !w.Of(l.r) {
-			return false
-		}
-	}
-	return true
-}
-
 // commitIn commits in one range, and ends the leg.
 func (m *several) commitIn(l *leg, req *kv.CommitRequest) (kv.Receipt, error) {
 	m.live = 0
-	m.req = replica.Request{
-		ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans, Mutations: req.Mutations, Stamped: req.Stamped,
-		Session: req.ID.Session, Number: req.ID.Number, Guards: m.req.Guards[:0], Quiet: req.Quiet,
-	}
-	for _, g := range req.Guards {
-		w := g.(*replica.Watch)
-		if !w.Of(l.r) { // it was made before the range was split
-			l.here.Abort()
-			return kv.Receipt{}, base.ErrConflict
-		}
-		m.req.Guards = append(m.req.Guards, w)
-	}
-	r, err := l.here.Commit(&m.req)
-	return kv.Receipt(r), err
+	return l.commit(req, &m.req)
 }
 
 // commitReads ends an attempt that has read one state, that of S. What is guarded is
 // read, too, so that it has not been written by then.
 func (m *several) commitReads(req *kv.CommitRequest) (kv.Receipt, error) {
 	for _, g := range req.Guards {
-		w := g.(*replica.Watch)
-		if _, err := m.get(w.Key()); err != nil {
+		key := g.(coordinator.Guard).Key()
+		if _, err := m.get(key); err != nil {
 			m.finish()
 			return kv.Receipt{}, err
 		}
-		if dirty, t := w.Dirty(); dirty {
+		if _, far := g.(*remote.Watch); far {
+			if err := m.cleanAway(key, g); err != nil {
+				m.finish()
+				return kv.Receipt{}, err
+			}
+		}
+		if dirty, t := g.Dirty(); dirty {
 			m.finish()
 			return kv.Receipt{Ticket: t}, base.ErrConflict
 		}
 	}
 	return m.abort(), nil
+}
+
+// cleanAway asks the node that keeps a watch whether it is dirty: what this node has heard
+// may be late.
+func (m *several) cleanAway(key []byte, w kv.Watch) error {
+	l, err := m.on(key)
+	if err != nil {
+		return err
+	}
+	if l.r != nil { // the leader that kept it leads no more
+		return base.ErrConflict
+	}
+	_, err = l.commit(&kv.CommitRequest{Guards: []kv.Watch{w}}, nil)
+	return err
 }
 
 func (m *several) commitSpread(req *kv.CommitRequest, q *coordinator.Request) (kv.Receipt, error) {
@@ -356,19 +337,12 @@ func (m *several) commitSpread(req *kv.CommitRequest, q *coordinator.Request) (k
 	return kv.Receipt{Version: &v}, nil
 }
 
-// guardsOf are the guards as the coordinator knows them; dirty reports that one was
-// made while another node led.
-func guardsOf(list []kv.Watch) (guards []coordinator.Guard, dirty bool) {
-	for _, g := range list {
-		switch w := g.(type) {
-		case *replica.Watch:
-			guards = append(guards, coordinator.LocalGuard{Watch: w})
-		case *remote.Watch:
-			w.MarkDirty()
-			dirty = true
-		}
+// guardOf is a guard as the coordinator knows it.
+func guardOf(g kv.Watch) coordinator.Guard {
+	if w, ok := g.(*replica.Watch); ok {
+		return coordinator.LocalGuard{Watch: w}
 	}
-	return guards, dirty
+	return g.(*remote.Watch)
 }
 
 // someKey is a key of the range that the transaction has to do with.
@@ -381,7 +355,7 @@ func someKey(req *kv.CommitRequest) []byte {
 	case len(req.ReadSpans) > 0:
 		return req.ReadSpans[0].Start
 	}
-	return req.Guards[0].(*replica.Watch).Key()
+	return req.Guards[0].(coordinator.Guard).Key()
 }
 
 // lost is the ticket of what cannot be revealed.

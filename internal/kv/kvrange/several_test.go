@@ -30,18 +30,23 @@ import (
 func divide(t *testing.T, s *store.Store, keys ...string) {
 	t.Helper()
 	for i, key := range keys {
-		r := s.Range([]byte(key))
-		ticket, err := r.BeginSplit([]byte(key), base.RangeID(2+i))
-		if err == nil {
-			err = ticket.Wait()
-		}
-		if err == nil {
-			err = r.AwaitSplit(context.Background())
-		}
-		if err != nil {
-			t.Fatalf("%+v", err)
-		}
+		divideAt(t, s, key, base.RangeID(2+i))
 		s.Range([]byte(key)).AwaitServing(context.Background())
+	}
+}
+
+func divideAt(t *testing.T, s *store.Store, key string, right base.RangeID) {
+	t.Helper()
+	r := s.Range([]byte(key))
+	ticket, err := r.BeginSplit([]byte(key), right)
+	if err == nil {
+		err = ticket.Wait()
+	}
+	if err == nil {
+		err = r.AwaitSplit(context.Background())
+	}
+	if err != nil {
+		t.Fatalf("%+v", err)
 	}
 }
 
@@ -242,7 +247,11 @@ func TestCommitOverTheNetwork(t *testing.T) {
 	write := coordinator.Request{At: at, ReadKeys: [][]byte{[]byte("\x04c1")}, ReadSpans: []base.Span{{Start: []byte("\x04a5"), End: []byte("\x04b5")}},
 		Mutations: []base.Mutation{add("\x04a"), add("\x04c")}}
 	for range 3 {
-		if _, err := far.Commit(&write); err != nil {
+		_, err := far.Commit(&write)
+		for errors.Is(err, base.ErrConflict) { // the one before is not resolved yet
+			_, err = far.Commit(&write)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -94,8 +94,9 @@ func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 // Basis is what an attempt on the newest state was based on, so that it can be
 // resumed by another one.
 type Basis struct {
-	Term base.Term // zero: it has read nothing
-	Pos  base.Position
+	Range base.RangeID
+	Term  base.Term // zero: it has read nothing
+	Pos   base.Position
 }
 
 // Basis is what the attempt's first read was based on.
@@ -103,7 +104,7 @@ func (a *Attempt) Basis() Basis {
 	if a.ten == nil {
 		return Basis{}
 	}
-	return Basis{Term: a.ten.term, Pos: a.point.Pos}
+	return Basis{Range: a.r.o.Range, Term: a.ten.term, Pos: a.point.Pos}
 }
 
 // Resume makes an attempt that has just begun go on where another one was: its
@@ -116,7 +117,7 @@ func (a *Attempt) Resume(b Basis) error {
 		return err
 	}
 	defer a.unlock()
-	if a.ten.term != b.Term {
+	if a.r.o.Range != b.Range || a.ten.term != b.Term {
 		return base.ErrConflict
 	}
 	a.split, a.point.Pos = true, b.Pos
@@ -456,12 +457,15 @@ func (a *Attempt) visitPage(reverse bool, visit func(key, value []byte) bool) (d
 }
 
 // NowMillis is the TTL clock: a stamp that the oracle issued after the attempt
-// began, or the snapshot's own.
+// began, or the snapshot's own. Where another range issues the stamps it is the highest
+// one that was seen (C11).
 func (a *Attempt) NowMillis() int64 {
-	if a.at != 0 {
+	switch {
+	case a.at != 0:
 		return a.at.Millis()
-	}
-	if a.now == 0 {
+	case a.now == 0 && a.r.o.Stamps != nil:
+		a.now = a.r.o.Oracle.Latest().Millis()
+	case a.now == 0:
 		s, err := a.r.o.Oracle.Next()
 		if err != nil {
 			return 0 // nothing is due without an oracle

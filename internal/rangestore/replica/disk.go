@@ -74,4 +74,6 @@ type Oracle interface {
 	Next() (base.Stamp, error)
 	// Observe tells of a stamp found in a log; later ones are above it.
 	Observe(base.Stamp)
+	// Latest is the highest stamp that was issued or observed.
+	Latest() base.Stamp
 }

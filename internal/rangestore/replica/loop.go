@@ -359,6 +359,7 @@ func (r *Replica) beginTenure() {
 	r.mu.tenure = r.loop.lead
 	r.room.Broadcast()
 	r.mu.Unlock()
+	r.freshen()
 }
 
 // storageAppend makes entries and hard state durable, and tells Raft.

@@ -399,6 +399,7 @@ type counter struct{ last base.Stamp }
 
 func (c *counter) Next() (base.Stamp, error) { c.last++; return c.last, nil }
 func (c *counter) Observe(s base.Stamp)      { c.last = max(c.last, s) }
+func (c *counter) Latest() base.Stamp        { return c.last }
 
 // memDisk is a disk that survives everything.
 type memDisk struct {

@@ -54,6 +54,18 @@ func (r *Replica) stampFor(c *sequencer.Closed) (stamp base.Stamp, ok bool, err 
 	return 0, false, nil
 }
 
+// freshen sets the TTL clock at the begin of a tenure (C11).
+func (r *Replica) freshen() {
+	if r.o.Stamps == nil {
+		return
+	}
+	r.o.Stamps(func(s base.Stamp, err error) {
+		if err == nil {
+			r.o.Oracle.Observe(s)
+		}
+	})
+}
+
 // askStamp asks. The answers to earlier questions, from before the batch was closed
 // perhaps, do not count any more.
 func (r *Replica) askStamp() {

@@ -1,0 +1,224 @@
+package kvrange_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/errors"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/remote"
+	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvrange"
+	"github.com/stratadb/strata/internal/kv/kvtest"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+// node is one of several in this process, on a real transport.
+type node struct {
+	store  *store.Store
+	client *remote.Client
+	engine *kvrange.Engine
+	db     *kv.DB
+	sender atomic.Pointer[remote.Client]
+}
+
+// nodes are three, each of which holds a replica of every range.
+type nodes struct {
+	t    *testing.T
+	list [3]*node
+}
+
+// startNodes makes three nodes and cuts the keyspace at keys; the ranges are led by the
+// nodes in turn.
+func startNodes(t *testing.T, keys ...string) *nodes {
+	t.Helper()
+	c := &nodes{t: t}
+	book, log := &addresses{}, slog.New(slog.DiscardHandler)
+	ids := func() []base.NodeID { return []base.NodeID{1, 2, 3} }
+	for i := range c.list {
+		n := &node{}
+		c.list[i] = n
+		o := store.Options{FS: vfs.NewMem(), Dir: "data", SegmentBytes: 1 << 20, OnFatal: func(err error) { t.Errorf("fatal: %+v", err) },
+			Send: func(to base.NodeID, m *replica.Message) {
+				if s := n.sender.Load(); s != nil {
+					s.Send(to, m)
+				}
+			},
+			Stamp: func(done func(base.Stamp, error)) { n.sender.Load().AskStamp(done) },
+		}
+		if i > 0 {
+			o.Join = &store.Join{Cluster: [16]byte{7}, Node: base.NodeID(i + 1)}
+		}
+		s, err := store.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.store = s
+		way, serve := openTransport(t, base.NodeID(i+1), book)
+		remote.NewServer(s, log, way)
+		n.client = remote.NewClient(base.NodeID(i+1), way, s, ids, log)
+		n.sender.Store(n.client)
+		serve()
+		n.engine = kvrange.NewShared(s, n.client)
+		n.db = kv.New(n.engine, time.Now)
+	}
+	t.Cleanup(func() {
+		for _, n := range c.list {
+			if err := n.store.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	first := c.list[0].store.Range(nil)
+	for i := 1; i < 3; i++ {
+		id := base.ReplicaID(i + 1)
+		c.until("a learner", func() error {
+			return first.ChangeMembers(replica.Change{Kind: replica.AddLearner, Replica: id, Node: base.NodeID(i + 1)})
+		})
+		c.until("a voter", func() error {
+			if err := first.ChangeMembers(replica.Change{Kind: replica.Promote, Replica: id}); err != nil {
+				return err
+			}
+			return nil
+		})
+		c.until("the change to end", func() error {
+			d := first.Descriptor()
+			if m, ok := d.Replica(id); !ok || m.Role != base.Voter {
+				return errors.Newf("%+v", d)
+			}
+			return nil
+		})
+	}
+	for i, key := range keys {
+		c.lead([]byte(key), 0)
+		divideAt(t, c.list[0].store, key, base.RangeID(2+i))
+	}
+	for i, key := range keys {
+		c.lead([]byte(key), i%3)
+	}
+	return c
+}
+
+// until repeats do until it succeeds.
+func (c *nodes) until(what string, do func() error) {
+	c.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		err := do()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("waited for %s: %v", what, err)
+		}
+	}
+}
+
+// lead lets a node lead the range of key.
+func (c *nodes) lead(key []byte, to int) {
+	c.t.Helper()
+	c.until("a leader", func() error {
+		want := c.list[to].store.Range(key)
+		if want == nil {
+			return errors.New("it is not there yet")
+		}
+		if want.Serving() {
+			return nil
+		}
+		_, id := want.ID()
+		for _, n := range c.list {
+			if r := n.store.Range(key); r != nil && r.Serving() {
+				_ = r.TransferLeader(id)
+			}
+		}
+		return errors.New("another one leads")
+	})
+}
+
+// TestConformanceOverSeveralNodes: every range has another leader, which is the asked node
+// itself or not.
+func TestConformanceOverSeveralNodes(t *testing.T) {
+	c := startNodes(t, tiny...)
+	turn := 0
+	kvtest.Run(t, func(t *testing.T) kv.Engine {
+		n := c.list[turn%3]
+		turn++
+		if _, err := n.db.Transact(context.Background(), func(tx kv.Txn) error {
+			tx.ClearRange(base.Span{Start: []byte{4}, End: []byte{5}})
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n.engine
+	})
+}
+
+// TestBankOverNodes moves money between accounts in many ranges, from three nodes, while
+// leadership moves, the oracle's included; no reader may ever miss any.
+func TestBankOverNodes(t *testing.T) {
+	const accounts, each, clients, steps = 12, 100, 6, 120
+	name := func(i int) []byte { return fmt.Appendf(nil, "\x04acc%02d", i) }
+	cuts := []string{"\x04acc02", "\x04acc04", "\x04acc05", "\x04acc08", "\x04acc11"}
+	c := startNodes(t, cuts...)
+	if _, err := c.list[1].db.Transact(context.Background(), func(tx kv.Txn) error {
+		for i := range accounts {
+			tx.Set(name(i), binary.LittleEndian.AppendUint64(nil, each))
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var moving, wait sync.WaitGroup
+	moving.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			key := []byte(cuts[i%len(cuts)])
+			if i%4 == 3 {
+				key = nil
+			}
+			for _, n := range c.list {
+				if r := n.store.Range(key); r != nil && r.Serving() {
+					d := r.Descriptor()
+					_ = r.TransferLeader(d.Replicas[i%3].Replica)
+				}
+			}
+		}
+	})
+	var unknown atomic.Int64
+	for k := range clients {
+		rnd := rand.New(rand.NewPCG(uint64(k), 7))
+		wait.Go(func() {
+			for range steps {
+				err := bankStep(c.list[k%3].db, rnd, name, accounts, each)
+				if errors.IsAny(err, base.ErrUnknownOutcome, base.ErrUnavailable) {
+					unknown.Add(1)
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	close(stop)
+	moving.Wait()
+	if n := unknown.Load(); n > clients*steps/4 {
+		t.Errorf("%d of %d transactions ended with an unknown outcome or none", n, clients*steps)
+	}
+}
