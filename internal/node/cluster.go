@@ -47,7 +47,8 @@ type cluster struct {
 		sync.Mutex
 		nodes map[base.NodeID]catalog.Node
 	}
-	kept bool // the file has them all; guarded by mu
+	kept bool               // the file has them all; guarded by mu
+	look chan chan struct{} // asks refresh to look now, and to close what it is given
 }
 
 // refreshEvery is how often a node looks for other nodes, which is also how it is
@@ -60,7 +61,7 @@ const peersName = "PEERS"
 
 // newCluster does not read the file where it is about nodes of another cluster.
 func newCluster(o config.Config, dir string, listener net.Addr, forget bool, log *slog.Logger) (*cluster, error) {
-	c := &cluster{log: log, peers: filepath.Join(dir, peersName)}
+	c := &cluster{log: log, peers: filepath.Join(dir, peersName), look: make(chan chan struct{})}
 	var err error
 	if c.host, c.address, err = reachable(o.ClusterAddr, listener); err != nil {
 		return nil, errors.Wrap(err, "--cluster-addr")
@@ -225,6 +226,7 @@ func (c *cluster) refresh(db *kv.DB, removed func(), stop <-chan struct{}) {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
 	session, known := db.NewSession(), "nothing"
+	var asked chan struct{}
 	for {
 		var nodes []catalog.Node
 		var version string
@@ -241,11 +243,30 @@ func (c *cluster) refresh(db *kv.DB, removed func(), stop <-chan struct{}) {
 				return
 			}
 		}
+		if asked != nil {
+			close(asked)
+		}
+		asked = nil
 		select {
 		case <-stop:
 			return
 		case <-tick.C:
+		case asked = <-c.look:
 		}
+	}
+}
+
+// lookNow brings what is known of the nodes up to date, until ctx ends.
+func (c *cluster) lookNow(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case c.look <- done:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 }
 

@@ -21,6 +21,9 @@ func (n *Node) Nodes(ctx context.Context) []admin.NodeView {
 		return []admin.NodeView{self}
 	}
 	self.Address = n.cluster.address
+	looking, done := context.WithTimeout(ctx, refreshEvery) // what was just changed by this node's clients is seen
+	n.cluster.lookNow(looking)
+	done()
 	known := n.cluster.Nodes()
 	others := make([]base.NodeID, 0, len(known))
 	for _, other := range known {

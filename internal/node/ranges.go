@@ -105,8 +105,8 @@ func route(d *base.RangeDescriptor) kvgrpc.Route {
 // Split implements kvgrpc.Routes. The rows follow the ranges; a crash in between is
 // made up for by the next report.
 func (r routes) Split(ctx context.Context, expected uint64, id base.RangeID, key []byte) (s kvgrpc.Split, err error) {
-	if r.shared {
-		return s, errors.Wrap(kvgrpc.ErrRouteBusy, "a cluster of several nodes has one range so far")
+	if x := r.store.Replica(id); r.shared && (x == nil || !x.Serving()) {
+		return s, errors.Wrap(kvgrpc.ErrRouteBusy, "another node leads the range")
 	}
 	if err := r.report(ctx); err != nil {
 		return s, err

@@ -112,7 +112,7 @@ func startNodes(t *testing.T, keys ...string) *nodes {
 // until repeats do until it succeeds.
 func (c *nodes) until(what string, do func() error) {
 	c.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) {
 		err := do()
 		if err == nil {
 			return
