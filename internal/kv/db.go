@@ -86,6 +86,11 @@ func (s *Session) Run(c Closure) (base.Ticket, error) {
 			}
 			o.At = at
 		}
+		if attempt > exclusiveAttempt { // nobody can be kept out of several ranges
+			if err := backoff(context.Background(), attempt-exclusiveAttempt); err != nil {
+				return base.Ticket{}, err
+			}
+		}
 		r, err := s.once(c, o)
 		if !base.Retryable(err) || len(s.Guards) > 0 && s.guardDirty() {
 			return r.Ticket, err

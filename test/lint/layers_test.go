@@ -37,7 +37,7 @@ var layers = []layer{
 	{"3 cluster", []string{"internal/cluster"}, []string{"internal/rangestore", "internal/storage"}},
 	// The built-in engine adapts replicas to kv's interface; only the assembly names it.
 	{"4 database: engine", []string{"internal/kv/kvrange"}, []string{"internal/kv!", "internal/rangestore/replica", "internal/cluster/remote",
-		"internal/cluster/coordinator"}},
+		"internal/cluster/coordinator", "internal/cluster/router"}},
 	{"4 database: kv", []string{"internal/kv"}, nil},
 	{"4 database: tuple", []string{"tuple"}, nil},
 	{"4 database: catalog", []string{"internal/catalog"}, []string{"internal/kv!", "tuple"}},

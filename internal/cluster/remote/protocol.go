@@ -33,6 +33,7 @@ var errMalformed = errors.New("malformed request between nodes")
 
 // Read asks for a key, or for the pairs of a span.
 type Read struct {
+	Range   base.RangeID
 	At      base.Stamp // zero: the newest state
 	Key     []byte     // or
 	Span    base.Span
@@ -52,6 +53,7 @@ type Pairs struct {
 
 // Commit asks for a transaction's commit; see replica.Request.
 type Commit struct {
+	Range     base.RangeID
 	Place     []byte // a key of the range
 	At        base.Stamp
 	Basis     replica.Basis
@@ -113,7 +115,7 @@ func decodeBasis(d *base.Decoder) replica.Basis {
 }
 
 func (r *Read) append(dst []byte) []byte {
-	dst = appendNumbers(dst, uint64(r.At), flag(r.Key != nil), flag(r.Reverse), uint64(r.Limit))
+	dst = appendNumbers(dst, uint64(r.Range), uint64(r.At), flag(r.Key != nil), flag(r.Reverse), uint64(r.Limit))
 	if r.Key != nil {
 		return base.AppendBytes(dst, r.Key)
 	}
@@ -122,7 +124,7 @@ func (r *Read) append(dst []byte) []byte {
 
 func decodeRead(b []byte) (r Read, err error) {
 	d := base.NewDecoder(b)
-	r.At = base.Stamp(d.Uvarint())
+	r.Range, r.At = base.RangeID(d.Uvarint()), base.Stamp(d.Uvarint())
 	single := d.Uvarint() == 1
 	r.Reverse, r.Limit = d.Uvarint() == 1, int(d.Uvarint())
 	if single {
@@ -158,7 +160,7 @@ func decodePairs(b []byte) (p Pairs, err error) {
 }
 
 func (c *Commit) append(dst []byte) []byte {
-	dst = appendBasis(appendNumbers(base.AppendBytes(dst, c.Place), uint64(c.At)), c.Basis)
+	dst = appendBasis(appendNumbers(base.AppendBytes(appendNumbers(dst, uint64(c.Range)), c.Place), uint64(c.At)), c.Basis)
 	dst = appendNumbers(dst, c.Session, c.Number, uint64(len(c.ReadKeys)))
 	for _, k := range c.ReadKeys {
 		dst = base.AppendBytes(dst, k)
@@ -178,7 +180,7 @@ func (c *Commit) append(dst []byte) []byte {
 
 func decodeCommit(b []byte) (c Commit, err error) {
 	d := base.NewDecoder(b)
-	c.Place, c.At = d.Bytes(), base.Stamp(d.Uvarint())
+	c.Range, c.Place, c.At = base.RangeID(d.Uvarint()), d.Bytes(), base.Stamp(d.Uvarint())
 	c.Basis = decodeBasis(&d)
 	c.Session, c.Number = d.Uvarint(), d.Uvarint()
 	for n := d.Count(1); n > 0; n-- {

@@ -26,15 +26,15 @@ func sampleEntries() []prepared.Entry {
 // TestProtocolRoundTrip: what is appended is decoded, end of the keyspace and absent
 // parts included.
 func TestProtocolRoundTrip(t *testing.T) {
-	read := Read{At: 7, Span: base.Span{Start: []byte("a")}, Reverse: true, Limit: 9}
-	if got, err := decodeRead(read.append(nil)); err != nil || got.Span.End != nil || !got.Reverse || got.Limit != 9 || got.At != 7 {
+	read := Read{Range: 4, At: 7, Span: base.Span{Start: []byte("a")}, Reverse: true, Limit: 9}
+	if got, err := decodeRead(read.append(nil)); err != nil || got.Span.End != nil || !got.Reverse || got.Limit != 9 || got.At != 7 || got.Range != 4 {
 		t.Errorf("%+v %v", got, err)
 	}
 	pairs := Pairs{Basis: replica.Basis{Range: 6, Term: 3, Pos: 4}, NowMillis: 5, More: true, Pairs: []base.KeyValue{{Key: []byte("k"), Value: []byte("v")}}}
 	if got, err := decodePairs(pairs.append(nil)); err != nil || !reflect.DeepEqual(got, pairs) {
 		t.Errorf("%+v %v", got, err)
 	}
-	commit := Commit{Place: []byte("p"), At: 1, Basis: replica.Basis{Range: 6, Term: 2, Pos: 3}, ReadKeys: [][]byte{[]byte("r")}, ReadSpans: []base.Span{{Start: []byte("s"), End: []byte("t")}},
+	commit := Commit{Range: 4, Place: []byte("p"), At: 1, Basis: replica.Basis{Range: 6, Term: 2, Pos: 3}, ReadKeys: [][]byte{[]byte("r")}, ReadSpans: []base.Span{{Start: []byte("s"), End: []byte("t")}},
 		Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte("k"), Value: []byte("v")}}, Session: 8, Number: 9, Guards: []uint64{1 << 63}}
 	if got, err := decodeCommit(commit.append(nil)); err != nil || !reflect.DeepEqual(got, commit) {
 		t.Errorf("%+v %v", got, err)

@@ -100,6 +100,15 @@ func (v *Server) leading(key []byte) (*replica.Replica, []byte) {
 	return nil, appendNumbers(nil, answerNotLeader, uint64(leader))
 }
 
+// is refuses what was meant for another range: the ranges have changed since its route was
+// learnt.
+func is(r *replica.Replica, meant base.RangeID) error {
+	if id, _ := r.ID(); id != meant {
+		return errors.Wrapf(base.ErrWrongRange, "range %d holds the key, not range %d", id, meant)
+	}
+	return nil
+}
+
 // stamp answers as many stamps as are asked for, none of them issued before.
 func (v *Server) stamp(_ context.Context, _ base.NodeID, request []byte) ([]byte, error) {
 	d := base.NewDecoder(request)
@@ -138,6 +147,9 @@ func (v *Server) read(_ context.Context, from base.NodeID, request []byte) ([]by
 	r, other := v.leading(key)
 	if r == nil {
 		return other, nil
+	}
+	if err := is(r, q.Range); err != nil {
+		return nil, err
 	}
 	a := r.NewAttempt()
 	a.Begin(q.At, replica.HoldNever)
@@ -193,6 +205,9 @@ func (v *Server) commit(_ context.Context, _ base.NodeID, request []byte) ([]byt
 	r, other := v.leading(q.Place)
 	if r == nil {
 		return other, nil
+	}
+	if err := is(r, q.Range); err != nil {
+		return nil, err
 	}
 	guards, dirty := v.guards(q.Guards)
 	if len(dirty) > 0 {

@@ -15,6 +15,7 @@ import (
 // read since the first one (C8).
 type leg struct {
 	e    *Engine
+	id   base.RangeID
 	span base.Span
 	r    *replica.Replica // nil: another node leads
 	here *replica.Attempt // on r
@@ -41,7 +42,7 @@ func (l *leg) get(key []byte) ([]byte, error) {
 		value, err := l.here.Get(key)
 		return value, l.e.moved(err)
 	}
-	p, err := l.read(&remote.Read{At: l.away.at, Key: key})
+	p, err := l.read(&remote.Read{Range: l.id, At: l.away.at, Key: key})
 	if err != nil || len(p.Pairs) == 0 {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (l *leg) scan(span base.Span, reverse bool, visit func(key, value []byte) b
 		return l.e.moved(l.here.Scan(span, reverse, visit))
 	}
 	for limit := scanPairsMin; !span.Empty(); limit = min(4*limit, scanPairsMax) {
-		p, err := l.read(&remote.Read{At: l.away.at, Span: span, Reverse: reverse, Limit: limit})
+		p, err := l.read(&remote.Read{Range: l.id, At: l.away.at, Span: span, Reverse: reverse, Limit: limit})
 		if err != nil {
 			return err
 		}
@@ -137,7 +138,7 @@ func (l *leg) commit(req *kv.CommitRequest, q *replica.Request) (kv.Receipt, err
 		r, err := commitHere(l.r, l.here, req, q)
 		return r, l.e.moved(err)
 	}
-	c := remote.Commit{Place: l.span.Start, At: l.away.at, Basis: l.away.basis, ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans,
+	c := remote.Commit{Range: l.id, Place: l.span.Start, At: l.away.at, Basis: l.away.basis, ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans,
 		Mutations: req.Mutations, Session: req.ID.Session, Number: req.ID.Number}
 	watches := map[uint64]*remote.Watch{}
 	for _, g := range req.Guards {

@@ -162,13 +162,52 @@ func TestConformanceOverSeveralNodes(t *testing.T) {
 	})
 }
 
+// TestStaleRoutes: what a node has learnt of ranges is wrong after a split, and after a
+// leader has moved.
+func TestStaleRoutes(t *testing.T) {
+	c := startNodes(t)
+	set := func(n *node, keys ...string) {
+		t.Helper()
+		s := n.db.NewSession()
+		s.Guards = []kv.Watch{n.db.Watch([]byte("\x04a"))}
+		defer s.Guards[0].Close()
+		if err := s.RunAndWait(kv.Func(func(tx kv.Txn) error {
+			for _, k := range keys {
+				if _, err := tx.Get([]byte(k)); err != nil {
+					return err
+				}
+				tx.Set([]byte(k), []byte(keys[0]))
+			}
+			return nil
+		})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range c.list {
+		set(n, "\x04b", "\x04m")
+	}
+	divideAt(t, c.list[0].store, "\x04c", 2)
+	for i, n := range c.list {
+		set(n, "\x04b")
+		set(n, "\x04m")
+		c.lead([]byte("\x04m"), (i+1)%3)
+		set(n, "\x04m")
+		set(n, "\x04m", "\x04b")
+		c.lead([]byte("\x04b"), (i+2)%3)
+		set(n, "\x04b", "\x04m")
+		if v := get(t, n.db, "\x04m"); string(v) != "\x04b" {
+			t.Errorf("%q", v)
+		}
+	}
+}
+
 // TestBankOverNodes moves money between accounts in many ranges, from three nodes, while
-// leadership moves, the oracle's included; no reader may ever miss any.
+// ranges are cut and leadership moves, the oracle's included; no reader may ever miss any.
 func TestBankOverNodes(t *testing.T) {
 	const accounts, each, clients, steps = 12, 100, 6, 120
 	name := func(i int) []byte { return fmt.Appendf(nil, "\x04acc%02d", i) }
 	cuts := []string{"\x04acc02", "\x04acc04", "\x04acc05", "\x04acc08", "\x04acc11"}
-	c := startNodes(t, cuts...)
+	c := startNodes(t, cuts[0], cuts[3])
 	if _, err := c.list[1].db.Transact(context.Background(), func(tx kv.Txn) error {
 		for i := range accounts {
 			tx.Set(name(i), binary.LittleEndian.AppendUint64(nil, each))
@@ -187,6 +226,13 @@ func TestBankOverNodes(t *testing.T) {
 			case <-time.After(20 * time.Millisecond):
 			}
 			key := []byte(cuts[i%len(cuts)])
+			if i < len(cuts) {
+				for _, n := range c.list {
+					if r := n.store.Range(key); r != nil && r.Serving() {
+						_, _ = r.BeginSplit(key, base.RangeID(10+i)) // it cannot be cut at its first key
+					}
+				}
+			}
 			if i%4 == 3 {
 				key = nil
 			}

@@ -4,6 +4,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/router"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
@@ -20,15 +21,15 @@ func (e *Engine) serving(key []byte) *replica.Replica {
 	return r
 }
 
-// find is the replica that works on key, nil if another node leads, and what else its
-// range holds.
-func (e *Engine) find(key []byte) (*replica.Replica, base.Span, error) {
+// find is the replica that works on key, nil if another node leads, and where its range is.
+func (e *Engine) find(key []byte) (*replica.Replica, router.Route, error) {
 	if r := e.serving(key); r != nil {
-		return r, r.Descriptor().Span, nil
+		d := r.Descriptor()
+		return r, router.Route{Range: d.ID, Span: d.Span}, nil
 	}
 	if e.client == nil {
-		return nil, base.Span{}, errors.Wrap(base.ErrUnavailable, "no range holds the key")
+		return nil, router.Route{}, errors.Wrap(base.ErrUnavailable, "no range holds the key")
 	}
-	span, err := e.client.Span(key)
-	return nil, span, err
+	route, err := e.client.Route(key)
+	return nil, route, err
 }

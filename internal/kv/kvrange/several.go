@@ -78,7 +78,7 @@ func (m *several) on(key []byte) (*leg, error) {
 	if m.live > 0 && !m.wide {
 		return nil, m.cross()
 	}
-	r, span, err := m.e.find(key)
+	r, route, err := m.e.find(key)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (m *several) on(key []byte) (*leg, error) {
 		}
 	}
 	l := m.leg(r)
-	l.span = span
+	l.id, l.span = route.Range, route.Span
 	l.begin(at, m.o.Hold)
 	return l, nil
 }
