@@ -37,6 +37,9 @@ type Config struct {
 
 	DeadAfter time.Duration `koanf:"dead-after" default:"5m" help:"how long a node is silent before its copies are replaced on others"`
 
+	RangeMaxBytes int64 `koanf:"range-max-bytes" default:"0" help:"size on disk, in bytes, above which a range is cut in two; 0: never"`
+	RangeMaxOps   int   `koanf:"range-max-ops" default:"0" help:"transactions per second above which a range is cut in two; 0: never"`
+
 	RequirePass   string `koanf:"requirepass" help:"password of the default user and of gRPC clients; empty: none"`
 	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`
 	MaxClients    int    `koanf:"maxclients" default:"10000" help:"most RESP clients at a time"`
@@ -186,6 +189,10 @@ func (c *Config) check() error {
 		return errors.New("--data: the data directory has no name")
 	case c.Replicas < 1 || c.Replicas > 7 || c.Replicas%2 == 0:
 		return errors.New("--replicas: 1, 3, 5 or 7")
+	case c.RangeMaxBytes != 0 && c.RangeMaxBytes < 1<<20:
+		return errors.New("--range-max-bytes: 0, or at least 1048576")
+	case c.RangeMaxOps < 0:
+		return errors.New("--range-max-ops: cannot be negative")
 	case c.DeadAfter < time.Second:
 		return errors.New("--dead-after: must be at least a second")
 	case c.Join != "" && c.ClusterAddr == Off:

@@ -41,3 +41,9 @@ func TestCut(t *testing.T) {
 		}
 	}
 }
+
+func TestPrettySlot(t *testing.T) {
+	if got := Pretty(AppendRedisSlot(nil, AppendRedisDB(nil, 1, 0), 777)); got != "/data/1/redis/0/slot 777" {
+		t.Error(got)
+	}
+}

@@ -251,6 +251,9 @@ func prettyRedis(b []byte) string {
 		return ""
 	}
 	out := fmt.Sprintf("/%d", b[0])
+	if len(b) == 3 {
+		return out + fmt.Sprintf("/slot %d", binary.BigEndian.Uint16(b[1:]))
+	}
 	if len(b) < 4 {
 		return out + fmt.Sprintf("/?%x", b[1:])
 	}

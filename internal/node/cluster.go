@@ -18,8 +18,6 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
-	"github.com/stratadb/strata/internal/cluster/operator"
-	"github.com/stratadb/strata/internal/cluster/placement"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/cluster/transport"
@@ -132,7 +130,7 @@ func (c *cluster) learn(nodes ...catalog.Node) {
 	}
 }
 
-// Nodes implements operator.Cluster: those that were not removed.
+// Nodes are the ids of the nodes that were not removed, ascending.
 func (c *cluster) Nodes() []base.NodeID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,18 +151,6 @@ func (c *cluster) node(id base.NodeID) catalog.Node {
 	return c.mu.nodes[id]
 }
 
-// Standing implements operator.Cluster. A node that is drained is about to be removed:
-// the number of copies need not count on it.
-func (c *cluster) Standing(id base.NodeID) placement.Standing {
-	switch c.node(id).Standing {
-	case catalog.NodeDraining:
-		return placement.Decommissioning
-	case catalog.NodeRemoved:
-		return placement.Removed
-	}
-	return placement.Active
-}
-
 // admit turns nodes away that were removed.
 func (c *cluster) admit(p transport.Peer) error {
 	if c.node(p.Node).Standing == catalog.NodeRemoved {
@@ -172,12 +158,6 @@ func (c *cluster) admit(p transport.Peer) error {
 	}
 	return nil
 }
-
-// Serving implements operator.Cluster.
-func (c *cluster) Serving() *replica.Replica { return c.client.Serving(nil) }
-
-// Heard implements operator.Cluster.
-func (c *cluster) Heard(id base.NodeID) (time.Time, bool) { return c.server.Heard(id) }
 
 // send carries a replica's message; before there is a way it is lost.
 func (c *cluster) send(to base.NodeID, m *replica.Message) {
@@ -268,11 +248,6 @@ func (c *cluster) lookNow(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	}
-}
-
-// operate cares for the replicas while this node leads, until stop is closed.
-func (c *cluster) operate(o config.Config, stop <-chan struct{}) {
-	operator.New(c, operator.Options{Self: c.self.ID, Replicas: o.Replicas, DeadAfter: o.DeadAfter, Now: time.Now, Log: c.log}).Run(stop)
 }
 
 // handOver gives the leadership of all ranges to other nodes before this one stops, so

@@ -9,6 +9,6 @@ import (
 // newGRPC makes the door for gRPC clients.
 func (n *Node) newGRPC(c config.Config, db *kv.DB) door {
 	return kvgrpc.New(kvgrpc.Options{
-		DB: db, Routes: n.routes(db), Log: n.log, Password: c.RequirePass, Unprotected: !c.ProtectedMode,
+		DB: db, Routes: routes{n.care}, Log: n.log, Password: c.RequirePass, Unprotected: !c.ProtectedMode,
 	})
 }

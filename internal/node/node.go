@@ -56,6 +56,7 @@ type Node struct {
 	doors   []opened
 	resp    atomic.Pointer[redis.Server] // the door for clients
 	cluster *cluster                     // nil: the node is alone
+	care    *care
 	peers   net.Listener
 	// catalog and shards are shared by the doors.
 	catalog *catalog.Catalog
@@ -164,16 +165,19 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 			}
 		}
 		db := kv.New(kvrange.New(n.store), time.Now)
+		n.care = n.newCare(c, db)
+		n.runCare(n.care)
 		return db, n.endRecovery(db, recovery)
 	}
 	n.cluster.open(n.store, n.address("admin"), n.announced(c))
+	db := kv.New(kvrange.NewShared(n.store, n.cluster.client), time.Now)
+	n.care = n.newCare(c, db)
 	remote.ServeReports(n.cluster.transport, n.report)
 	n.wait.Go(func() {
 		if err := n.cluster.serve(n.peers); err != nil {
 			n.fatal(errors.Wrap(err, "serving other nodes"))
 		}
 	})
-	db := kv.New(kvrange.NewShared(n.store, n.cluster.client), time.Now)
 	if err := awaitLeader(ctx, db, n.log); err != nil {
 		return nil, err
 	}
@@ -183,13 +187,12 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 	if err := n.endRecovery(db, recovery); err != nil {
 		return nil, err
 	}
-	n.wait.Go(func() { n.routes(db).keep(n.log, n.stop) })
 	n.wait.Go(func() {
 		n.cluster.refresh(db, func() {
 			n.fatal(errors.New("this node was removed from its cluster; its data directory is of no use any more"))
 		}, n.stop)
 	})
-	n.wait.Go(func() { n.cluster.operate(c, n.stop) })
+	n.runCare(n.care)
 	return db, nil
 }
 

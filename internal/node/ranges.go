@@ -3,7 +3,6 @@ package node
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -12,21 +11,16 @@ import (
 	"github.com/stratadb/strata/internal/api/kvgrpc"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
-	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/cluster/placement"
+	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/kv"
-	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
-// routes keeps the rows of the ranges that this node leads, and splits them.
-type routes struct {
-	store  *store.Store
-	db     *kv.DB
-	shared bool // with other nodes
-}
+// routes keeps the rows of the ranges that this node leads, and changes the ranges when
+// somebody asks for it.
+type routes struct{ *care }
 
 var _ kvgrpc.Routes = routes{}
-
-func (n *Node) routes(db *kv.DB) routes { return routes{n.store, db, n.cluster != nil} }
 
 // report writes the rows of the ranges that this node leads, if they are not there: the
 // first time, and after a split that a crash has interrupted.
@@ -47,26 +41,36 @@ func (r routes) write(ctx context.Context, list ...base.RangeDescriptor) error {
 	return errors.Wrap(err, "the ranges' rows")
 }
 
-// keep reports what this node has begun to lead or has changed, until stop is closed, so
-// that any node can tell the routes.
-func (r routes) keep(log *slog.Logger, stop <-chan struct{}) {
+// rowsAtOnce is how many rows a transaction writes.
+const rowsAtOnce = 256
+
+// keep writes the rows of what this node has begun to lead or has changed, until stop is
+// closed, so that any node can tell the routes. It writes them twice: the first time a
+// right side's row may be missing, and the left one's waits for it.
+func (r routes) keep(stop <-chan struct{}) {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
-	said := map[base.RangeID]base.Epoch{}
+	version, said := uint64(0), map[base.RangeID]base.Epoch{}
+	var again []base.RangeDescriptor
 	for {
-		news, now := false, map[base.RangeID]base.Epoch{}
-		for _, x := range r.store.Replicas() {
-			if d := x.Descriptor(); x.Serving() {
-				now[d.ID] = d.Epoch
-				news = news || said[d.ID] != d.Epoch
+		news := r.census.Since(version)
+		changed := again
+		for i := range news.Ranges {
+			if d := news.Ranges[i].Descriptor; said[d.ID] != d.Epoch {
+				changed = append(changed, d)
 			}
 		}
-		if news {
-			if err := r.report(context.Background()); err != nil {
-				log.Warn("routes", "error", err)
-			} else {
-				said = now
+		if err := r.writeAll(changed); err != nil {
+			r.log.Warn("routes", "error", err)
+		} else {
+			again = nil
+			for i := range news.Ranges {
+				if d := news.Ranges[i].Descriptor; said[d.ID] != d.Epoch {
+					said[d.ID] = d.Epoch
+					again = append(again, d)
+				}
 			}
+			version = news.Version
 		}
 		select {
 		case <-stop:
@@ -74,6 +78,17 @@ func (r routes) keep(log *slog.Logger, stop <-chan struct{}) {
 		case <-tick.C:
 		}
 	}
+}
+
+func (r routes) writeAll(list []base.RangeDescriptor) error {
+	slices.SortFunc(list, func(a, b base.RangeDescriptor) int { return bytes.Compare(b.Span.Start, a.Span.Start) })
+	for some := range slices.Chunk(list, rowsAtOnce) { // right sides first
+		slices.Reverse(some)
+		if err := r.write(context.Background(), some...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read reads all rows.
@@ -102,33 +117,40 @@ func route(d *base.RangeDescriptor) kvgrpc.Route {
 	return kvgrpc.Route{ID: d.ID, Span: d.Span, Parent: d.Parent}
 }
 
-// Split implements kvgrpc.Routes. The rows follow the ranges; a crash in between is
-// made up for by the next report.
+// Split implements kvgrpc.Routes.
 func (r routes) Split(ctx context.Context, expected uint64, id base.RangeID, key []byte) (s kvgrpc.Split, err error) {
-	if x := r.store.Replica(id); r.shared && (x == nil || !x.Serving()) {
-		return s, errors.Wrap(kvgrpc.ErrRouteBusy, "another node leads the range")
-	}
 	if err := r.report(ctx); err != nil {
 		return s, err
 	}
-	key = bytes.Clone(key)
-	var right base.RangeID
-	if _, err := r.db.Transact(ctx, func(t kv.Txn) (err error) {
-		right, err = catalog.BeginSplit(t, expected, id, key)
-		return err
-	}); err != nil {
-		return s, err
-	}
-	left, other, err := r.store.Split(ctx, id, key, right)
-	if errors.Is(err, replica.ErrSplit) {
-		err = errors.Wrap(kvgrpc.ErrRouteBusy, err.Error())
-	}
+	op := placement.Operator{Kind: placement.Split, Range: id, Key: bytes.Clone(key)}
+	done, err := r.split(ctx, expected, op, func(op placement.Operator) (remote.Done, error) { return r.lead(ctx, op) })
 	if err != nil {
-		return s, err
-	}
-	if err := r.write(ctx, left, other); err != nil {
-		return s, err
+		return s, busy(err)
 	}
 	known, err := r.read(ctx)
-	return kvgrpc.Split{Version: known.Version, Left: route(&left), Right: route(&other)}, err
+	return kvgrpc.Split{Version: known.Version, Left: route(&done.Left), Right: route(&done.Right)}, err
+}
+
+// busy turns the refusal of a range's leader into the door's words.
+func busy(err error) error {
+	if errors.Is(err, remote.ErrRefused) {
+		return errors.Wrap(kvgrpc.ErrRouteBusy, err.Error())
+	}
+	return err
+}
+
+// split claims what a split needs, has it done, and writes the rows. These follow the
+// ranges; a crash in between is made up for by the next report.
+func (r routes) split(ctx context.Context, expected uint64, op placement.Operator,
+	do func(placement.Operator) (remote.Done, error)) (done remote.Done, err error) {
+	if _, err := r.db.Transact(ctx, func(t kv.Txn) (err error) {
+		op.Right, err = catalog.BeginSplit(t, expected, op.Range, op.Key)
+		return err
+	}); err != nil {
+		return done, err
+	}
+	if done, err = do(op); err != nil {
+		return done, err
+	}
+	return done, r.write(ctx, done.Left, done.Right)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/placement/load"
 	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
@@ -48,7 +49,7 @@ const (
 	picks = 48
 	// sizeEvery is how often the size of a range that grows is estimated; the window
 	// has written by then what was new the last time.
-	sizeEvery = 10 * time.Second
+	sizeEvery = limits.WindowAge + time.Second
 	// sizesMax bounds the estimates of one look.
 	sizesMax = 64
 )
@@ -109,8 +110,9 @@ func New(s Store, o Options) *Census {
 	return c
 }
 
-// Look looks at all ranges once.
-func (c *Census) Look(now time.Time) {
+// Look looks at all ranges once. Busy says that replicas come and go, so that it pays to
+// look again soon.
+func (c *Census) Look(now time.Time) (busy bool) {
 	c.round++
 	passed := now.Sub(c.last)
 	if c.last.IsZero() {
@@ -136,7 +138,11 @@ func (c *Census) Look(now time.Time) {
 		}
 		x.seen = c.round
 		x.Descriptor = m.Descriptor
-		x.CaughtUp = learners(r, &m.Descriptor)
+		moving := !settled(&m.Descriptor)
+		if x.CaughtUp = nil; moving {
+			x.CaughtUp = learners(r, &m.Descriptor)
+		}
+		busy = busy || moving
 		x.count(&m, now, passed)
 		if x.wantsSize(now) && sizes > 0 {
 			sizes--
@@ -145,15 +151,18 @@ func (c *Census) Look(now time.Time) {
 		c.judge(x, now)
 	}
 	c.publish()
+	return busy
 }
 
 func sameSpan(a, b base.Span) bool { return bytes.Equal(a.Start, b.Start) && bytes.Equal(a.End, b.End) }
 
+// settled: no change of the membership is under way.
+func settled(d *base.RangeDescriptor) bool {
+	return !slices.ContainsFunc(d.Replicas, func(m base.ReplicaDescriptor) bool { return m.Role != base.Voter })
+}
+
 // learners are those that have caught up.
 func learners(r *replica.Replica, d *base.RangeDescriptor) (ids []base.ReplicaID) {
-	if !slices.ContainsFunc(d.Replicas, func(m base.ReplicaDescriptor) bool { return m.Role != base.Voter }) {
-		return nil
-	}
 	for _, p := range r.Progress() {
 		if m, found := d.Replica(p.Replica); found && m.Role == base.Learner && p.CaughtUp && p.Active {
 			ids = append(ids, p.Replica)

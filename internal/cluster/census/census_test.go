@@ -1,16 +1,17 @@
-package census
+package census_test
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/census"
 	"github.com/stratadb/strata/internal/cluster/placement/load"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/keyspace"
@@ -25,7 +26,7 @@ type fixture struct {
 	t      *testing.T
 	db     *kv.DB
 	hidden map[base.RangeID]bool
-	c      *Census
+	c      *census.Census
 	now    time.Time
 }
 
@@ -38,7 +39,7 @@ func (f *fixture) Replicas() (list []*replica.Replica) {
 	return list
 }
 
-func start(t *testing.T, o Options) *fixture {
+func start(t *testing.T, o census.Options) *fixture {
 	s, err := store.Open(store.Options{FS: vfs.NewMem(), Dir: "data", SegmentBytes: 1 << 20, WindowAge: time.Millisecond,
 		OnFatal: func(err error) { t.Errorf("fatal: %+v", err) }})
 	if err != nil {
@@ -50,14 +51,14 @@ func start(t *testing.T, o Options) *fixture {
 		}
 	})
 	f := &fixture{Store: s, t: t, db: kv.New(kvrange.New(s), time.Now), hidden: map[base.RangeID]bool{}, now: time.Unix(1e9, 0)}
-	f.c = New(f, o)
+	f.c = census.New(f, o)
 	f.look()
 	return f
 }
 
 // look lets a second pass.
 func (f *fixture) look() {
-	f.now = f.now.Add(Every)
+	f.now = f.now.Add(census.Every)
 	f.c.Look(f.now)
 }
 
@@ -91,7 +92,7 @@ func zmapKey(i int) []byte {
 
 // TestRates: transactions per second, which follow what happens and come to rest.
 func TestRates(t *testing.T) {
-	f := start(t, Options{SplitBytes: 1 << 30, SplitOps: 1e9})
+	f := start(t, census.Options{SplitBytes: 1 << 30, SplitOps: 1e9})
 	for range 30 { // of the clock's seconds
 		for i := range 200 {
 			f.get(zmapKey(i))
@@ -116,7 +117,7 @@ func TestRates(t *testing.T) {
 // TestReports: a report has what has changed since the one before, and all of it for
 // those who know nothing.
 func TestReports(t *testing.T) {
-	f := start(t, Options{SplitBytes: 1 << 30, SplitOps: 1e9})
+	f := start(t, census.Options{SplitBytes: 1 << 30, SplitOps: 1e9})
 	first := f.c.Since(0)
 	if !first.All || len(first.Ranges) != 1 || first.Ranges[0].Descriptor.ID != 1 || first.Ranges[0].Leader != 1 {
 		t.Fatalf("%+v", first)
@@ -141,7 +142,7 @@ func TestReports(t *testing.T) {
 	f.look()
 	third := f.c.Since(second.Version)
 	if third.All || len(third.Ranges) != 1 || third.Ranges[0].Descriptor.ID != 3 || third.Ranges[0].Writes == 0 ||
-		!reflect.DeepEqual(third.Gone, []base.RangeID{2}) {
+		!slices.Equal(third.Gone, []base.RangeID{2}) {
 		t.Errorf("writes in one, and another is led elsewhere: %+v", third)
 	}
 	f.hidden[2] = false
@@ -150,7 +151,7 @@ func TestReports(t *testing.T) {
 		t.Errorf("it is back: %+v", r)
 	}
 	for name, version := range map[string]uint64{"the one before": first.Version, "another process": first.Version ^ 1<<40} {
-		f.c.mu.changes = append(make([]change, 5000), f.c.mu.changes...) // so many that old ones are forgotten
+		f.c.Crowd() // so many that old ones are forgotten
 		f.look()
 		if r := f.c.Since(version); len(r.Ranges) != 3 || r.All != (name == "another process") {
 			t.Errorf("for %s: %+v", name, r)
@@ -158,7 +159,7 @@ func TestReports(t *testing.T) {
 	}
 	f.hidden[2] = true
 	f.look()
-	f.c.mu.changes = append(make([]change, 5000), f.c.mu.changes...)
+	f.c.Crowd()
 	f.look()
 	if r := f.c.Since(third.Version); !r.All || len(r.Ranges) != 2 {
 		t.Errorf("what is gone is forgotten: %+v", r)
@@ -188,6 +189,12 @@ func TestHot(t *testing.T) {
 			})
 		}, load.SpansCross, false},
 		"one key": {func(f *fixture, i int) { f.get(slotKey(9, 1)) }, load.SingleHotKey, false},
+		"scans that end soon": {func(f *fixture, i int) {
+			f.run(func(t kv.Txn) error {
+				return t.Scan(base.Span{Start: slotKey(uint16(i%16), 0), End: slotKey(99, 0)}, kv.ScanOptions{},
+					func(_, _ []byte) bool { return false })
+			})
+		}, load.Splittable, true},
 		"scans": {func(f *fixture, i int) {
 			f.run(func(t kv.Txn) error {
 				return t.Scan(base.Span{Start: slotKey(0, 0), End: slotKey(16, 0)}, kv.ScanOptions{}, func(_, _ []byte) bool { return true })
@@ -195,8 +202,10 @@ func TestHot(t *testing.T) {
 		}, load.SpansCross, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := start(t, Options{SplitBytes: 1 << 30, SplitOps: 10})
-			f.set(slotKey(0, 0), nil)
+			f := start(t, census.Options{SplitBytes: 1 << 30, SplitOps: 10})
+			for i := range uint16(17) {
+				f.set(slotKey(i, 0), nil)
+			}
 			for range 12 {
 				for range 60 {
 					c.access(f, random.IntN(1000))
@@ -217,7 +226,7 @@ func TestHot(t *testing.T) {
 
 // TestSize: what was written shows, and a large range has a middle.
 func TestSize(t *testing.T) {
-	f := start(t, Options{SplitBytes: 1 << 20, SplitOps: 1e9})
+	f := start(t, census.Options{SplitBytes: 1 << 20, SplitOps: 1e9})
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 40 {
 		value := make([]byte, 64<<10)
@@ -226,13 +235,13 @@ func TestSize(t *testing.T) {
 		}
 		f.set(zmapKey(i), value)
 	}
-	var x Range
+	var x census.Range
 	for end := time.Now().Add(time.Minute); x.Bytes < 2<<20; {
 		if err := f.Maintain(); err != nil {
 			t.Fatal(err)
 		}
 		f.set(zmapKey(99), nil)
-		f.now = f.now.Add(sizeEvery)
+		f.now = f.now.Add(census.SizeEvery)
 		f.look()
 		if x, _ = f.c.Of(1); time.Now().After(end) {
 			t.Fatalf("%+v", x)
@@ -241,40 +250,4 @@ func TestSize(t *testing.T) {
 	if string(x.Middle) < string(zmapKey(15)) || string(x.Middle) > string(zmapKey(25)) {
 		t.Errorf("the middle is %s", keyspace.Pretty(x.Middle))
 	}
-}
-
-func sampleReport() Report {
-	d := base.RangeDescriptor{ID: 7, Epoch: 3, Span: base.Span{Start: []byte{1}, End: []byte{5}}, NextReplica: 4, Parent: 1,
-		Replicas: []base.ReplicaDescriptor{{Node: 1, Replica: 2}, {Node: 3, Replica: 3, Role: base.Learner}}}
-	return Report{Version: 1 << 60, All: true, Node: Node{CapacityBytes: 1 << 40, UsedBytes: 9, Full: true}, Gone: []base.RangeID{4, 5},
-		Ranges: []Range{{Descriptor: d, Term: 6, Leader: 2, CaughtUp: []base.ReplicaID{3}, Load: Load{Bytes: 5, Reads: 1.5, Writes: 2.25},
-			Middle: []byte("m"), Hot: load.Verdict{Outcome: load.SpansCross, Key: []byte("k"), Left: 0.25, Right: 0.5, Crossing: 0.25, Writes: 1}},
-			{Descriptor: base.RangeDescriptor{Span: base.Span{Start: []byte{}, End: []byte{}}}}}}
-}
-
-func TestReportRoundTrip(t *testing.T) {
-	r := sampleReport()
-	if got, err := DecodeReport(r.Append(nil)); err != nil || !reflect.DeepEqual(got, r) {
-		t.Errorf("%+v, %v", got, err)
-	}
-	if n := len((&Range{}).append(nil)); n < rangeLeast {
-		t.Errorf("a range of %d bytes", n)
-	}
-}
-
-// FuzzReport: no bytes of another node make the decoder panic, and what is understood is
-// understood again in the same way.
-func FuzzReport(f *testing.F) {
-	r := sampleReport()
-	f.Add(r.Append(nil))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := DecodeReport(b)
-		if err != nil {
-			return
-		}
-		again, err := DecodeReport(r.Append(nil))
-		if err != nil || string(again.Append(nil)) != string(r.Append(nil)) {
-			t.Fatalf("%+v, then %+v %v", r, again, err)
-		}
-	})
 }

@@ -1,41 +1,65 @@
-// Package operator carries out what placement decides: on the node that leads, it
-// takes a picture of the cluster, asks for a plan, and turns its operators into
-// membership changes and transfers of leadership. It keeps nothing that a new
-// leader could not find out by itself.
+// Package operator cares for all ranges: on the node that leads the first one, it asks
+// every node for what has changed in the ranges that it leads, takes a picture of the
+// cluster, asks placement for a plan, and has the ranges' leaders carry its operators out.
+//
+//	nodes ── census.Report ──► gather ──► picture ──► placement.Decide
+//	leaders ◄── Carry ◄── Cluster.Do ◄── operators ──────┘
+//
+// An operator names the epoch of its range, and is void once the range has changed. What
+// is kept is what a new leader finds out by itself, or does without: reports, cool-downs,
+// which voter a learner is to replace.
 package operator
 
 import (
+	"context"
 	"log/slog"
-	"math"
+	"slices"
+	"sync"
 	"time"
 
-	"github.com/cockroachdb/errors"
-
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/census"
 	"github.com/stratadb/strata/internal/cluster/placement"
-	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
 // Every is the interval between two rounds.
 const Every = 500 * time.Millisecond
 
-// A node is suspected when nothing was heard of it for suspectAfter, and dead after
-// deadAfter, or earlier where its replicas are to be replaced earlier.
 const (
+	// A node is suspected when nothing was heard of it for suspectAfter, and dead after
+	// deadAfter, or earlier where its replicas are to be replaced earlier.
 	suspectAfter = 3 * time.Second
 	deadAfter    = 10 * time.Second
+	// askTime bounds the asking of all nodes in a round.
+	askTime = 500 * time.Millisecond
+	// memoryTime is how long a range is remembered that nobody speaks of.
+	memoryTime = time.Minute
+	// doTime bounds an operator, and doing how many are carried out at a time.
+	doTime = 10 * time.Second
+	doing  = 8
+	// restTime is how long nothing is decided while nothing changes.
+	restTime = 5 * time.Second
+	// splitCooldown is short, since what is known of a range's load begins anew when it
+	// is cut.
+	splitCooldown = 8 * time.Second
 )
 
-// Cluster is what the operator knows of the cluster.
+// Cluster is what the operator knows of the cluster, and its hands.
 type Cluster interface {
-	// Serving is this node's replica if it leads, nil otherwise.
-	Serving() *replica.Replica
+	// Leads reports whether this node cares for all ranges: it leads the first one.
+	Leads() bool
 	// Nodes are the nodes' ids, ascending.
 	Nodes() []base.NodeID
 	// Standing is what operators want of a node.
 	Standing(base.NodeID) placement.Standing
 	// Heard is when a node was last heard of.
 	Heard(base.NodeID) (time.Time, bool)
+	// Pins are the wishes about ranges; changed when they are others than before.
+	Pins(ctx context.Context) (pins []placement.Pin, changed bool)
+	// States asks a node, this one too, for what has changed since a version of its census.
+	States(ctx context.Context, node base.NodeID, since uint64) (census.Report, error)
+	// Do has an operator carried out by the leader, which is on the node at.
+	Do(ctx context.Context, at base.NodeID, op placement.Operator) error
 }
 
 // Operator does rounds. Make one with New.
@@ -46,9 +70,22 @@ type Operator struct {
 	dead     time.Duration // see deadAfter
 	now      func() time.Time
 	log      *slog.Logger
-	since    time.Time // this node leads; zero while it does not
-	states   map[base.NodeID]state
-	said     string // the last plan that was logged
+
+	mu      sync.Mutex // held during a round, but not while it waits for others
+	since   time.Time  // this node leads; zero while it does not
+	nodes   []base.NodeID
+	told    map[base.NodeID]*told
+	ranges  map[base.RangeID]*census.Range
+	order   []*census.Range // those of which the keys are certain, in their order
+	pins    []placement.Pin
+	memory  map[base.RangeID]*memory
+	states  map[base.NodeID]state
+	heard   map[base.NodeID]time.Time // that a node has answered
+	news    bool                      // since the last decision
+	decided time.Time                 // the last time
+	snap    *placement.Snapshot
+	said    map[base.RangeID]string // what was logged last, by range
+	worried map[string]bool         // the problems that were logged
 }
 
 type state struct {
@@ -63,8 +100,11 @@ type Options struct {
 	// before its replicas are replaced.
 	Replicas  int
 	DeadAfter time.Duration
-	Now       func() time.Time
-	Log       *slog.Logger
+	// A range is cut when it has more bytes, or more operations per second.
+	SplitBytes int64
+	SplitOps   float64
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 // New makes an operator.
@@ -74,86 +114,202 @@ func New(c Cluster, opt Options) *Operator {
 	dead := min(deadAfter, max(opt.DeadAfter, suspectAfter))
 	s.DeadAfter = max(opt.DeadAfter-dead, 0)
 	s.SettleAfter = dead
-	// The keyspace is one range yet: it is neither cut nor united.
-	s.SplitBytes, s.MergeBytes, s.SplitOps, s.MergeOps = math.MaxInt64, 0, math.Inf(1), 0
-	return &Operator{cluster: c, self: opt.Self, settings: s, dead: dead, now: opt.Now, log: opt.Log, states: map[base.NodeID]state{}}
+	s.SplitBytes, s.SplitOps, s.SplitCooldown = opt.SplitBytes, opt.SplitOps, splitCooldown
+	s.MergeBytes, s.MergeOps = -1, 0 // no range is so small: none are united yet
+	s.BusyCPU = 0                    // nobody says how busy it is
+	o := &Operator{cluster: c, self: opt.Self, settings: s, dead: dead, now: opt.Now, log: opt.Log}
+	o.forget()
+	return o
 }
 
-// Run does rounds until stop is closed.
-func (o *Operator) Run(stop <-chan struct{}) {
+// forget makes the operator one that knows nothing.
+func (o *Operator) forget() {
+	o.since, o.snap, o.order, o.pins = time.Time{}, nil, nil, nil
+	o.told, o.ranges = map[base.NodeID]*told{}, map[base.RangeID]*census.Range{}
+	o.memory, o.states, o.heard = map[base.RangeID]*memory{}, map[base.NodeID]state{}, map[base.NodeID]time.Time{}
+	o.said, o.worried = map[base.RangeID]string{}, map[string]bool{}
+}
+
+// Run does rounds until ctx ends.
+func (o *Operator) Run(ctx context.Context) {
 	tick := time.NewTicker(Every)
 	defer tick.Stop()
 	for {
 		select {
-		case <-stop:
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if err := o.Round(); err != nil {
+		if err := o.Round(ctx); err != nil {
 			o.log.Warn("placement", "error", err)
 		}
 	}
 }
 
-// Round decides once and does what was decided.
-func (o *Operator) Round() error {
-	r := o.cluster.Serving()
-	if r == nil {
-		o.since = time.Time{}
-		clear(o.states)
+// Round asks, decides once and has done what was decided.
+func (o *Operator) Round(ctx context.Context) error {
+	if !o.cluster.Leads() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if !o.since.IsZero() {
+			o.forget()
+		}
 		return nil
 	}
-	if o.since.IsZero() {
-		o.since = o.now()
-	}
-	plan, err := placement.Decide(o.picture(r))
+	o.listen(ctx)
+	ops, err := o.decide()
 	if err != nil {
 		return err
 	}
-	for _, op := range plan.Operators {
-		err := apply(r, op)
-		if said := op.String(); err == nil || said != o.said {
-			o.said = said
-			o.log.Info("placement", "operator", said, "reason", op.Reason, "rule", op.Rule, "error", err)
-		}
-	}
+	o.carry(ctx, ops)
 	return nil
 }
 
-func (o *Operator) picture(r *replica.Replica) *placement.Snapshot {
-	snap := &placement.Snapshot{Now: stamp(o.now()), Settings: o.settings}
-	for _, id := range o.cluster.Nodes() {
-		st := o.liveness(id)
-		snap.Nodes = append(snap.Nodes, placement.Node{ID: id, Liveness: st.live, Since: stamp(st.since),
-			Standing: o.cluster.Standing(id)})
+// listen asks all nodes for what has changed.
+func (o *Operator) listen(ctx context.Context) {
+	pins, repinned := o.cluster.Pins(ctx)
+	nodes := o.cluster.Nodes()
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	var wait sync.WaitGroup
+	for _, id := range nodes {
+		o.mu.Lock()
+		since := uint64(0)
+		if t := o.told[id]; t != nil {
+			since = t.version
+		}
+		o.mu.Unlock()
+		wait.Go(func() {
+			r, err := o.cluster.States(ctx, id, since)
+			if err != nil {
+				return // liveness says what that means
+			}
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.heard[id] = o.now()
+			if o.told[id] == nil {
+				o.told[id] = &told{}
+			}
+			if o.told[id].take(&r) {
+				o.news = true
+			}
+		})
 	}
-	d := r.Descriptor()
-	_, self := r.ID()
-	caughtUp := map[base.ReplicaID]bool{}
-	for _, p := range r.Progress() {
-		caughtUp[p.Replica] = p.CaughtUp
+	wait.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.nodes = nodes
+	for id := range o.told {
+		if !slices.Contains(nodes, id) {
+			delete(o.told, id)
+		}
 	}
-	rg := placement.Range{ID: d.ID, Epoch: d.Epoch, Span: d.Span, NextReplica: d.NextReplica, Leader: self}
-	for _, m := range d.Replicas {
-		rg.Replicas = append(rg.Replicas, placement.Replica{ID: m.Replica, Node: m.Node, Type: types[m.Role],
-			Added: stamp(o.since), CaughtUp: caughtUp[m.Replica]})
+	if repinned {
+		o.pins, o.news = pins, true
 	}
-	snap.Ranges = []placement.Range{rg}
-	return snap
 }
 
-var types = map[base.ReplicaRole]placement.ReplicaType{
-	base.Voter: placement.Voter, base.Learner: placement.Learner, base.Incoming: placement.Incoming,
-	base.Outgoing: placement.Outgoing, base.Demoting: placement.Outgoing,
+// decide takes a picture and asks for a plan, unless nothing has changed.
+func (o *Operator) decide() ([]placement.Operator, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := o.now()
+	if o.since.IsZero() {
+		o.since = now
+	}
+	for _, id := range o.nodes {
+		if before := o.states[id]; o.liveness(id, now) != before {
+			o.news = true
+		}
+	}
+	if !o.news && now.Sub(o.decided) < restTime {
+		return nil, nil
+	}
+	if o.news {
+		o.gather()
+	}
+	o.news, o.decided = false, now
+	o.snap = o.picture(now)
+	for id, m := range o.memory {
+		if now.Sub(m.seen) > memoryTime {
+			delete(o.memory, id)
+			delete(o.said, id)
+		}
+	}
+	plan, err := placement.Decide(o.snap)
+	if err != nil {
+		return nil, err
+	}
+	o.report(plan.Reports)
+	return plan.Operators, nil
 }
 
-func stamp(t time.Time) base.Stamp { return base.Stamp(max(t.UnixMicro(), 0)) }
+// carry has operators carried out by the ranges' leaders.
+func (o *Operator) carry(ctx context.Context, ops []placement.Operator) {
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, doing)
+	for _, op := range ops {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			_ = o.do(ctx, op)
+		})
+	}
+	wait.Wait()
+}
+
+// do has one operator carried out, and notes that.
+func (o *Operator) do(ctx context.Context, op placement.Operator) error {
+	o.mu.Lock()
+	r := o.ranges[op.Range]
+	o.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	leader, found := r.Descriptor.Replica(r.Leader)
+	if !found {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, doTime)
+	defer cancel()
+	err := o.cluster.Do(ctx, leader.Node, op)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.news = true
+	if err == nil {
+		o.memoryOf(op.Range).began(&op, r.Leader, o.now())
+	}
+	if said := op.String(); err == nil || said != o.said[op.Range] {
+		o.said[op.Range] = said
+		o.log.Info("placement", "operator", said, "reason", op.Reason, "rule", op.Rule, "error", err)
+	}
+	return err
+}
+
+// report logs problems when they begin and when they end.
+func (o *Operator) report(list []placement.Report) {
+	now := make(map[string]bool, len(list))
+	for _, r := range list {
+		now[r.String()] = true
+		if !o.worried[r.String()] {
+			o.log.Warn("placement", "problem", r.String(), "rule", r.Rule)
+		}
+	}
+	for problem := range o.worried {
+		if !now[problem] {
+			o.log.Info("placement", "no longer", problem)
+		}
+	}
+	o.worried = now
+}
 
 // liveness judges a node by when it was heard of; who has just begun to lead gives
 // everybody time to be heard.
-func (o *Operator) liveness(id base.NodeID) state {
-	now := o.now()
+func (o *Operator) liveness(id base.NodeID, now time.Time) state {
 	last, heard := o.cluster.Heard(id)
+	if at, answered := o.heard[id]; answered && !at.Before(last) {
+		last, heard = at, true
+	}
 	if !heard || last.Before(o.since) {
 		last = o.since
 	}
@@ -171,26 +327,4 @@ func (o *Operator) liveness(id base.NodeID) state {
 		o.states[id] = st
 	}
 	return st
-}
-
-// apply begins an operator; it is void, and an error says so, when the range has
-// changed meanwhile.
-func apply(r *replica.Replica, op placement.Operator) error {
-	switch op.Kind {
-	case placement.AddLearner:
-		return r.ChangeMembers(replica.Change{Kind: replica.AddLearner, Replica: op.Replica, Node: op.Node})
-	case placement.Promote:
-		steps := []replica.Change{{Kind: replica.Promote, Replica: op.Replica}}
-		if op.Replaces != 0 {
-			steps = append(steps, replica.Change{Kind: replica.Remove, Replica: op.Replaces})
-		}
-		return r.ChangeMembers(steps...)
-	case placement.RemoveReplica:
-		return r.ChangeMembers(replica.Change{Kind: replica.Remove, Replica: op.Replica})
-	case placement.TransferLeader:
-		return r.TransferLeader(op.Replica)
-	case placement.LeaveJoint:
-		return nil // Raft leaves it by itself
-	}
-	return errors.AssertionFailedf("operator %v", op)
 }

@@ -22,6 +22,9 @@ const (
 	kindHorizons  transport.Kind = 8
 	kindRoute     transport.Kind = 9
 	kindReport    transport.Kind = 16
+	kindStates    transport.Kind = 17
+	kindOperate   transport.Kind = 18
+	kindAsk       transport.Kind = 19
 	kindRaftLarge transport.Kind = transport.Bulk + 1
 	kindSnapshot  transport.Kind = transport.Bulk + 2
 )

@@ -1,0 +1,138 @@
+package operator
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/placement"
+	"github.com/stratadb/strata/internal/cluster/remote"
+)
+
+// Words to ask the operator with.
+const (
+	// AskExplain is followed by a range: what placement would do with it, and why.
+	AskExplain = "explain"
+	// AskMove is followed by a range, the node that gives its voter, and the one that gets
+	// it. It is answered when that is done.
+	AskMove = "move"
+)
+
+// ErrNoRange: no range has that id, as far as the operator has heard.
+var ErrNoRange = errors.Mark(errors.New("no such range"), remote.ErrRefused)
+
+// Ask answers what other nodes ask (remote.Client.Ask).
+func (o *Operator) Ask(ctx context.Context, words []string) (string, error) {
+	if !o.cluster.Leads() {
+		return "", &remote.NotLeader{}
+	}
+	var numbers []uint64
+	for _, w := range words[min(1, len(words)):] {
+		n, err := strconv.ParseUint(w, 10, 64)
+		if err != nil {
+			return "", errors.Wrapf(remote.ErrRefused, "%q is no number", w)
+		}
+		numbers = append(numbers, n)
+	}
+	switch {
+	case len(words) == 2 && words[0] == AskExplain:
+		return o.Explain(base.RangeID(numbers[0]))
+	case len(words) == 4 && words[0] == AskMove:
+		return "", o.Move(ctx, base.RangeID(numbers[0]), base.NodeID(numbers[1]), base.NodeID(numbers[2]))
+	}
+	return "", errors.Wrapf(remote.ErrRefused, "%q is no question", words)
+}
+
+// Explain says what each rule sees in a range, as of the last picture.
+func (o *Operator) Explain(id base.RangeID) (string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.snap == nil {
+		return "", errors.Wrap(base.ErrUnavailable, "this node has just begun to care for the ranges")
+	}
+	text, err := placement.Explain(o.snap, id)
+	if errors.Is(err, placement.ErrNoRange) {
+		err = errors.Mark(errors.Newf("no such range: %d", id), ErrNoRange)
+	}
+	return text, err
+}
+
+// moveLook is how often Move looks.
+const moveLook = 100 * time.Millisecond
+
+// Move gives a range's voter on the node from to another node. It waits until that is
+// done, or undone: placement ends what would make the range worse than it is.
+func (o *Operator) Move(ctx context.Context, id base.RangeID, from, to base.NodeID) error {
+	op, err := o.moving(id, from, to)
+	if err != nil {
+		return err
+	}
+	if err := o.do(ctx, op); err != nil {
+		return err
+	}
+	tick := time.NewTicker(moveLook)
+	defer tick.Stop()
+	for came := false; ; {
+		select {
+		case <-ctx.Done():
+			return errors.Wrap(ctx.Err(), "the move goes on")
+		case <-tick.C:
+		}
+		o.mu.Lock()
+		r, leads := o.ranges[id], !o.since.IsZero()
+		o.mu.Unlock()
+		if !leads || r == nil {
+			return errors.Wrap(base.ErrUnavailable, "another node cares for the ranges now")
+		}
+		copied, found := r.Descriptor.Replica(op.Replica)
+		_, old := r.Descriptor.Replica(op.Replaces)
+		switch {
+		case found && copied.Role == base.Voter && !old:
+			return nil
+		case !found && (came || r.Descriptor.NextReplica > op.Replica):
+			return errors.Wrapf(remote.ErrRefused, "the replica on node %d was removed again", to)
+		}
+		came = came || found
+	}
+}
+
+// moving is the first step of a move.
+func (o *Operator) moving(id base.RangeID, from, to base.NodeID) (op placement.Operator, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.snap == nil {
+		return op, errors.Wrap(base.ErrUnavailable, "this node has just begun to care for the ranges")
+	}
+	i := slices.IndexFunc(o.snap.Ranges, func(r placement.Range) bool { return r.ID == id })
+	if i < 0 {
+		return op, errors.Mark(errors.Newf("no such range: %d", id), ErrNoRange)
+	}
+	r := &o.snap.Ranges[i]
+	victim := base.ReplicaID(0)
+	refuse := func(why string, node base.NodeID) error {
+		return errors.Wrapf(remote.ErrRefused, "node %d %s", node, why)
+	}
+	for _, p := range r.Replicas {
+		switch {
+		case p.Type != placement.Voter:
+			return op, errors.Wrap(remote.ErrRefused, "another change of the range is under way")
+		case p.Node == to:
+			return op, refuse("holds a replica already", to)
+		case p.Node == from:
+			victim = p.ID
+		}
+	}
+	if victim == 0 {
+		return op, refuse("holds no replica of the range", from)
+	}
+	n := slices.IndexFunc(o.snap.Nodes, func(n placement.Node) bool { return n.ID == to })
+	if n < 0 || o.snap.Nodes[n].Liveness != placement.Up || o.snap.Nodes[n].Standing != placement.Active || o.snap.Nodes[n].Full {
+		return op, refuse("cannot take a replica now", to)
+	}
+	return placement.Operator{Kind: placement.AddLearner, Range: id, Epoch: r.Epoch, Replica: r.NextReplica, Node: to,
+		Replaces: victim, Rule: "hand", Reason: "somebody asks for it"}, nil
+}
