@@ -10,7 +10,7 @@ RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/
             ./internal/api/... ./client ./internal/check ./internal/recovery ./internal/bench ./internal/cli
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz sim crash cluster-crash bench bench-cluster docs proto clean
+.PHONY: help build test lint race fuzz sim crash cluster-crash bench bench-cluster bench-ranges docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: build ## compare with redis-server on this machine (needs redis-server an
 
 bench-cluster: build ## compare three nodes with etcd and with redis-server and two replicas (needs etcd and redis-server)
 	$(GO) run ./scripts/compare -strata bin/strata -cluster
+
+bench-ranges: build ## cut a node into 10,000 ranges: the cost of a split, memory, processor while idle, start
+	$(GO) run ./scripts/ranges -strata bin/strata
 
 docs: ## write the generated pages of docs/reference
 	$(GO) run ./cmd/strata docs config > docs/reference/config.md

@@ -74,7 +74,7 @@ var layers = []layer{
 	{"7 assembly: cli", []string{"internal/cli"}, []string{"internal/config", "internal/node", "internal/bench", "internal/check",
 		"internal/recovery", "internal/wire", "internal/storage/identity"}},
 	{"7 assembly: binary", []string{"cmd"}, []string{"internal/cli"}},
-	{"7 assembly: programs for development", []string{"scripts"}, nil},
+	{"7 assembly: programs for development", []string{"scripts"}, []string{"proto"}},
 	{"tests", []string{"test"}, []string{"internal", "tuple", "proto", "client", "test", "."}},
 }
 
@@ -90,7 +90,7 @@ var foreign = map[string][]string{
 	"go.etcd.io/raft":                         {"internal/rangestore"},
 	"github.com/cockroachdb/pebble/v2":        {"internal/storage"},
 	"github.com/cockroachdb/pebble/v2/vfs":    {"internal/storage", "internal/cluster", "internal/check", "internal/recovery", "internal/node", "."},
-	"google.golang.org/grpc":                  {"internal/api/kvgrpc", "proto", "client", "scripts/compare"},
+	"google.golang.org/grpc":                  {"internal/api/kvgrpc", "proto", "client", "scripts"},
 	"github.com/spf13":                        {"internal/cli", "internal/config"},
 	"github.com/knadh/koanf":                  {"internal/config"},
 	"net/http":                                {"internal/api", "internal/wire", "internal/node", "internal/console", "internal/proxy", "internal/obs"},

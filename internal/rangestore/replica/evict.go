@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/errors"
@@ -29,6 +30,7 @@ type evictor struct {
 	kick      chan struct{}
 	lastSeal  base.Stamp // belongs to the loop
 	evictPart int        // how many entries at a time
+	asleep    atomic.Bool
 }
 
 func (e *evictor) init(paused bool) {
@@ -40,6 +42,9 @@ func (e *evictor) init(paused bool) {
 
 // applied tells of a committed batch. It runs in the loop.
 func (e *evictor) applied(stamp base.Stamp) {
+	if e.asleep.Load() && e.asleep.Swap(false) {
+		e.wake()
+	}
 	if stamp.Millis()-e.lastSeal.Millis() < limits.WindowSlice.Milliseconds()/4 {
 		return
 	}
@@ -56,22 +61,43 @@ func (e *evictor) wake() {
 }
 
 // RunEvictor evicts until ctx ends. now is the wall clock as a stamp: a range
-// that nobody writes to empties its window, too.
+// that nobody writes to empties its window, too, and costs nothing then.
 func (r *Replica) RunEvictor(ctx context.Context, now func() base.Stamp) {
 	tick := time.NewTicker(limits.WindowSlice)
 	defer tick.Stop()
 	for {
+		ticks := tick.C
+		if r.rests() {
+			tick.Stop()
+			ticks = nil
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-ticks:
 		case <-r.kick:
+		}
+		if ticks == nil {
+			tick.Reset(limits.WindowSlice)
 		}
 		if err := r.Evict(now()); err != nil {
 			r.o.OnFatal(err)
 			return
 		}
 	}
+}
+
+// rests reports whether there is nothing to evict until something is applied, which
+// wakes the evictor then.
+func (r *Replica) rests() bool {
+	r.evictor.asleep.Store(true)
+	r.mu.Lock()
+	empty := r.mu.win.Empty()
+	r.mu.Unlock()
+	if !empty {
+		r.evictor.asleep.Store(false)
+	}
+	return empty
 }
 
 // Evict seals the newest slice if it is due and writes to disk what has left
