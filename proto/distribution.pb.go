@@ -447,6 +447,279 @@ func (x *SplitRangeResponse) GetRight() *RouteDescriptor {
 	return nil
 }
 
+type MoveReplicaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RouteId       uint64                 `protobuf:"varint,1,opt,name=route_id,json=routeId,proto3" json:"route_id,omitempty"`
+	FromNodeId    uint64                 `protobuf:"varint,2,opt,name=from_node_id,json=fromNodeId,proto3" json:"from_node_id,omitempty"`
+	ToNodeId      uint64                 `protobuf:"varint,3,opt,name=to_node_id,json=toNodeId,proto3" json:"to_node_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveReplicaRequest) Reset() {
+	*x = MoveReplicaRequest{}
+	mi := &file_proto_distribution_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveReplicaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveReplicaRequest) ProtoMessage() {}
+
+func (x *MoveReplicaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveReplicaRequest.ProtoReflect.Descriptor instead.
+func (*MoveReplicaRequest) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MoveReplicaRequest) GetRouteId() uint64 {
+	if x != nil {
+		return x.RouteId
+	}
+	return 0
+}
+
+func (x *MoveReplicaRequest) GetFromNodeId() uint64 {
+	if x != nil {
+		return x.FromNodeId
+	}
+	return 0
+}
+
+func (x *MoveReplicaRequest) GetToNodeId() uint64 {
+	if x != nil {
+		return x.ToNodeId
+	}
+	return 0
+}
+
+type MoveReplicaResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveReplicaResponse) Reset() {
+	*x = MoveReplicaResponse{}
+	mi := &file_proto_distribution_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveReplicaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveReplicaResponse) ProtoMessage() {}
+
+func (x *MoveReplicaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveReplicaResponse.ProtoReflect.Descriptor instead.
+func (*MoveReplicaResponse) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{8}
+}
+
+type TransferLeaderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RouteId       uint64                 `protobuf:"varint,1,opt,name=route_id,json=routeId,proto3" json:"route_id,omitempty"`
+	NodeId        uint64                 `protobuf:"varint,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeaderRequest) Reset() {
+	*x = TransferLeaderRequest{}
+	mi := &file_proto_distribution_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeaderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeaderRequest) ProtoMessage() {}
+
+func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
+func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TransferLeaderRequest) GetRouteId() uint64 {
+	if x != nil {
+		return x.RouteId
+	}
+	return 0
+}
+
+func (x *TransferLeaderRequest) GetNodeId() uint64 {
+	if x != nil {
+		return x.NodeId
+	}
+	return 0
+}
+
+type TransferLeaderResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeaderResponse) Reset() {
+	*x = TransferLeaderResponse{}
+	mi := &file_proto_distribution_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeaderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeaderResponse) ProtoMessage() {}
+
+func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
+func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{10}
+}
+
+type WatchCatalogRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchCatalogRequest) Reset() {
+	*x = WatchCatalogRequest{}
+	mi := &file_proto_distribution_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchCatalogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchCatalogRequest) ProtoMessage() {}
+
+func (x *WatchCatalogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchCatalogRequest.ProtoReflect.Descriptor instead.
+func (*WatchCatalogRequest) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{11}
+}
+
+type WatchCatalogResponse struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	CatalogVersion uint64                 `protobuf:"varint,1,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	// In the order of their keys.
+	Routes        []*RouteDescriptor `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchCatalogResponse) Reset() {
+	*x = WatchCatalogResponse{}
+	mi := &file_proto_distribution_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchCatalogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchCatalogResponse) ProtoMessage() {}
+
+func (x *WatchCatalogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchCatalogResponse.ProtoReflect.Descriptor instead.
+func (*WatchCatalogResponse) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *WatchCatalogResponse) GetCatalogVersion() uint64 {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return 0
+}
+
+func (x *WatchCatalogResponse) GetRoutes() []*RouteDescriptor {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
 var File_proto_distribution_proto protoreflect.FileDescriptor
 
 const file_proto_distribution_proto_rawDesc = "" +
@@ -473,17 +746,35 @@ const file_proto_distribution_proto_rawDesc = "" +
 	"\x12SplitRangeResponse\x12'\n" +
 	"\x0fcatalog_version\x18\x01 \x01(\x04R\x0ecatalogVersion\x12*\n" +
 	"\x04left\x18\x02 \x01(\v2\x16.proto.RouteDescriptorR\x04left\x12,\n" +
-	"\x05right\x18\x03 \x01(\v2\x16.proto.RouteDescriptorR\x05right*A\n" +
+	"\x05right\x18\x03 \x01(\v2\x16.proto.RouteDescriptorR\x05right\"o\n" +
+	"\x12MoveReplicaRequest\x12\x19\n" +
+	"\broute_id\x18\x01 \x01(\x04R\arouteId\x12 \n" +
+	"\ffrom_node_id\x18\x02 \x01(\x04R\n" +
+	"fromNodeId\x12\x1c\n" +
+	"\n" +
+	"to_node_id\x18\x03 \x01(\x04R\btoNodeId\"\x15\n" +
+	"\x13MoveReplicaResponse\"K\n" +
+	"\x15TransferLeaderRequest\x12\x19\n" +
+	"\broute_id\x18\x01 \x01(\x04R\arouteId\x12\x17\n" +
+	"\anode_id\x18\x02 \x01(\x04R\x06nodeId\"\x18\n" +
+	"\x16TransferLeaderResponse\"\x15\n" +
+	"\x13WatchCatalogRequest\"o\n" +
+	"\x14WatchCatalogResponse\x12'\n" +
+	"\x0fcatalog_version\x18\x01 \x01(\x04R\x0ecatalogVersion\x12.\n" +
+	"\x06routes\x18\x02 \x03(\v2\x16.proto.RouteDescriptorR\x06routes*A\n" +
 	"\n" +
 	"RouteState\x12\x1b\n" +
 	"\x17ROUTE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
-	"\x12ROUTE_STATE_ACTIVE\x10\x012\xdd\x01\n" +
+	"\x12ROUTE_STATE_ACTIVE\x10\x012\xbd\x03\n" +
 	"\fDistribution\x12G\n" +
 	"\fGetTimestamp\x12\x1a.proto.GetTimestampRequest\x1a\x1b.proto.GetTimestampResponse\x12A\n" +
 	"\n" +
 	"ListRoutes\x12\x18.proto.ListRoutesRequest\x1a\x19.proto.ListRoutesResponse\x12A\n" +
 	"\n" +
-	"SplitRange\x12\x18.proto.SplitRangeRequest\x1a\x19.proto.SplitRangeResponseB\"Z github.com/stratadb/strata/protob\x06proto3"
+	"SplitRange\x12\x18.proto.SplitRangeRequest\x1a\x19.proto.SplitRangeResponse\x12D\n" +
+	"\vMoveReplica\x12\x19.proto.MoveReplicaRequest\x1a\x1a.proto.MoveReplicaResponse\x12M\n" +
+	"\x0eTransferLeader\x12\x1c.proto.TransferLeaderRequest\x1a\x1d.proto.TransferLeaderResponse\x12I\n" +
+	"\fWatchCatalog\x12\x1a.proto.WatchCatalogRequest\x1a\x1b.proto.WatchCatalogResponse0\x01B\"Z github.com/stratadb/strata/protob\x06proto3"
 
 var (
 	file_proto_distribution_proto_rawDescOnce sync.Once
@@ -498,33 +789,46 @@ func file_proto_distribution_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_distribution_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_proto_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_proto_distribution_proto_goTypes = []any{
-	(RouteState)(0),              // 0: proto.RouteState
-	(*GetTimestampRequest)(nil),  // 1: proto.GetTimestampRequest
-	(*GetTimestampResponse)(nil), // 2: proto.GetTimestampResponse
-	(*ListRoutesRequest)(nil),    // 3: proto.ListRoutesRequest
-	(*ListRoutesResponse)(nil),   // 4: proto.ListRoutesResponse
-	(*RouteDescriptor)(nil),      // 5: proto.RouteDescriptor
-	(*SplitRangeRequest)(nil),    // 6: proto.SplitRangeRequest
-	(*SplitRangeResponse)(nil),   // 7: proto.SplitRangeResponse
+	(RouteState)(0),                // 0: proto.RouteState
+	(*GetTimestampRequest)(nil),    // 1: proto.GetTimestampRequest
+	(*GetTimestampResponse)(nil),   // 2: proto.GetTimestampResponse
+	(*ListRoutesRequest)(nil),      // 3: proto.ListRoutesRequest
+	(*ListRoutesResponse)(nil),     // 4: proto.ListRoutesResponse
+	(*RouteDescriptor)(nil),        // 5: proto.RouteDescriptor
+	(*SplitRangeRequest)(nil),      // 6: proto.SplitRangeRequest
+	(*SplitRangeResponse)(nil),     // 7: proto.SplitRangeResponse
+	(*MoveReplicaRequest)(nil),     // 8: proto.MoveReplicaRequest
+	(*MoveReplicaResponse)(nil),    // 9: proto.MoveReplicaResponse
+	(*TransferLeaderRequest)(nil),  // 10: proto.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil), // 11: proto.TransferLeaderResponse
+	(*WatchCatalogRequest)(nil),    // 12: proto.WatchCatalogRequest
+	(*WatchCatalogResponse)(nil),   // 13: proto.WatchCatalogResponse
 }
 var file_proto_distribution_proto_depIdxs = []int32{
-	5, // 0: proto.ListRoutesResponse.routes:type_name -> proto.RouteDescriptor
-	0, // 1: proto.RouteDescriptor.state:type_name -> proto.RouteState
-	5, // 2: proto.SplitRangeResponse.left:type_name -> proto.RouteDescriptor
-	5, // 3: proto.SplitRangeResponse.right:type_name -> proto.RouteDescriptor
-	1, // 4: proto.Distribution.GetTimestamp:input_type -> proto.GetTimestampRequest
-	3, // 5: proto.Distribution.ListRoutes:input_type -> proto.ListRoutesRequest
-	6, // 6: proto.Distribution.SplitRange:input_type -> proto.SplitRangeRequest
-	2, // 7: proto.Distribution.GetTimestamp:output_type -> proto.GetTimestampResponse
-	4, // 8: proto.Distribution.ListRoutes:output_type -> proto.ListRoutesResponse
-	7, // 9: proto.Distribution.SplitRange:output_type -> proto.SplitRangeResponse
-	7, // [7:10] is the sub-list for method output_type
-	4, // [4:7] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5,  // 0: proto.ListRoutesResponse.routes:type_name -> proto.RouteDescriptor
+	0,  // 1: proto.RouteDescriptor.state:type_name -> proto.RouteState
+	5,  // 2: proto.SplitRangeResponse.left:type_name -> proto.RouteDescriptor
+	5,  // 3: proto.SplitRangeResponse.right:type_name -> proto.RouteDescriptor
+	5,  // 4: proto.WatchCatalogResponse.routes:type_name -> proto.RouteDescriptor
+	1,  // 5: proto.Distribution.GetTimestamp:input_type -> proto.GetTimestampRequest
+	3,  // 6: proto.Distribution.ListRoutes:input_type -> proto.ListRoutesRequest
+	6,  // 7: proto.Distribution.SplitRange:input_type -> proto.SplitRangeRequest
+	8,  // 8: proto.Distribution.MoveReplica:input_type -> proto.MoveReplicaRequest
+	10, // 9: proto.Distribution.TransferLeader:input_type -> proto.TransferLeaderRequest
+	12, // 10: proto.Distribution.WatchCatalog:input_type -> proto.WatchCatalogRequest
+	2,  // 11: proto.Distribution.GetTimestamp:output_type -> proto.GetTimestampResponse
+	4,  // 12: proto.Distribution.ListRoutes:output_type -> proto.ListRoutesResponse
+	7,  // 13: proto.Distribution.SplitRange:output_type -> proto.SplitRangeResponse
+	9,  // 14: proto.Distribution.MoveReplica:output_type -> proto.MoveReplicaResponse
+	11, // 15: proto.Distribution.TransferLeader:output_type -> proto.TransferLeaderResponse
+	13, // 16: proto.Distribution.WatchCatalog:output_type -> proto.WatchCatalogResponse
+	11, // [11:17] is the sub-list for method output_type
+	5,  // [5:11] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_proto_distribution_proto_init() }
@@ -538,7 +842,7 @@ func file_proto_distribution_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_distribution_proto_rawDesc), len(file_proto_distribution_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

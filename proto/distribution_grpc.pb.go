@@ -19,9 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Distribution_GetTimestamp_FullMethodName = "/proto.Distribution/GetTimestamp"
-	Distribution_ListRoutes_FullMethodName   = "/proto.Distribution/ListRoutes"
-	Distribution_SplitRange_FullMethodName   = "/proto.Distribution/SplitRange"
+	Distribution_GetTimestamp_FullMethodName   = "/proto.Distribution/GetTimestamp"
+	Distribution_ListRoutes_FullMethodName     = "/proto.Distribution/ListRoutes"
+	Distribution_SplitRange_FullMethodName     = "/proto.Distribution/SplitRange"
+	Distribution_MoveReplica_FullMethodName    = "/proto.Distribution/MoveReplica"
+	Distribution_TransferLeader_FullMethodName = "/proto.Distribution/TransferLeader"
+	Distribution_WatchCatalog_FullMethodName   = "/proto.Distribution/WatchCatalog"
 )
 
 // DistributionClient is the client API for Distribution service.
@@ -37,6 +40,15 @@ type DistributionClient interface {
 	// SplitRange cuts a route in two. It is refused unless the catalog has the expected
 	// version, so that two callers who have seen the same routes do not both change them.
 	SplitRange(ctx context.Context, in *SplitRangeRequest, opts ...grpc.CallOption) (*SplitRangeResponse, error)
+	// MoveReplica gives a route's replica on one node to another one. It is answered when
+	// the new replica counts and the old one is gone; a caller who gives up does not undo it.
+	MoveReplica(ctx context.Context, in *MoveReplicaRequest, opts ...grpc.CallOption) (*MoveReplicaResponse, error)
+	// TransferLeader lets a node that holds a voter lead a route. Placement may hand the
+	// leadership on for the sake of balance, or of a pin.
+	TransferLeader(ctx context.Context, in *TransferLeaderRequest, opts ...grpc.CallOption) (*TransferLeaderResponse, error)
+	// WatchCatalog tells all routes, and again after every change of the catalog's version;
+	// several changes in a row may be told as one.
+	WatchCatalog(ctx context.Context, in *WatchCatalogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchCatalogResponse], error)
 }
 
 type distributionClient struct {
@@ -77,6 +89,45 @@ func (c *distributionClient) SplitRange(ctx context.Context, in *SplitRangeReque
 	return out, nil
 }
 
+func (c *distributionClient) MoveReplica(ctx context.Context, in *MoveReplicaRequest, opts ...grpc.CallOption) (*MoveReplicaResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MoveReplicaResponse)
+	err := c.cc.Invoke(ctx, Distribution_MoveReplica_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *distributionClient) TransferLeader(ctx context.Context, in *TransferLeaderRequest, opts ...grpc.CallOption) (*TransferLeaderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TransferLeaderResponse)
+	err := c.cc.Invoke(ctx, Distribution_TransferLeader_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *distributionClient) WatchCatalog(ctx context.Context, in *WatchCatalogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchCatalogResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Distribution_ServiceDesc.Streams[0], Distribution_WatchCatalog_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchCatalogRequest, WatchCatalogResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Distribution_WatchCatalogClient = grpc.ServerStreamingClient[WatchCatalogResponse]
+
 // DistributionServer is the server API for Distribution service.
 // All implementations must embed UnimplementedDistributionServer
 // for forward compatibility.
@@ -90,6 +141,15 @@ type DistributionServer interface {
 	// SplitRange cuts a route in two. It is refused unless the catalog has the expected
 	// version, so that two callers who have seen the same routes do not both change them.
 	SplitRange(context.Context, *SplitRangeRequest) (*SplitRangeResponse, error)
+	// MoveReplica gives a route's replica on one node to another one. It is answered when
+	// the new replica counts and the old one is gone; a caller who gives up does not undo it.
+	MoveReplica(context.Context, *MoveReplicaRequest) (*MoveReplicaResponse, error)
+	// TransferLeader lets a node that holds a voter lead a route. Placement may hand the
+	// leadership on for the sake of balance, or of a pin.
+	TransferLeader(context.Context, *TransferLeaderRequest) (*TransferLeaderResponse, error)
+	// WatchCatalog tells all routes, and again after every change of the catalog's version;
+	// several changes in a row may be told as one.
+	WatchCatalog(*WatchCatalogRequest, grpc.ServerStreamingServer[WatchCatalogResponse]) error
 	mustEmbedUnimplementedDistributionServer()
 }
 
@@ -108,6 +168,15 @@ func (UnimplementedDistributionServer) ListRoutes(context.Context, *ListRoutesRe
 }
 func (UnimplementedDistributionServer) SplitRange(context.Context, *SplitRangeRequest) (*SplitRangeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SplitRange not implemented")
+}
+func (UnimplementedDistributionServer) MoveReplica(context.Context, *MoveReplicaRequest) (*MoveReplicaResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MoveReplica not implemented")
+}
+func (UnimplementedDistributionServer) TransferLeader(context.Context, *TransferLeaderRequest) (*TransferLeaderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TransferLeader not implemented")
+}
+func (UnimplementedDistributionServer) WatchCatalog(*WatchCatalogRequest, grpc.ServerStreamingServer[WatchCatalogResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchCatalog not implemented")
 }
 func (UnimplementedDistributionServer) mustEmbedUnimplementedDistributionServer() {}
 func (UnimplementedDistributionServer) testEmbeddedByValue()                      {}
@@ -184,6 +253,53 @@ func _Distribution_SplitRange_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Distribution_MoveReplica_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MoveReplicaRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DistributionServer).MoveReplica(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Distribution_MoveReplica_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DistributionServer).MoveReplica(ctx, req.(*MoveReplicaRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Distribution_TransferLeader_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TransferLeaderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DistributionServer).TransferLeader(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Distribution_TransferLeader_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DistributionServer).TransferLeader(ctx, req.(*TransferLeaderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Distribution_WatchCatalog_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchCatalogRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DistributionServer).WatchCatalog(m, &grpc.GenericServerStream[WatchCatalogRequest, WatchCatalogResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Distribution_WatchCatalogServer = grpc.ServerStreamingServer[WatchCatalogResponse]
+
 // Distribution_ServiceDesc is the grpc.ServiceDesc for Distribution service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -203,7 +319,21 @@ var Distribution_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "SplitRange",
 			Handler:    _Distribution_SplitRange_Handler,
 		},
+		{
+			MethodName: "MoveReplica",
+			Handler:    _Distribution_MoveReplica_Handler,
+		},
+		{
+			MethodName: "TransferLeader",
+			Handler:    _Distribution_TransferLeader_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchCatalog",
+			Handler:       _Distribution_WatchCatalog_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "proto/distribution.proto",
 }

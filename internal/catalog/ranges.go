@@ -32,6 +32,9 @@ var (
 	ErrSplitKey = errors.New("the range cannot be split at that key")
 )
 
+// RangesVersionKey is the row that every change of the ranges' bounds writes.
+func RangesVersionKey() []byte { return []byte{keyspace.Meta, keyspace.MetaCatalog} }
+
 func rangePrefix() []byte { return []byte{keyspace.Meta, keyspace.MetaRange} }
 
 func rangeKey(start []byte) []byte { return append(rangePrefix(), start...) }

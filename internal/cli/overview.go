@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -53,8 +54,45 @@ func newNodes(p Process) *cobra.Command {
 }
 
 func newRanges(p Process) *cobra.Command {
-	return newOverview(p, "ranges", "list the ranges of a cluster and where their replicas are",
-		"One line per range, in the order of their keys. A leader of 0 says that nobody answers for it.", printTable)
+	cmd := newOverview(p, "ranges", "list the ranges of a cluster and where their replicas are",
+		"One line per range, in the order of their keys. A leader of 0 says that nobody answers for it. READS and WRITES are\n"+
+			"transactions per second; LOAD says, of a busy range, whether there is a key that divides them.", printTable)
+	cmd.AddCommand(newExplain(p))
+	return cmd
+}
+
+func newExplain(p Process) *cobra.Command {
+	var o operatorOptions
+	cmd := &cobra.Command{
+		Use:   "explain ID",
+		Short: "say what placement would do with a range, and why",
+		Long: "Asks the node that cares for all ranges what each of its rules sees in the range: who holds it, what it has and\n" +
+			"does, which nodes could take it, and what the rules answer, the most urgent first.",
+		Args: rangeNumber,
+	}
+	o.flags(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		v, err := o.ask(p, "RANGES", "EXPLAIN", args[0])
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(p.Stdout, v.Text()); err != nil {
+			return failed(err, "writing the answer")
+		}
+		return nil
+	}
+	return cmd
+}
+
+// rangeNumber takes a range's number.
+func rangeNumber(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("%s takes the number of a range, got %d arguments", cmd.CommandPath(), len(args))
+	}
+	if _, err := strconv.ParseUint(args[0], 10, 64); err != nil {
+		return usagef("%s: %q is no number of a range", cmd.CommandPath(), args[0])
+	}
+	return nil
 }
 
 func newOverview(p Process, name, short, long string, show func(w io.Writer, v resp.Value) error) *cobra.Command {

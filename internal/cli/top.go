@@ -29,8 +29,9 @@ func newTop(p Process) *cobra.Command {
 		Use:   "top",
 		Short: "watch what the nodes and ranges of a cluster do",
 		Long: "Asks for nodes and ranges again and again, and shows how many commands each node has taken from its RESP\n" +
-			"clients, and how many transactions have written to each range, per second since the last look. Where\n" +
-			"standard output is no terminal it writes one table below the other. Ctrl-C ends it.",
+			"clients, and how many transactions have written to each range, per second since the last look; reads per\n" +
+			"second are what the range's leader says. Where standard output is no terminal it writes one table below the\n" +
+			"other. Ctrl-C ends it.",
 		Args: noArgs,
 	}
 	o.flags(cmd)
@@ -133,9 +134,9 @@ func (l look) print(w io.Writer, before look, rows int) {
 	fmt.Fprintln(t)
 	_ = t.Flush()
 	writes := rates(before.ranges, l.ranges, "transactions", seconds)
-	fmt.Fprintln(t, "RANGE\tLEADER\tWRITES/S\tBYTES\tSTART\tEND")
+	fmt.Fprintln(t, "RANGE\tLEADER\tREADS/S\tWRITES/S\tBYTES\tSTART\tEND")
 	for _, r := range busiest(l.ranges, writes, rows) {
-		fmt.Fprintf(t, "%s\t%s\t%.0f\t%d\t%s\t%s\n", cell(field(r, "id")), cell(field(r, "leader")), writes[field(r, "id").Text()],
+		fmt.Fprintf(t, "%s\t%s\t%d\t%.0f\t%d\t%s\t%s\n", cell(field(r, "id")), cell(field(r, "leader")), field(r, "reads_per_second").Int, writes[field(r, "id").Text()],
 			field(r, "bytes").Int, cell(field(r, "start")), cell(field(r, "end")))
 	}
 	fmt.Fprintln(t)

@@ -38,7 +38,7 @@ func TestTop(t *testing.T) {
 		},
 		ranges: []resp.Value{
 			row("id", 1, "leader", 1, "transactions", 10, "bytes", 1, "start", "/min", "end", "/a"),
-			row("id", 2, "leader", 2, "transactions", 30, "bytes", 2, "start", "/a", "end", "/b"),
+			row("id", 2, "leader", 2, "reads_per_second", 17, "transactions", 30, "bytes", 2, "start", "/a", "end", "/b"),
 			row("id", 3, "leader", 0, "transactions", 90, "bytes", 3, "start", "/b", "end", "/max"),
 			row("id", 4, "leader", 1, "transactions", 90, "bytes", 3, "start", "/b", "end", "/max"),
 		},
@@ -50,10 +50,10 @@ func TestTop(t *testing.T) {
 2     live    b:1   0        0           3         1        8
 3     silent  -     0        0           0         0        0
 
-RANGE  LEADER  WRITES/S  BYTES  START  END
-3      0       40        3      /b     /max
-2      2       10        2      /a     /b
-1      1       0         1      /min   /a
+RANGE  LEADER  READS/S  WRITES/S  BYTES  START  END
+3      0       0        40        3      /b     /max
+2      2       17       10        2      /a     /b
+1      1       0        0         1      /min   /a
 
 `
 	if out.String() != want {

@@ -2,11 +2,16 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/api/admin"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
+	"github.com/stratadb/strata/internal/cluster/operator"
+	"github.com/stratadb/strata/internal/cluster/placement/load"
 	"github.com/stratadb/strata/internal/cluster/remote"
 )
 
@@ -56,7 +61,8 @@ func viewOf(r remote.Report) admin.NodeView {
 		LogBytes: r.LogBytes, StateBytes: r.StateBytes, DiskFull: r.DiskFull, Clients: r.Clients, Commands: r.Commands}
 	for _, p := range r.Replicas {
 		v.Replicas = append(v.Replicas, admin.ReplicaView{Range: p.Range, Epoch: p.Epoch, Span: base.Span{Start: p.Start, End: p.End},
-			Voters: p.Voters, Learners: p.Learners, Leads: p.Leads, Applied: p.Applied, Bytes: p.Bytes, Position: p.Position})
+			Voters: p.Voters, Learners: p.Learners, Leads: p.Leads, Applied: p.Applied, Bytes: p.Bytes, Position: p.Position,
+			Reads: p.Reads, Writes: p.Writes, Hot: p.Hot})
 	}
 	return v
 }
@@ -70,7 +76,23 @@ func (n *Node) report() remote.Report {
 		r.Clients, r.Commands = s.Traffic()
 	}
 	for _, p := range n.store.Replicas() {
-		r.Replicas = append(r.Replicas, remote.ReportOf(p, n.store.EstimateSize))
+		out := remote.ReportOf(p, n.store.EstimateSize)
+		if x, known := n.care.census.Of(out.Range); known && out.Leads {
+			out.Reads, out.Writes = x.Reads, x.Writes
+			if x.Hot.Outcome != load.Unknown {
+				out.Hot = x.Hot.Outcome.String()
+			}
+		}
+		r.Replicas = append(r.Replicas, out)
 	}
 	return r
+}
+
+// Explain implements admin.Cluster.
+func (n *Node) Explain(ctx context.Context, id base.RangeID) (string, error) {
+	text, err := n.care.ask(ctx, operator.AskExplain, fmt.Sprint(id))
+	if errors.Is(err, remote.ErrRefused) {
+		err = catalog.Mistake(err.Error())
+	}
+	return text, err
 }

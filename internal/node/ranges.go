@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/stratadb/strata/internal/api/kvgrpc"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
+	"github.com/stratadb/strata/internal/cluster/operator"
 	"github.com/stratadb/strata/internal/cluster/placement"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/kv"
@@ -105,12 +107,110 @@ func (r routes) Routes(ctx context.Context) (c kvgrpc.Catalog, err error) {
 	if err := r.report(ctx); err != nil {
 		return c, err
 	}
+	return r.list(ctx)
+}
+
+func (r routes) list(ctx context.Context) (c kvgrpc.Catalog, err error) {
 	known, err := r.read(ctx)
 	c.Version = known.Version
 	for i := range known.List {
 		c.Routes = append(c.Routes, route(&known.List[i]))
 	}
 	return c, err
+}
+
+// watchPause is the least time between two looks at the catalog.
+const watchPause = 50 * time.Millisecond
+
+// Watch implements kvgrpc.Routes.
+func (r routes) Watch(ctx context.Context, send func(kvgrpc.Catalog) error) error {
+	if err := r.report(ctx); err != nil {
+		return err
+	}
+	for last, first := uint64(0), true; ; first = false {
+		w := r.db.Watch(catalog.RangesVersionKey())
+		c, err := r.list(ctx)
+		if err == nil && (first || c.Version != last) {
+			last, err = c.Version, send(c)
+		}
+		if err == nil {
+			select {
+			case <-w.Changed():
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
+		w.Close()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-time.After(watchPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// known refuses ranges that are not in the catalog, and nodes that are not there.
+func (r routes) known(ctx context.Context, id base.RangeID, nodes ...base.NodeID) error {
+	if err := r.report(ctx); err != nil {
+		return err
+	}
+	c, err := r.read(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(c.List, func(d base.RangeDescriptor) bool { return d.ID == id }) {
+		return errors.Wrapf(catalog.ErrNoRange, "range %d", id)
+	}
+	there := r.Nodes()
+	for _, n := range nodes {
+		if !slices.Contains(there, n) {
+			return errors.Wrapf(kvgrpc.ErrNoNode, "%d", n)
+		}
+	}
+	return nil
+}
+
+// Move implements kvgrpc.Routes.
+func (r routes) Move(ctx context.Context, id base.RangeID, from, to base.NodeID) error {
+	if err := r.known(ctx, id, from, to); err != nil {
+		return err
+	}
+	_, err := r.ask(ctx, operator.AskMove, fmt.Sprint(id), fmt.Sprint(from), fmt.Sprint(to))
+	return busy(err)
+}
+
+// transferLook is how often Transfer looks, transferTime how long a node may take to lead.
+const (
+	transferLook = 20 * time.Millisecond
+	transferTime = 3 * time.Second
+)
+
+// Transfer implements kvgrpc.Routes.
+func (r routes) Transfer(ctx context.Context, id base.RangeID, to base.NodeID) error {
+	if err := r.known(ctx, id, to); err != nil {
+		return err
+	}
+	if _, err := r.lead(ctx, placement.Operator{Kind: placement.TransferLeader, Range: id, Node: to}); err != nil {
+		return busy(err)
+	}
+	nothing := placement.Operator{Kind: placement.LeaveJoint, Range: id} // who carries it out leads
+	for end := time.Now().Add(transferTime); ; {
+		_, err := r.carry(ctx, to, nothing)
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(end) {
+			return errors.Wrapf(kvgrpc.ErrRouteBusy, "node %d did not take over: %v", to, err)
+		}
+		select {
+		case <-time.After(transferLook):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func route(d *base.RangeDescriptor) kvgrpc.Route {

@@ -5,9 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	strata "github.com/stratadb/strata/client"
 	"github.com/stratadb/strata/internal/keyspace"
@@ -136,5 +142,67 @@ func TestSplitRangeOnAnyNode(t *testing.T) {
 		if err != nil || len(routes.GetRoutes()) != 4 {
 			t.Errorf("%v, %v", routes, err)
 		}
+	}
+}
+
+// TestRangesByHand: a replica is moved to a fourth node, and that node made the leader,
+// through any node; who watches the catalog hears of splits.
+func TestRangesByHand(t *testing.T) {
+	c := startTrio(t)
+	ctx := t.Context()
+	fourth := process.Start(t, process.Options{Args: []string{"--cluster-addr", freeAddress(t), "--join", c.nodes[0].Admin}})
+	d := distribution(t, fourth)
+	watch, err := d.WatchCatalog(ctx, &proto.WatchCatalogRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := watch.Recv()
+	if err != nil || len(first.GetRoutes()) != 1 {
+		t.Fatalf("%v, %v", first, err)
+	}
+	s, err := d.SplitRange(ctx, &proto.SplitRangeRequest{ExpectedCatalogVersion: first.GetCatalogVersion(), RouteId: 1,
+		SplitKey: append(keyspace.AppendModel(nil, 1, keyspace.ModelZMap), 'm')})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for told := first; len(told.GetRoutes()) != 2; {
+		if told, err = watch.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := grpcClient(t, c.nodes[1], strata.Options{}).Namespace("global")
+	for _, k := range []string{"a", "z"} {
+		if err := g.Put(ctx, []byte(k), []byte(k)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	right := s.GetRight().GetRouteId()
+	for _, refused := range []*proto.MoveReplicaRequest{
+		{RouteId: right, FromNodeId: 1, ToNodeId: 2}, {RouteId: right, FromNodeId: 4, ToNodeId: 1},
+		{RouteId: 77, FromNodeId: 1, ToNodeId: 4}, {RouteId: right, FromNodeId: 1, ToNodeId: 5},
+	} {
+		if _, err := d.MoveReplica(ctx, refused); status.Code(err) != codes.FailedPrecondition && status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%v: %v", refused, err)
+		}
+	}
+	if _, err := d.MoveReplica(ctx, &proto.MoveReplicaRequest{RouteId: right, FromNodeId: 3, ToNodeId: 4}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := distribution(t, c.nodes[2]).TransferLeader(ctx, &proto.TransferLeaderRequest{RouteId: right, NodeId: 4}); err != nil {
+		t.Fatal(err)
+	}
+	list := rangesOf(t, fourth)
+	slices.Sort(list[1].Voters)
+	if len(list) != 2 || list[1].Leader != 4 || !slices.Equal(list[1].Voters, []int{1, 2, 4}) {
+		t.Errorf("%+v", list)
+	}
+	for _, k := range []string{"a", "z"} {
+		if v, err := g.Get(ctx, []byte(k)); err != nil || string(v) != k {
+			t.Errorf("%s: %q, %v", k, v, err)
+		}
+	}
+	code, out, log := process.Run(t, "ranges", "explain", strconv.FormatUint(right, 10), "--admin", c.nodes[2].Admin)
+	if code != 0 || !strings.Contains(out, "on n4: voter, up, active") || !strings.Contains(out, "decision: ") {
+		t.Errorf("%d\n%s%s", code, out, log)
 	}
 }

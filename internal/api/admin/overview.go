@@ -3,9 +3,11 @@ package admin
 import (
 	"bytes"
 	"context"
+	"math"
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stratadb/strata/internal/api/redis"
@@ -20,6 +22,8 @@ type Cluster interface {
 	// Nodes are all nodes, by id, each with what it says about itself: they are asked
 	// now. It waits a second at most for those that do not answer.
 	Nodes(ctx context.Context) []NodeView
+	// Explain says what would be done with a range, and why.
+	Explain(ctx context.Context, id base.RangeID) (string, error)
 }
 
 // NodeView is a node.
@@ -52,6 +56,10 @@ type ReplicaView struct {
 	// Position counts the transactions that have written something.
 	Position base.Position
 	Bytes    int64
+	// Reads and Writes are transactions per second, Hot is what is known of where the load
+	// could be cut. Only who leads says so.
+	Reads, Writes float64
+	Hot           string
 }
 
 func (n *NodeView) memberID() string { return catalog.NodeMember(n.Store, n.ID) }
@@ -195,6 +203,9 @@ func (a *Admin) nodes(c *redis.Call) error {
 }
 
 func (a *Admin) ranges(c *redis.Call) error {
+	if len(c.Args) == 4 && strings.EqualFold(string(c.Args[2]), "EXPLAIN") {
+		return a.explain(c)
+	}
 	nodes, err := a.view(c)
 	if err != nil {
 		return err
@@ -203,7 +214,7 @@ func (a *Admin) ranges(c *redis.Call) error {
 	c.W.Array(len(list))
 	for i := range list {
 		r := &list[i]
-		c.W.Map(10)
+		c.W.Map(13)
 		f.number("id", int64(r.Range))
 		f.text("start", keyspace.Pretty(r.Span.Start))
 		f.text("end", keyspace.Pretty(r.Span.End))
@@ -214,8 +225,27 @@ func (a *Admin) ranges(c *redis.Call) error {
 		f.number("applied", int64(r.Applied))
 		f.number("transactions", int64(r.Position))
 		f.number("bytes", r.Bytes)
+		f.number("reads_per_second", int64(math.Round(r.Reads)))
+		f.number("writes_per_second", int64(math.Round(r.Writes)))
+		f.text("load", r.Hot)
 	}
 	return nil
+}
+
+// explain answers RANGES EXPLAIN id.
+func (a *Admin) explain(c *redis.Call) error {
+	id, err := strconv.ParseUint(string(c.Args[3]), 10, 64)
+	if err != nil || id == 0 {
+		return catalog.Mistake("invalid range id")
+	}
+	if a.o.Nodes == nil {
+		return errParameters
+	}
+	text, err := a.o.Nodes.Explain(context.Background(), base.RangeID(id))
+	if err == nil {
+		c.W.BulkString(text)
+	}
+	return err
 }
 
 // status sums up.

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
 	"github.com/stratadb/strata/internal/netloop"
@@ -47,20 +48,32 @@ func (s *Server) unary(ctx context.Context, req any, call *grpc.UnaryServerInfo,
 	if resp, err = handler(ctx, req); err == nil {
 		return resp, nil
 	}
-	st := statusOf(err)
-	if seriousTable[st.Code()] {
-		s.log.Error("call failed", slog.String("method", call.FullMethod), slog.Any("error", err))
-	}
-	return nil, st.Err()
+	return nil, s.worded(call.FullMethod, err)
 }
 
-// stream runs a call of the reflection or health service; it ends when the server stops.
+// worded is an error in the protocol's words.
+func (s *Server) worded(method string, err error) error {
+	st := statusOf(err)
+	if seriousTable[st.Code()] {
+		s.log.Error("call failed", slog.String("method", method), slog.Any("error", err))
+	}
+	return st.Err()
+}
+
+// stream runs a call that answers again and again; it ends when the server stops. The
+// reflection and health services word their errors themselves.
 func (s *Server) stream(srv any, ss grpc.ServerStream, call *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	defer s.recovered(call.FullMethod, &err)
 	ctx, cancel := context.WithCancel(ss.Context())
 	defer cancel()
 	defer context.AfterFunc(s.stopping, cancel)()
-	return handler(srv, &endingStream{ss, ctx})
+	if err = handler(srv, &endingStream{ss, ctx}); err == nil {
+		return nil
+	}
+	if _, worded := status.FromError(err); worded {
+		return err
+	}
+	return s.worded(call.FullMethod, err)
 }
 
 // endingStream is a stream with a context that ends with the server.

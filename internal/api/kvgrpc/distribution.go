@@ -2,6 +2,9 @@ package kvgrpc
 
 import (
 	"context"
+	"math"
+
+	"google.golang.org/grpc"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/limits"
@@ -13,6 +16,12 @@ type Routes interface {
 	Routes(ctx context.Context) (Catalog, error)
 	// Split cuts a range at key, if the catalog has the expected version.
 	Split(ctx context.Context, expected uint64, id base.RangeID, key []byte) (Split, error)
+	// Move gives a range's voter on a node to another one, and waits until that is done.
+	Move(ctx context.Context, id base.RangeID, from, to base.NodeID) error
+	// Transfer lets a node lead a range, and waits until it does.
+	Transfer(ctx context.Context, id base.RangeID, to base.NodeID) error
+	// Watch sends the ranges, and again whenever they have changed, until ctx ends.
+	Watch(ctx context.Context, send func(Catalog) error) error
 }
 
 // Split is a range that was cut.
@@ -55,12 +64,14 @@ func (d *distribution) ListRoutes(ctx context.Context, _ *proto.ListRoutesReques
 	if err != nil {
 		return nil, err
 	}
-	resp := &proto.ListRoutesResponse{CatalogVersion: c.Version}
+	return &proto.ListRoutesResponse{CatalogVersion: c.Version, Routes: c.proto()}, nil
+}
+
+func (c *Catalog) proto() (list []*proto.RouteDescriptor) {
 	for i := range c.Routes {
-		r := &c.Routes[i]
-		resp.Routes = append(resp.Routes, r.proto())
+		list = append(list, c.Routes[i].proto())
 	}
-	return resp, nil
+	return list
 }
 
 func (r *Route) proto() *proto.RouteDescriptor {
@@ -80,4 +91,45 @@ func (d *distribution) SplitRange(ctx context.Context, q *proto.SplitRangeReques
 		return nil, err
 	}
 	return &proto.SplitRangeResponse{CatalogVersion: s.Version, Left: s.Left.proto(), Right: s.Right.proto()}, nil
+}
+
+// node reads the number of a node.
+func node(n uint64) (base.NodeID, error) {
+	if n == 0 || n > math.MaxUint32 {
+		return 0, ErrNoNode
+	}
+	return base.NodeID(n), nil
+}
+
+// MoveReplica implements proto.DistributionServer.
+func (d *distribution) MoveReplica(ctx context.Context, q *proto.MoveReplicaRequest) (*proto.MoveReplicaResponse, error) {
+	from, err := node(q.GetFromNodeId())
+	if err != nil {
+		return nil, err
+	}
+	to, err := node(q.GetToNodeId())
+	if err != nil {
+		return nil, err
+	}
+	return &proto.MoveReplicaResponse{}, d.s.o.Routes.Move(ctx, base.RangeID(q.GetRouteId()), from, to)
+}
+
+// TransferLeader implements proto.DistributionServer.
+func (d *distribution) TransferLeader(ctx context.Context, q *proto.TransferLeaderRequest) (*proto.TransferLeaderResponse, error) {
+	to, err := node(q.GetNodeId())
+	if err != nil {
+		return nil, err
+	}
+	return &proto.TransferLeaderResponse{}, d.s.o.Routes.Transfer(ctx, base.RangeID(q.GetRouteId()), to)
+}
+
+// WatchCatalog implements proto.DistributionServer.
+func (d *distribution) WatchCatalog(_ *proto.WatchCatalogRequest, stream grpc.ServerStreamingServer[proto.WatchCatalogResponse]) error {
+	err := d.s.o.Routes.Watch(stream.Context(), func(c Catalog) error {
+		return stream.Send(&proto.WatchCatalogResponse{CatalogVersion: c.Version, Routes: c.proto()})
+	})
+	if d.s.stopping.Err() != nil {
+		return base.ErrShuttingDown
+	}
+	return err
 }

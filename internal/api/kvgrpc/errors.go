@@ -25,14 +25,20 @@ var (
 	// ErrRouteBusy: the range is being changed in another way, or cannot be changed on
 	// this cluster.
 	ErrRouteBusy = errors.New("the route cannot be changed now")
-	errPanic     = errors.New("internal error")
+	// ErrNoNode: no node has that number.
+	ErrNoNode = errors.New("no such node")
+	errPanic  = errors.New("internal error")
 )
+
+// ownText stands in the table for the whole text of an error, which says more than its
+// class and nothing that a client must not see.
+const ownText = "*"
 
 // domain is that of the reasons in error details.
 const domain = "strata"
 
 // errorTable is the one table from errors to codes and reasons. The first row that
-// matches counts; a row without a text has that of its error.
+// matches counts; a row without a text has that of its class.
 //
 // What may succeed when the whole transaction is run again is ABORTED, a
 // transaction that became too old included: gRPC keeps FAILED_PRECONDITION for
@@ -68,7 +74,8 @@ var errorTable = []struct {
 	{catalog.ErrCatalogVersion, codes.FailedPrecondition, "CATALOG_VERSION", ""},
 	{catalog.ErrNoRange, codes.InvalidArgument, "NO_ROUTE", ""},
 	{catalog.ErrSplitKey, codes.InvalidArgument, "SPLIT_KEY", ""},
-	{ErrRouteBusy, codes.FailedPrecondition, "ROUTE_BUSY", ""},
+	{ErrRouteBusy, codes.FailedPrecondition, "ROUTE_BUSY", ownText},
+	{ErrNoNode, codes.InvalidArgument, "NO_NODE", ownText},
 	{errUnauthenticated, codes.Unauthenticated, "UNAUTHENTICATED", ""},
 	{errProtected, codes.PermissionDenied, "PROTECTED_MODE", ""},
 	{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE_EXCEEDED", ""},
@@ -94,8 +101,11 @@ var seriousTable = map[codes.Code]bool{codes.Internal: true, codes.DataLoss: tru
 func statusOf(err error) *status.Status {
 	for _, row := range errorTable {
 		if errors.Is(err, row.err) {
-			if row.text == "" {
+			switch row.text {
+			case "":
 				row.text = row.err.Error()
+			case ownText:
+				row.text = err.Error()
 			}
 			return detailed(row.code, row.reason, row.text)
 		}

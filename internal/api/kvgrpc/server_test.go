@@ -119,6 +119,35 @@ func (oneRoute) Routes(context.Context) (Catalog, error) {
 	return Catalog{Version: 7, Routes: []Route{{ID: 3, Span: base.Span{Start: []byte("a"), End: []byte("z")}, Parent: 2}}}, nil
 }
 
+func (oneRoute) Move(_ context.Context, id base.RangeID, from, to base.NodeID) error {
+	if id != 3 {
+		return catalog.ErrNoRange
+	}
+	if from != 1 || to != 2 {
+		return errors.Join(errors.New("node 9"), ErrNoNode)
+	}
+	return nil
+}
+
+func (oneRoute) Transfer(_ context.Context, _ base.RangeID, to base.NodeID) error {
+	if to != 2 {
+		return errors.Join(ErrRouteBusy, errors.New("it holds no voter"))
+	}
+	return nil
+}
+
+func (r oneRoute) Watch(ctx context.Context, send func(Catalog) error) error {
+	c, err := r.Routes(ctx)
+	for ; err == nil && c.Version < 9; c.Version++ {
+		err = send(c)
+	}
+	if err == nil {
+		<-ctx.Done()
+		err = ctx.Err()
+	}
+	return err
+}
+
 // no fails the test for an error.
 func no[T any](t testing.TB) func(v T, err error) T {
 	return func(v T, err error) T {
@@ -318,9 +347,7 @@ func TestAdmission(t *testing.T) {
 }
 
 // panicking is a catalog that panics.
-type panicking struct{}
-
-func (panicking) Split(context.Context, uint64, base.RangeID, []byte) (Split, error) { panic("split") }
+type panicking struct{ oneRoute }
 
 func (panicking) Routes(context.Context) (Catalog, error) { panic("routes") }
 

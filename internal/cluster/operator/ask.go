@@ -22,8 +22,12 @@ const (
 	AskMove = "move"
 )
 
-// ErrNoRange: no range has that id, as far as the operator has heard.
-var ErrNoRange = errors.Mark(errors.New("no such range"), remote.ErrRefused)
+// errNoRange: no range has that id, as far as the operator has heard.
+var errNoRange = errors.New("no such range")
+
+func noRange(id base.RangeID) error {
+	return errors.Mark(errors.Wrapf(errNoRange, "range %d", id), remote.ErrRefused)
+}
 
 // Ask answers what other nodes ask (remote.Client.Ask).
 func (o *Operator) Ask(ctx context.Context, words []string) (string, error) {
@@ -56,26 +60,38 @@ func (o *Operator) Explain(id base.RangeID) (string, error) {
 	}
 	text, err := placement.Explain(o.snap, id)
 	if errors.Is(err, placement.ErrNoRange) {
-		err = errors.Mark(errors.Newf("no such range: %d", id), ErrNoRange)
+		err = noRange(id)
 	}
 	return text, err
 }
 
-// moveLook is how often Move looks.
-const moveLook = 100 * time.Millisecond
+const (
+	// moveLook is how often Move looks.
+	moveLook = 100 * time.Millisecond
+	// moveHear is for how many looks a range that was just made may be unheard of.
+	moveHear = 30
+)
 
 // Move gives a range's voter on the node from to another node. It waits until that is
 // done, or undone: placement ends what would make the range worse than it is.
 func (o *Operator) Move(ctx context.Context, id base.RangeID, from, to base.NodeID) error {
+	tick := time.NewTicker(moveLook)
+	defer tick.Stop()
 	op, err := o.moving(id, from, to)
+	for n := 0; n < moveHear && errors.Is(err, errNoRange); n++ {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		op, err = o.moving(id, from, to)
+	}
+	if err == nil {
+		err = o.do(ctx, op)
+	}
 	if err != nil {
 		return err
 	}
-	if err := o.do(ctx, op); err != nil {
-		return err
-	}
-	tick := time.NewTicker(moveLook)
-	defer tick.Stop()
 	for came := false; ; {
 		select {
 		case <-ctx.Done():
@@ -109,7 +125,7 @@ func (o *Operator) moving(id base.RangeID, from, to base.NodeID) (op placement.O
 	}
 	i := slices.IndexFunc(o.snap.Ranges, func(r placement.Range) bool { return r.ID == id })
 	if i < 0 {
-		return op, errors.Mark(errors.Newf("no such range: %d", id), ErrNoRange)
+		return op, noRange(id)
 	}
 	r := &o.snap.Ranges[i]
 	victim := base.ReplicaID(0)

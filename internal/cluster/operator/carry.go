@@ -46,7 +46,7 @@ func Carry(ctx context.Context, s Store, op placement.Operator) (remote.Done, er
 	case placement.RemoveReplica:
 		err = r.ChangeMembers(replica.Change{Kind: replica.Remove, Replica: op.Replica})
 	case placement.TransferLeader:
-		err = r.TransferLeader(op.Replica)
+		err = transfer(r, &op)
 	case placement.LeaveJoint:
 		// Raft leaves it by itself.
 	case placement.Split:
@@ -58,4 +58,21 @@ func Carry(ctx context.Context, s Store, op placement.Operator) (remote.Done, er
 		err = errors.Mark(err, remote.ErrRefused)
 	}
 	return done, err
+}
+
+// transfer hands the leadership to a replica, or to the one on a node.
+func transfer(r *replica.Replica, op *placement.Operator) error {
+	to := op.Replica
+	if to == 0 {
+		d := r.Descriptor()
+		m, found := d.On(op.Node)
+		if !found {
+			return errors.Wrapf(remote.ErrRefused, "node %d holds no replica of the range", op.Node)
+		}
+		to = m.Replica
+	}
+	if _, self := r.ID(); self == to {
+		return nil
+	}
+	return r.TransferLeader(to)
 }

@@ -227,7 +227,7 @@ func TestMove(t *testing.T) {
 		from, to base.NodeID
 		want     string
 	}{{9, 3, 4, "no such range"}, {1, 4, 3, "holds a replica already"}, {1, 5, 4, "holds no replica"}, {1, 3, 9, "cannot take"}} {
-		if err := w.o.Move(ctx, c.id, c.from, c.to); !errors.Is(err, remote.ErrRefused) || !strings.Contains(err.Error(), c.want) {
+		if _, err := w.o.moving(c.id, c.from, c.to); !errors.Is(err, remote.ErrRefused) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}

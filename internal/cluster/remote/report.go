@@ -38,6 +38,11 @@ type ReplicaReport struct {
 	// Position counts the transactions that have written something.
 	Position base.Position  `json:"position"`
 	Replica  base.ReplicaID `json:"replica"`
+	// Reads and Writes are transactions per second, of a leader. Hot is what is known of
+	// where the load could be cut, of a leader whose range has much.
+	Reads  float64 `json:"reads,omitempty"`
+	Writes float64 `json:"writes,omitempty"`
+	Hot    string  `json:"hot,omitempty"`
 }
 
 // ReportOf describes a replica.
