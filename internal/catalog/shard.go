@@ -67,6 +67,8 @@ type Shard struct {
 	Primary  string      `json:"primary,omitempty"`
 	Standbys []string    `json:"standbys,omitempty"`
 	Status   ShardStatus `json:"status"`
+	// Routed: an operator has chosen primary and standbys.
+	Routed bool `json:"routed,omitempty"`
 }
 
 // ShardCounts says how many shards there are.

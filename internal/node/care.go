@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math"
 	"time"
@@ -122,8 +123,45 @@ func (k *care) Heard(id base.NodeID) (time.Time, bool) {
 	return k.cluster.server.Heard(id)
 }
 
-// Pins implements operator.Cluster.
-func (k *care) Pins(context.Context) ([]placement.Pin, bool) { return nil, false }
+// Pins implements operator.Cluster: the primary of a REDIS shard should lead its slots,
+// and its standbys hold them. They are those of the database that clients in cluster
+// mode see.
+func (k *care) Pins(ctx context.Context, known string) (pins []placement.Pin, version string) {
+	if k.cluster == nil {
+		return nil, "" // all is here, whatever is wished
+	}
+	var routes []catalog.ShardRoute
+	nodes := k.cluster.changes.Load()
+	if _, err := k.db.Transact(ctx, func(t kv.Txn) error {
+		v, err := catalog.ShardVersion(t)
+		if version = fmt.Sprintf("%x %d", v, nodes); err == nil && version != known {
+			routes, err = catalog.ShardRoutes(t)
+		}
+		return err
+	}); err != nil || version == known {
+		return nil, ""
+	}
+	for _, r := range routes {
+		p := placement.Pin{Span: base.Span{Start: slotStart(int(r.First)), End: slotStart(int(r.Last) + 1)}, Leader: k.memberNode(r.Primary)}
+		for _, m := range r.Standbys {
+			if id := k.memberNode(m); id != 0 {
+				p.Voters = append(p.Voters, id)
+			}
+		}
+		pins = append(pins, p)
+	}
+	return pins, version
+}
+
+// memberNode is the node that a member is; zero: none.
+func (k *care) memberNode(member string) base.NodeID {
+	for _, id := range k.cluster.Nodes() {
+		if catalog.NodeMember(k.cluster.node(id).Store, id) == member {
+			return id
+		}
+	}
+	return 0
+}
 
 // States implements operator.Cluster.
 func (k *care) States(ctx context.Context, node base.NodeID, since uint64) (census.Report, error) {

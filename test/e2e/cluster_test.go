@@ -41,14 +41,15 @@ func freeAddress(t *testing.T) string {
 }
 
 // startTrio starts three nodes and waits until each has a copy that counts.
-func startTrio(t *testing.T) *trio {
+func startTrio(t *testing.T, args ...string) *trio {
 	c := &trio{t: t}
 	for i := range c.nodes {
-		c.args[i] = []string{"--cluster-addr", freeAddress(t)}
+		c.args[i] = append([]string{"--cluster-addr", freeAddress(t)}, args...)
+		first := c.args[i]
 		if i > 0 {
-			c.args[i] = append(c.args[i], "--join", c.nodes[0].Admin)
+			first = append(slices.Clone(first), "--join", c.nodes[0].Admin)
 		}
-		c.nodes[i] = process.Start(t, process.Options{Args: c.args[i]})
+		c.nodes[i] = process.Start(t, process.Options{Args: first})
 	}
 	c.awaitVoters("1,2,3")
 	return c
@@ -56,7 +57,7 @@ func startTrio(t *testing.T) *trio {
 
 // restart starts a node again on its old data; it finds the others by itself.
 func (c *trio) restart(i int) {
-	c.nodes[i] = process.Start(c.t, process.Options{Dir: c.nodes[i].Dir, Args: c.args[i][:2]})
+	c.nodes[i] = process.Start(c.t, process.Options{Dir: c.nodes[i].Dir, Args: c.args[i]})
 }
 
 // stuck ends the test with what the nodes are doing.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -205,4 +206,144 @@ func TestRangesByHand(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "on n4: voter, up, active") || !strings.Contains(out, "decision: ") {
 		t.Errorf("%d\n%s%s", code, out, log)
 	}
+}
+
+// stalls measures how long a client had to wait at most for one answer.
+type stalls struct {
+	mu      sync.Mutex
+	longest time.Duration
+}
+
+func (s *stalls) note(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.longest = max(s.longest, d)
+}
+
+func (s *stalls) take() (d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, s.longest = s.longest, 0
+	return d
+}
+
+// counters lets clients add one to keys of the ordered map until stop is called, which
+// answers what each key must be; an unknown outcome may count.
+func counters(t *testing.T, nodes []*process.Node, keys int, s *stalls) (stop func() (least, most []int)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	least, most := make([]int, keys), make([]int, keys)
+	for _, n := range nodes {
+		g := grpcClient(t, n, strata.Options{})
+		for range 2 {
+			wait.Go(func() {
+				for ctx.Err() == nil {
+					i, began := rand.IntN(keys), time.Now()
+					_, err := g.Transact(context.Background(), func(tx *strata.Txn) error {
+						v, err := tx.Get(fmt.Appendf(nil, "%06d", i))
+						if err != nil {
+							return err
+						}
+						old, _ := strconv.Atoi(string(v))
+						return tx.Put(fmt.Appendf(nil, "%06d", i), strconv.AppendInt(nil, int64(old+1), 10))
+					})
+					s.note(time.Since(began))
+					mu.Lock()
+					most[i]++
+					if err == nil {
+						least[i]++
+					} else if !errors.Is(err, strata.ErrUnknownOutcome) {
+						most[i]--
+						t.Logf("an increment failed: %v", err)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	stop = sync.OnceValues(func() (_, _ []int) {
+		cancel()
+		wait.Wait()
+		return least, most
+	})
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// TestHotPrefixSpreads: under load on one prefix its ranges are cut and led by all nodes;
+// a fourth node joins and gets its share; a node is drained. Nothing is lost meanwhile.
+func TestHotPrefixSpreads(t *testing.T) {
+	const keys = 400
+	c := startTrio(t, "--range-max-ops", "100")
+	var waits stalls
+	stop := counters(t, c.nodes[:], keys, &waits)
+	led := func(list []rangeRow) (leaders, copies map[int]int) {
+		leaders, copies = map[int]int{}, map[int]int{}
+		for _, r := range list {
+			leaders[r.Leader]++
+			for _, n := range r.Voters {
+				copies[n]++
+			}
+		}
+		return leaders, copies
+	}
+	list := awaitRanges(t, c.nodes[0], "ranges split, and all nodes lead some", func(list []rangeRow) bool {
+		leaders, _ := led(list)
+		return len(list) >= 4 && leaders[1] > 0 && leaders[2] > 0 && leaders[3] > 0
+	})
+	t.Logf("%d ranges; the longest wait was %v", len(list), waits.take())
+
+	fourth := process.Start(t, process.Options{Args: []string{"--cluster-addr", freeAddress(t), "--join", c.nodes[0].Admin, "--range-max-ops", "100"}})
+	list = awaitRanges(t, c.nodes[0], "the fourth node has its share", func(list []rangeRow) bool {
+		leaders, copies := led(list)
+		return leaders[4] > 0 && copies[4] >= len(list)/2
+	})
+	t.Logf("%d ranges; the longest wait was %v", len(list), waits.take())
+
+	code, out, log := process.Run(t, "node", "drain", "2", "--wait", "--admin", fourth.Admin)
+	if code != 0 {
+		t.Fatalf("%d\n%s%s", code, out, log)
+	}
+	list = rangesOf(t, c.nodes[0])
+	if leaders, copies := led(list); leaders[2]+copies[2] > 0 {
+		t.Errorf("the drained node leads %d ranges and holds %d", leaders[2], copies[2])
+	}
+	t.Logf("%d ranges; the longest wait was %v", len(list), waits.take())
+	least, most := stop()
+	g := grpcClient(t, fourth, strata.Options{}).Namespace("global")
+	total := 0
+	for i := range keys {
+		v, err := g.Get(t.Context(), fmt.Appendf(nil, "%06d", i))
+		n, _ := strconv.Atoi(string(v))
+		if err != nil || n < least[i] || n > most[i] {
+			t.Errorf("counter %d is %q, %v; %d to %d increments", i, v, err, least[i], most[i])
+		}
+		total += n
+	}
+	t.Logf("%d increments", total)
+}
+
+// TestShardPrimaryLeads: the primary of a shard leads its slots.
+func TestShardPrimaryLeads(t *testing.T) {
+	c := startTrio(t)
+	slots := [3]string{"/data/1/redis/0/slot 0", "/data/1/redis/0/slot 1024", "/data/1/redis/0/slot 2048"}
+	for shard, i := range []int{2, 1} { // indexes of nodes
+		admin := dial(t, c.nodes[i].Admin)
+		member := ""
+		v := admin.do("KR.ADMIN DESCRIBE-MEMBER")
+		for j := 0; j+1 < len(v.Array); j += 2 {
+			if v.Array[j].Text() == "member_id" {
+				member = v.Array[j+1].Text()
+			}
+		}
+		admin.expect(fmt.Sprintf("KR.ADMIN ROUTE SET PRIMARY REDIS %d %s", shard, member), "OK")
+	}
+	awaitRanges(t, c.nodes[0], "the shards have ranges, and their primaries lead them", func(list []rangeRow) bool {
+		led := map[string]int{}
+		for _, r := range list {
+			led[r.Start+" to "+r.End] = r.Leader
+		}
+		return led[slots[0]+" to "+slots[1]] == 3 && led[slots[1]+" to "+slots[2]] == 2
+	})
 }

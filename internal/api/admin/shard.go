@@ -216,6 +216,7 @@ func (a *Admin) route(c *redis.Call) error {
 			}
 			return err
 		}
+		s.Routed = true
 		return r.apply(s)
 	})
 }

@@ -25,6 +25,9 @@ const (
 // errNoRange: no range has that id, as far as the operator has heard.
 var errNoRange = errors.New("no such range")
 
+// errUnheard: nothing was heard of a node yet, or not lately.
+var errUnheard = errors.New("nothing is heard of it")
+
 func noRange(id base.RangeID) error {
 	return errors.Mark(errors.Wrapf(errNoRange, "range %d", id), remote.ErrRefused)
 }
@@ -68,7 +71,7 @@ func (o *Operator) Explain(id base.RangeID) (string, error) {
 const (
 	// moveLook is how often Move looks.
 	moveLook = 100 * time.Millisecond
-	// moveHear is for how many looks a range that was just made may be unheard of.
+	// moveHear is for how many looks a range or node that is new may be unheard of.
 	moveHear = 30
 )
 
@@ -78,7 +81,7 @@ func (o *Operator) Move(ctx context.Context, id base.RangeID, from, to base.Node
 	tick := time.NewTicker(moveLook)
 	defer tick.Stop()
 	op, err := o.moving(id, from, to)
-	for n := 0; n < moveHear && errors.Is(err, errNoRange); n++ {
+	for n := 0; n < moveHear && errors.IsAny(err, errNoRange, errUnheard); n++ {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -146,8 +149,11 @@ func (o *Operator) moving(id base.RangeID, from, to base.NodeID) (op placement.O
 		return op, refuse("holds no replica of the range", from)
 	}
 	n := slices.IndexFunc(o.snap.Nodes, func(n placement.Node) bool { return n.ID == to })
-	if n < 0 || o.snap.Nodes[n].Liveness != placement.Up || o.snap.Nodes[n].Standing != placement.Active || o.snap.Nodes[n].Full {
-		return op, refuse("cannot take a replica now", to)
+	switch {
+	case n < 0 || o.snap.Nodes[n].Liveness != placement.Up:
+		return op, errors.Mark(errors.Wrapf(errUnheard, "node %d cannot take a replica", to), remote.ErrRefused)
+	case o.snap.Nodes[n].Standing != placement.Active || o.snap.Nodes[n].Full:
+		return op, refuse("cannot take a replica, since it is draining or full", to)
 	}
 	return placement.Operator{Kind: placement.AddLearner, Range: id, Epoch: r.Epoch, Replica: r.NextReplica, Node: to,
 		Replaces: victim, Rule: "hand", Reason: "somebody asks for it"}, nil

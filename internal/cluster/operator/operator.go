@@ -54,8 +54,9 @@ type Cluster interface {
 	Standing(base.NodeID) placement.Standing
 	// Heard is when a node was last heard of.
 	Heard(base.NodeID) (time.Time, bool)
-	// Pins are the wishes about ranges; changed when they are others than before.
-	Pins(ctx context.Context) (pins []placement.Pin, changed bool)
+	// Pins are the wishes about ranges and the version of them, which is not empty; nothing
+	// where that is still the known one, or they cannot be read now.
+	Pins(ctx context.Context, known string) (pins []placement.Pin, version string)
 	// States asks a node, this one too, for what has changed since a version of its census.
 	States(ctx context.Context, node base.NodeID, since uint64) (census.Report, error)
 	// Do has an operator carried out by the leader, which is on the node at.
@@ -78,6 +79,7 @@ type Operator struct {
 	ranges  map[base.RangeID]*census.Range
 	order   []*census.Range // those of which the keys are certain, in their order
 	pins    []placement.Pin
+	pinned  string // their version
 	memory  map[base.RangeID]*memory
 	states  map[base.NodeID]state
 	heard   map[base.NodeID]time.Time // that a node has answered
@@ -124,7 +126,7 @@ func New(c Cluster, opt Options) *Operator {
 
 // forget makes the operator one that knows nothing.
 func (o *Operator) forget() {
-	o.since, o.snap, o.order, o.pins = time.Time{}, nil, nil, nil
+	o.since, o.snap, o.order, o.pins, o.pinned = time.Time{}, nil, nil, nil, ""
 	o.told, o.ranges = map[base.NodeID]*told{}, map[base.RangeID]*census.Range{}
 	o.memory, o.states, o.heard = map[base.RangeID]*memory{}, map[base.NodeID]state{}, map[base.NodeID]time.Time{}
 	o.said, o.worried = map[base.RangeID]string{}, map[string]bool{}
@@ -167,7 +169,10 @@ func (o *Operator) Round(ctx context.Context) error {
 
 // listen asks all nodes for what has changed.
 func (o *Operator) listen(ctx context.Context) {
-	pins, repinned := o.cluster.Pins(ctx)
+	o.mu.Lock()
+	known := o.pinned
+	o.mu.Unlock()
+	pins, version := o.cluster.Pins(ctx, known)
 	nodes := o.cluster.Nodes()
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -204,8 +209,8 @@ func (o *Operator) listen(ctx context.Context) {
 			delete(o.told, id)
 		}
 	}
-	if repinned {
-		o.pins, o.news = pins, true
+	if version != "" && version != o.pinned {
+		o.pins, o.pinned, o.news = pins, version, true
 	}
 }
 

@@ -273,3 +273,25 @@ func TestAsk(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestPins: who is preferred leads, also after another node has cared for a while.
+func TestPins(t *testing.T) {
+	w := newWorld(t, 3, Options{})
+	for range 4 {
+		w.add(1, 2, 3)
+	}
+	for n := range base.NodeID(3) {
+		w.pins = append(w.pins, placement.Pin{Span: base.Span{Start: []byte("0000"), End: []byte("9999")}, Leader: n + 1})
+		w.rest()
+		if _, leaders := w.held(); leaders[n+1] != 4 {
+			t.Errorf("node %d leads %d", n+1, leaders[n+1])
+		}
+	}
+	w.leads = false
+	w.rounds(1)
+	w.leads = true
+	w.elect(w.ranges[2], 1)
+	if w.rest(); w.ranges[2].node != 3 {
+		t.Errorf("node %d leads", w.ranges[2].node)
+	}
+}

@@ -106,8 +106,12 @@ func (w *world) elect(r *wranged, id base.ReplicaID) {
 
 func (w *world) Leads() bool          { return w.leads }
 func (w *world) Nodes() []base.NodeID { return w.nodes }
-func (w *world) Pins(context.Context) (pins []placement.Pin, again bool) {
-	return w.pins, w.pins != nil
+
+func (w *world) Pins(_ context.Context, known string) ([]placement.Pin, string) {
+	if version := fmt.Sprint(len(w.pins)); version != known {
+		return w.pins, version
+	}
+	return nil, ""
 }
 
 func (w *world) Standing(id base.NodeID) placement.Standing {
