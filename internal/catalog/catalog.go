@@ -11,11 +11,13 @@ import (
 )
 
 // Catalog is what a process keeps about namespaces: ids reserved ahead, and the
-// watch that tells when paths are taken away and databases swapped. It is safe for concurrent use.
+// watches that tell when paths are taken away and databases swapped. It is safe for
+// concurrent use.
 type Catalog struct {
-	db   *kv.DB
-	term atomic.Pointer[Term]
-	mu   struct {
+	db    *kv.DB
+	term  atomic.Pointer[Term]
+	posts posts
+	mu    struct {
 		sync.Mutex
 		session *kv.Session
 		next    keyspace.NamespaceID // free ids: [next, end)
@@ -26,7 +28,7 @@ type Catalog struct {
 // Term is the time during which no path was taken away and no database swapped.
 type Term struct{ watch kv.Watch }
 
-// Guard is the watch under which a short command commits.
+// Guard is the watch in the first range that guards any commit (F4).
 func (t *Term) Guard() kv.Watch { return t.watch }
 
 // Over reports whether a path may have been taken away or a database swapped since
@@ -40,12 +42,19 @@ func (t *Term) Changed() <-chan struct{} { return t.watch.Changed() }
 func New(db *kv.DB) *Catalog {
 	c := &Catalog{db: db}
 	c.mu.session = db.NewSession()
+	c.posts.byKey = map[string]*post{}
+	c.posts.making.session = db.NewSession()
 	c.term.Store(&Term{db.Watch(epochKey)})
 	return c
 }
 
-// Close gives the watch back. The catalog must not be used any more.
-func (c *Catalog) Close() { c.term.Load().watch.Close() }
+// Close gives the watches back. The catalog must not be used any more.
+func (c *Catalog) Close() {
+	c.term.Load().watch.Close()
+	c.posts.Lock()
+	defer c.posts.Unlock()
+	c.posts.closeLocked()
+}
 
 // Term is the present term; it may be over. What is resolved under it is to be
 // read after asking for it (N2, B1).

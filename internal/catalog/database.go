@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
 )
@@ -26,6 +27,11 @@ func (d Databases) Number(physical uint8) uint8 {
 		}
 	}
 	return physical
+}
+
+// area is where the data of a database of ns lies.
+func (d Databases) area(ns keyspace.NamespaceID, number uint8) base.Span {
+	return base.PrefixSpan(keyspace.AppendRedisDB(nil, ns, d.Physical(number)))
 }
 
 // swapped is d with two databases exchanged.
@@ -85,6 +91,7 @@ func SwapDatabases(t kv.Txn, ns keyspace.NamespaceID, a, b uint8) (Databases, er
 	if err != nil || a == b {
 		return d, err
 	}
+	first, second := d.area(ns, a), d.area(ns, b)
 	if d = d.swapped(a, b); d == "" {
 		t.Clear(databasesKey(ns))
 	} else {
@@ -92,7 +99,7 @@ func SwapDatabases(t kv.Txn, ns keyspace.NamespaceID, a, b uint8) (Databases, er
 	}
 	t.Clear(SwapKey(ns, a))
 	t.Clear(SwapKey(ns, b))
-	bumpEpoch(t)
+	bumpEpoch(t, first, second)
 	return d, nil
 }
 

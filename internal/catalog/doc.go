@@ -30,13 +30,13 @@
 //	N1  A transaction that uses a namespace conflicts with a REMOVE, MOVE or PURGE
 //	    of it and of the namespaces above it. An interactive transaction reads the
 //	    rows of its path (Resolve), so only a change of these rows disturbs it. A
-//	    short command does not read them again: it commits under a guard, a watch
-//	    on the epoch row (Term). Once that is dirty it resolves its path anew.
-//	N2  A path that was resolved under a term is valid as long as the term's watch
-//	    is clean: every change that takes a path away writes the epoch, and the
-//	    watch was there before the path was read. A CREATE takes nothing away and
-//	    writes no epoch. Nothing is cached but the ids that sessions hold, and no
-//	    "no such namespace" is ever kept.
+//	    short command does not read them again: it commits behind a fence (below).
+//	    Once that is broken it resolves its path anew.
+//	N2  A path that was resolved under a term is valid as long as the term's watch,
+//	    on the epoch row, is clean: every change that takes a path away writes the
+//	    epoch, and the watch was there before the path was read. A CREATE takes
+//	    nothing away and writes no epoch. Nothing is cached but the ids that sessions
+//	    hold, and no "no such namespace" is ever kept.
 //	N3  What is being removed keeps its name and hides everything below it, until
 //	    PURGE has deleted the data of the whole subtree. No transaction that
 //	    resolved the path before the REMOVE can commit after it (N1), so PURGE
@@ -61,7 +61,7 @@
 //
 //	B1  A transaction that uses a database conflicts with a swap of its namespace's
 //	    databases. An interactive transaction reads the row. A short command
-//	    commits under the same guard as for its path (N1, N2): a swap writes the
+//	    commits behind the same fence as for its path (N1, N2): a swap writes the
 //	    epoch. So a client that is told of a swap finds everybody in it.
 //	B2  A transaction sees its own swap: it resolves from what it reads.
 //	B3  What looks at a database by its physical number needs no mapping: background
@@ -76,11 +76,43 @@
 // them (Table) for the hot path: one atomic load tells that nothing is restricted.
 //
 //	S1  No write to a shard is acknowledged after a change that forbids it was: a
-//	    write commits under a guard on the version row, which every change of a
-//	    status writes. When the guard is dirty, the table is read again.
+//	    write commits behind a fence against every change of a status, and was
+//	    checked against the table that the fence knows. When the fence is broken, the
+//	    table is read again.
 //	S2  Whoever changes a status refreshes the process's table before it answers,
 //	    so that no read that begins later is let through. Other processes refresh
 //	    when their watch fires.
+//
+// # Fences
+//
+// Epoch and version lie in the first range. If every command were guarded by a watch on
+// them, each one elsewhere would be a transaction over two ranges. So a Fence has a
+// watch, a post, in every range and area (a database, or an ordered map) that is in use:
+//
+//	first range              range 7                   range 8
+//	epoch ──── home          ┌ post                    ┌ post
+//	version ── home          [start of range 7 … )     [start of range 8 … )
+//
+//	F1  A change that ends what commands rely on touches, in the same transaction, the
+//	    areas that it concerns: every key of them counts as written. So whatever key
+//	    of an area a post is on, it hears of the change. A swap concerns both
+//	    databases, the end of a path the data of all namespaces below it (or all data,
+//	    if there are many), the status of a shard all data.
+//	F2  A post knows the epoch and the version that were read, and committed, after
+//	    its watch was there. A change that they do not include is sequenced in the
+//	    post's range after the watch, or holds a lock on the post's key, which stops
+//	    every commit under it until the change has ended and the post is dirty.
+//	F3  A command commits under a post only if what it relies on was read at the post's
+//	    epoch and version or later, and is committed: with F2, nothing that concerns it
+//	    has changed in between.
+//	F4  The watches on the rows themselves, at home, guard any commit. They do for keys
+//	    of the first range, and for what leaves the area.
+//	F5  A post falls for other reasons, too: its range was split below it, or has
+//	    another leader. Then it is put up again at the same versions, and the command
+//	    runs again; no client learns of it.
+//
+// Which range a key lies in may have changed when the engine chooses the post. It is a
+// valid guard all the same, in another range than the keys: the commit takes both.
 //
 // # Members
 //

@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"slices"
+
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
@@ -150,9 +152,56 @@ func lookup(t kv.Reader, p Path) (parent keyspace.NamespaceID, e entry, err erro
 	return parent, e, err
 }
 
-// bumpEpoch makes every session resolve its path and its database again.
-func bumpEpoch(t kv.Txn) {
+// bumpEpoch makes every session that works in one of the areas resolve its path and
+// its database again.
+func bumpEpoch(t kv.Txn, areas ...base.Span) {
 	t.Atomic(base.OpAdd, epochKey, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	for _, area := range areas {
+		t.AddWriteConflict(area) // every fence in it (F1)
+	}
+}
+
+// allData is the span of all namespaces' data.
+func allData() base.Span {
+	return base.Span{Start: []byte{keyspace.Data}, End: []byte{keyspace.Data + 1}}
+}
+
+// belowMax is how many namespaces are told apart: a change of more concerns all data.
+const belowMax = 64
+
+// below is where the data of a namespace and of all below it lies.
+func below(t kv.Reader, id keyspace.NamespaceID) ([]base.Span, error) {
+	ids, err := subtree(t, id, belowMax)
+	if err != nil || ids == nil {
+		return []base.Span{allData()}, err
+	}
+	slices.Sort(ids)
+	var areas []base.Span
+	for i, id := range ids {
+		area := base.PrefixSpan(keyspace.AppendNamespace(nil, id))
+		if i > 0 && id == ids[i-1]+1 { // one reservation's ids follow one another
+			areas[len(areas)-1].End = area.End
+			continue
+		}
+		areas = append(areas, area)
+	}
+	return areas, nil
+}
+
+// subtree lists a namespace and all below it, nil when there are more than limit. A
+// CREATE below it conflicts with the transaction.
+func subtree(t kv.Reader, id keyspace.NamespaceID, limit int) ([]keyspace.NamespaceID, error) {
+	ids := []keyspace.NamespaceID{id}
+	for i := 0; i < len(ids); i++ {
+		err := scanChildren(t, ids[i], "", limit-len(ids)+1, func(_ string, e entry) bool {
+			ids = append(ids, e.id)
+			return true
+		})
+		if err != nil || len(ids) > limit {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
 
 // Remove marks the namespace as being removed, and with it everything below it.
@@ -168,9 +217,13 @@ func Remove(t kv.Txn, p Path) error {
 	if e.state == stateRemoved {
 		return BeingRemoved(p)
 	}
+	areas, err := below(t, e.id)
+	if err != nil {
+		return err
+	}
 	e.state = stateRemoved
 	t.Set(rowKey(parent, p[len(p)-1]), e.encode())
-	bumpEpoch(t)
+	bumpEpoch(t, areas...)
 	return nil
 }
 
@@ -206,10 +259,14 @@ func Move(t kv.Txn, from, to Path, ids []keyspace.NamespaceID) error {
 			return err
 		}
 	}
+	areas, err := below(t, e.id)
+	if err != nil {
+		return err
+	}
 	above = createBelow(t, above, to[n:len(to)-1], ids)
 	t.Clear(rowKey(parent, from[len(from)-1]))
 	t.Set(rowKey(above, to[len(to)-1]), e.encode())
-	bumpEpoch(t)
+	bumpEpoch(t, areas...)
 	return nil
 }
 

@@ -121,14 +121,26 @@ func WriteShard(t kv.Txn, k ShardKind, id int, s Shard) error {
 	if err != nil {
 		return err
 	}
+	old, err := ReadShard(t, k, id, "")
+	if err != nil {
+		return err
+	}
 	t.Set(shardKey(k, id), value)
-	t.Atomic(base.OpAdd, ShardVersionKey(), []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	bumpShards(t)
+	if k == ShardRedis && old.Status != s.Status {
+		t.AddWriteConflict(allData()) // every fence (F1)
+	}
 	return nil
 }
 
 // ClearShards forgets all routes and statuses.
 func ClearShards(t kv.Txn) {
 	t.ClearRange(base.Span{Start: shardKey(ShardRedis, 0), End: []byte{keyspace.Sys, keyspace.SysShard + 1}})
+	bumpShards(t)
+	t.AddWriteConflict(allData())
+}
+
+func bumpShards(t kv.Txn) {
 	t.Atomic(base.OpAdd, ShardVersionKey(), []byte{1, 0, 0, 0, 0, 0, 0, 0})
 }
 
@@ -138,11 +150,12 @@ type ShardTable struct {
 	Restricted bool
 	counts     ShardCounts
 	status     []ShardStatus
+	version    uint64
 	watch      kv.Watch
 	ticket     base.Ticket
 }
 
-// Guard is the watch under which a write commits (S1).
+// Guard is the watch in the first range that guards any write (S1, F4).
 func (t *ShardTable) Guard() kv.Watch { return t.watch }
 
 // Ticket is what must be committed before a refusal may be revealed.
@@ -217,18 +230,25 @@ func (s *Shards) Table() *ShardTable { return s.table.Load() }
 func (s *Shards) Close() { s.Table().watch.Close() }
 
 // Refresh reads the table again if it may have changed, and returns the present one.
-func (s *Shards) Refresh() (*ShardTable, error) {
+func (s *Shards) Refresh() (*ShardTable, error) { return s.RefreshTo(0) }
+
+// RefreshTo is Refresh for those who know that a version has been reached, be it that
+// news of it is still on its way.
+func (s *Shards) RefreshTo(version uint64) (*ShardTable, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.table.Load()
 	if old != nil {
-		if dirty, _ := old.watch.Dirty(); !dirty {
+		if dirty, _ := old.watch.Dirty(); !dirty && old.version >= version {
 			return old, nil
 		}
 	}
 	next := &ShardTable{counts: s.counts, watch: s.db.Watch(ShardVersionKey())}
 	var err error
-	next.ticket, err = s.mu.session.Run(kv.Func(func(t kv.Txn) error {
+	next.ticket, err = s.mu.session.Run(kv.Func(func(t kv.Txn) (err error) {
+		if next.version, err = readVersion(t, ShardVersionKey()); err != nil {
+			return err
+		}
 		next.status, next.Restricted = next.status[:0], false
 		for id := range s.counts.Redis {
 			row, err := ReadShard(t, ShardRedis, id, "")

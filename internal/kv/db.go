@@ -51,6 +51,8 @@ type Session struct {
 	t  txn
 	// Guards are watches that the next Run commits only under.
 	Guards []Watch
+	// Fence is one more guard for the next Run; nil for none.
+	Fence Fence
 	// Quiet leaves it to the caller to Kick the database once it has run all the
 	// closures at hand: they commit together then.
 	Quiet bool
@@ -92,7 +94,7 @@ func (s *Session) Run(c Closure) (base.Ticket, error) {
 			}
 		}
 		r, err := s.once(c, o)
-		if !base.Retryable(err) || len(s.Guards) > 0 && s.guardDirty() {
+		if !base.Retryable(err) || s.guardDirty() {
 			return r.Ticket, err
 		}
 	}
@@ -113,7 +115,7 @@ func (s *Session) guardDirty() bool {
 			return true
 		}
 	}
-	return false
+	return s.Fence != nil && s.Fence.Broken()
 }
 
 func (s *Session) once(c Closure, o AttemptOptions) (Receipt, error) {
@@ -125,11 +127,11 @@ func (s *Session) once(c Closure, o AttemptOptions) (Receipt, error) {
 		err = t.err
 	}
 	if err != nil {
-		s.req = CommitRequest{Guards: s.Guards}
+		s.req = CommitRequest{Guards: s.Guards, Fence: s.Fence}
 		return t.refused(&s.req, err)
 	}
 	s.req = CommitRequest{ReadKeys: t.readKeys, ReadSpans: t.readSpans, Mutations: t.w.muts, Guards: s.Guards,
-		Quiet: s.Quiet}
+		Fence: s.Fence, Quiet: s.Quiet}
 	return t.att.Commit(&s.req)
 }
 

@@ -91,6 +91,8 @@ type CommitRequest struct {
 	// Guards are watches that must not have been dirtied, or the commit is
 	// refused with ErrConflict.
 	Guards []Watch
+	// Fence, if there is one, stands for one more guard, which the engine chooses.
+	Fence Fence
 	// Quiet says that the caller sequences more at once and will Kick then.
 	Quiet bool
 }
@@ -109,13 +111,34 @@ type Receipt struct {
 	Version *base.Versionstamp
 }
 
+// Fence is a guard against changes of what transactions on an area rely on. Whoever makes
+// such a change touches the area in the same transaction (Txn.AddWriteConflict), so
+// that any watch in it guards: one in a range that the transaction has to do with
+// anyway costs nothing. Which one an engine takes decides about speed only.
+// It is used by one goroutine.
+type Fence interface {
+	// Area is what the fence is about. What has to do with other keys, too, is guarded by
+	// Home.
+	Area() base.Span
+	// Home is what guards any commit, wherever its keys lie.
+	Home() []Watch
+	// At is a watch on key, which lies in the area. It is nil if there is none, or none
+	// that will do: then the engine refuses the commit with ErrConflict, and whoever
+	// brought the fence makes one. It is called with locks held and asks nobody.
+	At(key []byte) Watch
+	// Broken reports whether the last commit may have been refused because of the fence.
+	Broken() bool
+}
+
 // Watch is an interest in one key.
 type Watch interface {
 	// Dirty reports whether a write to the key was sequenced, committed or not,
-	// since the watch was made, and the ticket of that write (R1).
+	// since the watch was made, and the ticket of that write (R1). What touches the key
+	// writes it.
 	Dirty() (bool, base.Ticket)
 	// Changed is closed once such a write is committed and applied (R6).
 	Changed() <-chan struct{}
-	// Close ends the interest.
+	// Close ends the interest. Nothing commits under a closed watch any more, and who
+	// waits for it is woken.
 	Close()
 }

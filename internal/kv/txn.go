@@ -63,7 +63,8 @@ type Txn interface {
 	Atomic(op base.MutationOp, key, operand []byte)
 	// AddReadConflict makes the transaction conflict with writes to span.
 	AddReadConflict(span base.Span)
-	// AddWriteConflict makes transactions that read span conflict with this one.
+	// AddWriteConflict makes transactions that read span conflict with this one, and
+	// watches in it dirty, as if every key of span had been written.
 	AddWriteConflict(span base.Span)
 	// NowMillis is the TTL clock (rule C11) in milliseconds of the Unix epoch:
 	// it never goes back, and a key whose expiry is not above it is due. It is

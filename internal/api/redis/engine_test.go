@@ -121,7 +121,11 @@ func (a *lateAttempt) Abort() kv.Receipt {
 
 func (a *lateAttempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
 	defer a.Abort()
-	for _, g := range req.Guards {
+	guards := req.Guards
+	if req.Fence != nil {
+		guards = append(guards[:len(guards):len(guards)], req.Fence.Home()...)
+	}
+	for _, g := range guards {
 		if g.(*lateWatch).dirty {
 			return kv.Receipt{Ticket: a.ticket()}, base.ErrConflict
 		}
@@ -143,7 +147,11 @@ func (a *lateAttempt) apply(m base.Mutation) {
 	switch m.Op {
 	case base.OpClearRange, base.OpTouch:
 		for k, r := range a.e.rows {
-			if m.Op == base.OpClearRange && (base.Span{Start: m.Key, End: m.Value}).Contains([]byte(k)) {
+			switch {
+			case !(base.Span{Start: m.Key, End: m.Value}).Contains([]byte(k)):
+			case m.Op == base.OpTouch:
+				a.mark(r)
+			default:
 				a.put(r, nil)
 			}
 		}
@@ -160,6 +168,10 @@ func (a *lateAttempt) apply(m base.Mutation) {
 
 func (a *lateAttempt) put(r *lateRow, value []byte) {
 	r.value, r.pos = value, a.pos
+	a.mark(r)
+}
+
+func (a *lateAttempt) mark(r *lateRow) {
 	for _, w := range r.watches {
 		w.dirty, w.pos = true, a.pos
 	}

@@ -135,6 +135,7 @@ func execCommand(c *Call) error {
 	}
 	e := &exec{x: x, s: s, queue: queue, watches: s.multi.watches, before: s.choice}
 	defer func(cmd *Command) { x.call.cmd = cmd }(c.cmd)
+	s.takeShards(x)
 	if err := e.renewed(s); err != nil {
 		return err
 	}

@@ -103,7 +103,12 @@ func (s *session) find(x *executor, p catalog.Path, ns *Namespace) (err error) {
 		}
 		return err
 	}
-	read := kv.Func(func(t kv.Txn) error { return ns.read(t, p) })
+	read := kv.Func(func(t kv.Txn) (err error) {
+		if ns.epoch, err = catalog.ReadEpoch(t); err == nil {
+			err = ns.read(t, p)
+		}
+		return err
+	})
 	held := len(x.kvs.Guards)
 	for over := true; over; {
 		ns.term = s.srv.catalog.Renew() // before anything is read
@@ -111,7 +116,10 @@ func (s *session) find(x *executor, p catalog.Path, ns *Namespace) (err error) {
 		ns.ticket, err = x.kvs.Run(read)
 		x.kvs.Guards = x.kvs.Guards[:held]
 		x.note(ns.ticket)
-		over = base.Retryable(err) && outdated(ns.term, nil)
+		over = false
+		if base.Retryable(err) {
+			over, _ = ns.term.Over()
+		}
 	}
 	return err
 }

@@ -30,6 +30,8 @@ type Namespace struct {
 	databases catalog.Databases
 	// term is when path and databases were resolved; nil means that they must be.
 	term *catalog.Term
+	// epoch is what the catalog's epoch was then.
+	epoch uint64
 	// ticket is what must be committed before anything that was found there may be
 	// revealed.
 	ticket base.Ticket

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
+	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/netloop"
@@ -57,6 +59,11 @@ type session struct {
 	tx      *kv.Tx
 	txState txState
 	attrs   attributes
+	// zmap is where the ordered map of a namespace lies.
+	zmap struct {
+		ns   keyspace.NamespaceID
+		area base.Span
+	}
 	// snapshotReads is SNAPSHOTREAD.
 	snapshotReads bool
 
@@ -107,6 +114,8 @@ func (s *session) choose(x *executor, c choice) {
 // executor is what the execution of commands needs and an idle connection does not.
 type executor struct {
 	kvs     *kv.Session
+	fence   catalog.Fence
+	shards  *catalog.ShardTable // that the command was checked against; nil: it was not
 	w       resp.Writer
 	mark    int // where the running command's reply begins
 	call    Call

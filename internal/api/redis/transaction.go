@@ -12,6 +12,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/zmap"
 )
 
 // The errors of interactive transactions.
@@ -219,6 +220,7 @@ func tickCommand(c *Call) error {
 // an interactive transaction asks only where the databases are, and run does it for
 // the others.
 func (s *session) enter(x *executor, cmd *Command, args [][]byte) error {
+	x.shards = nil
 	if cmd.Kind == KindConnection && cmd.Flags&(FlagWrite|FlagReadonly) == 0 {
 		return nil
 	}
@@ -237,17 +239,23 @@ func (s *session) enter(x *executor, cmd *Command, args [][]byte) error {
 		}
 		s.txState.shards = true
 	}
+	s.takeShards(x)
 	return s.checkShards(x, cmd, args)
+}
+
+// takeShards chooses the table that the command is checked against, and that it
+// commits under if it writes.
+func (s *session) takeShards(x *executor) {
+	if s.srv.shards != nil {
+		x.shards = s.srv.shards.Table()
+	}
 }
 
 // checkShards refuses a command whose keys lie in a shard that does not allow
 // it; one without keys touches them all.
 func (s *session) checkShards(x *executor, cmd *Command, args [][]byte) error {
-	if s.srv.shards == nil {
-		return nil
-	}
-	t := s.srv.shards.Table()
-	if !t.Restricted || cmd.Kind == KindConnection || cmd.Group == GroupZMap || cmd.Flags&(FlagWrite|FlagReadonly) == 0 {
+	t := x.shards
+	if t == nil || !t.Restricted || cmd.Kind == KindConnection || cmd.Group == GroupZMap || cmd.Flags&(FlagWrite|FlagReadonly) == 0 {
 		return nil
 	}
 	err := refusal(t, cmd, args)
@@ -276,11 +284,21 @@ func (x *executor) renewed(s *session) error {
 	return s.checkShards(x, x.call.cmd, x.call.Args)
 }
 
+// area is where a command works, if it works in the session's database only.
+func (s *session) area(cmd *Command) base.Span {
+	if cmd.Group != GroupZMap {
+		return s.handle.Span()
+	}
+	if s.zmap.ns != s.ns.ID || s.zmap.area.Empty() {
+		s.zmap.ns, s.zmap.area = s.ns.ID, zmap.Open(s.ns.ID).All()
+	}
+	return s.zmap.area
+}
+
 // run runs a closure as one transaction of its own and makes the replies wait for
-// it. It commits under guards: that no namespace was taken away and no database
-// swapped, and that no shard was restricted, if it writes.
+// it. It commits behind a fence: no namespace was taken away and no database
+// swapped, and no shard was restricted, if it writes.
 func (s *session) run(x *executor, write bool, c kv.Closure) error {
-	held := len(x.kvs.Guards) // those of the caller
 	for {
 		if s.ns.term == nil {
 			if err := s.resolveNamespace(x); err != nil {
@@ -288,17 +306,16 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 			}
 		}
 		x.note(s.ns.ticket)
-		term := s.ns.term
-		x.kvs.Guards = append(x.kvs.Guards, term.Guard())
-		var table *catalog.ShardTable
-		if write && s.srv.shards != nil {
-			table = s.srv.shards.Table()
-			x.kvs.Guards = append(x.kvs.Guards, table.Guard())
+		b := catalog.Basis{Term: s.ns.term, Epoch: s.ns.epoch, Ticket: s.ns.ticket}
+		if write {
+			b.Shards = x.shards
 		}
+		x.fence.Raise(s.srv.catalog, s.area(x.call.cmd), b)
+		x.kvs.Fence = &x.fence
 		t, err := x.kvs.Run(c)
-		x.kvs.Guards = x.kvs.Guards[:held]
+		x.kvs.Fence = nil
 		x.note(t)
-		if err == nil || !outdated(term, table) {
+		if err == nil || !x.fence.Broken() {
 			return err
 		}
 		if err := s.renew(x, c); err != nil {
@@ -307,25 +324,21 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 	}
 }
 
-// outdated reports whether a guard was hit, which may be why a closure failed.
-func outdated(term *catalog.Term, table *catalog.ShardTable) bool {
-	if over, _ := term.Over(); over {
-		return true
-	}
-	if table != nil {
-		if dirty, _ := table.Guard().Dirty(); dirty {
-			return true
-		}
-	}
-	return false
-}
-
-// renew brings the session and the closure up to date after a guard was hit.
+// renew brings the session and the closure up to date after the fence has broken.
+// Nothing but its watch may have moved: then the closure just runs again.
 func (s *session) renew(x *executor, c kv.Closure) error {
-	if s.srv.shards != nil {
-		if _, err := s.srv.shards.Refresh(); err != nil {
+	since, err := x.fence.Mend()
+	if err != nil {
+		return err
+	}
+	if x.shards != nil {
+		if _, err := s.srv.shards.RefreshTo(since.Shards); err != nil {
 			return err
 		}
+		s.takeShards(x)
+	}
+	if since.Epoch > s.ns.epoch {
+		s.ns.term = nil
 	}
 	if r, ok := c.(renewer); ok {
 		return r.renewed(s)
@@ -337,5 +350,5 @@ func (s *session) renew(x *executor, c kv.Closure) error {
 	if s.ns.ID != before {
 		return errNamespaceChanged
 	}
-	return nil
+	return s.checkShards(x, x.call.cmd, x.call.Args)
 }

@@ -95,5 +95,8 @@ func (w *Watch) Dirty() (bool, base.Ticket) {
 // Changed is closed when the key has, or may have, changed.
 func (w *Watch) Changed() <-chan struct{} { return w.changed }
 
-// Close ends the interest.
-func (w *Watch) Close() { w.cancel() }
+// Close ends the interest: nothing commits under the watch any more.
+func (w *Watch) Close() {
+	w.cancel()
+	w.end()
+}

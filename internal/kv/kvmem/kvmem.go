@@ -25,7 +25,8 @@ type Engine struct {
 		watches map[string][]*watch
 		done    map[uint64]result
 	}
-	now func() base.Stamp
+	now  func() base.Stamp
+	cuts [][]byte
 }
 
 var _ kv.Engine = (*Engine)(nil)
@@ -56,6 +57,13 @@ func New(now func() base.Stamp) *Engine {
 	e.mu.keys = btree.NewG(32, func(a, b *versions) bool { return bytes.Compare(a.key, b.key) < 0 })
 	e.mu.watches = map[string][]*watch{}
 	e.mu.done = map[uint64]result{}
+	return e
+}
+
+// NewDivided is New, with fences as where there are several ranges, which begin at cuts.
+func NewDivided(now func() base.Stamp, cuts ...[]byte) *Engine {
+	e := New(now)
+	e.cuts = cuts
 	return e
 }
 
@@ -201,10 +209,8 @@ func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
 	if prev, ok := e.mu.done[req.ID.Session]; ok && req.ID.Session != 0 && prev.number == req.ID.Number {
 		return kv.Receipt{Version: &prev.version}, nil
 	}
-	for _, g := range req.Guards {
-		if dirty, _ := g.Dirty(); dirty {
-			return kv.Receipt{}, base.ErrConflict
-		}
+	if e.guarded(req) {
+		return kv.Receipt{}, base.ErrConflict
 	}
 	if len(req.Mutations) == 0 {
 		return kv.Receipt{}, nil // it read a consistent snapshot
@@ -220,6 +226,62 @@ func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
 		e.mu.done[req.ID.Session] = result{req.ID.Number, v}
 	}
 	return kv.Receipt{Version: &v}, nil
+}
+
+// guarded reports whether a guard forbids the commit.
+func (e *Engine) guarded(req *kv.CommitRequest) bool {
+	guards := req.Guards
+	if req.Fence != nil {
+		more := req.Fence.Home()
+		if at, within := e.fenceKey(req); within {
+			w := req.Fence.At(at)
+			if w == nil {
+				return true
+			}
+			more = []kv.Watch{w}
+		}
+		guards = append(guards[:len(guards):len(guards)], more...)
+	}
+	for _, g := range guards {
+		if dirty, _ := g.Dirty(); dirty {
+			return true
+		}
+	}
+	return false
+}
+
+// fenceKey is the first key of the area, or of the range in it, with which a transaction
+// has to do; within is false where only the fence's home will do.
+func (e *Engine) fenceKey(req *kv.CommitRequest) (at []byte, within bool) {
+	area := req.Fence.Area()
+	at = area.Start
+	all := append([]base.Span(nil), req.ReadSpans...)
+	for _, k := range req.ReadKeys {
+		all = append(all, base.KeySpan(k))
+	}
+	for i := range req.Mutations {
+		m := &req.Mutations[i]
+		switch m.Op {
+		case base.OpClearRange, base.OpTouch:
+			all = append(all, base.Span{Start: m.Key, End: m.Value})
+		default:
+			all = append(all, base.KeySpan(m.Key))
+		}
+	}
+	for _, s := range all {
+		if bytes.Compare(s.Start, area.Start) < 0 || bytes.Compare(s.End, area.End) > 0 {
+			return nil, false
+		}
+	}
+	if len(all) == 0 || len(e.cuts) == 0 || bytes.Compare(all[0].Start, e.cuts[0]) < 0 {
+		return nil, false
+	}
+	for _, cut := range e.cuts {
+		if area.Contains(cut) && bytes.Compare(cut, all[0].Start) <= 0 {
+			at = cut
+		}
+	}
+	return at, true
 }
 
 func (a *attempt) validateLocked(req *kv.CommitRequest) error {
@@ -254,11 +316,6 @@ func (e *Engine) applyLocked(m base.Mutation, v base.Versionstamp) {
 			k.put(v.Stamp(), nil)
 			return true
 		})
-		for key := range e.mu.watches {
-			if (base.Span{Start: m.Key, End: m.Value}).Contains([]byte(key)) {
-				e.fireLocked(key)
-			}
-		}
 	case base.OpTouch:
 		e.touchLocked(base.Span{Start: m.Key, End: m.Value}, v.Stamp())
 	case base.OpClear:
@@ -287,6 +344,11 @@ func (e *Engine) applyLocked(m base.Mutation, v base.Versionstamp) {
 func (e *Engine) touchLocked(s base.Span, stamp base.Stamp) {
 	e.mu.touches = append(e.mu.touches, touch{
 		span: base.Span{Start: bytes.Clone(s.Start), End: bytes.Clone(s.End)}, stamp: stamp})
+	for key := range e.mu.watches {
+		if s.Contains([]byte(key)) {
+			e.fireLocked(key)
+		}
+	}
 }
 
 func (e *Engine) putLocked(key, value []byte, v base.Versionstamp) {
@@ -351,6 +413,10 @@ func (w *watch) Changed() <-chan struct{} { return w.changed }
 func (w *watch) Close() {
 	w.e.mu.Lock()
 	defer w.e.mu.Unlock()
+	if !w.dirty {
+		w.dirty = true
+		close(w.changed)
+	}
 	list := w.e.mu.watches[w.key]
 	for i, o := range list {
 		if o == w {

@@ -10,8 +10,14 @@ import (
 	"github.com/stratadb/strata/internal/kv/kvtest"
 )
 
+func now() base.Stamp { return base.Stamp(time.Now().UnixMicro()) }
+
 func TestConformance(t *testing.T) {
+	kvtest.Run(t, func(*testing.T) kv.Engine { return kvmem.New(now) })
+}
+
+func TestConformanceDivided(t *testing.T) {
 	kvtest.Run(t, func(*testing.T) kv.Engine {
-		return kvmem.New(func() base.Stamp { return base.Stamp(time.Now().UnixMicro()) })
+		return kvmem.NewDivided(now, []byte("\x04b"), []byte("\x04k0300"), []byte("\x04k0600"))
 	})
 }

@@ -178,6 +178,8 @@ type attempt struct {
 	here *replica.Attempt
 	req  replica.Request
 
+	guards []kv.Watch
+
 	many        bool // several does it
 	multi       several
 	arrangement uint64
@@ -241,6 +243,9 @@ func (a *attempt) Commit(req *kv.CommitRequest) (r kv.Receipt, err error) {
 	if a.many {
 		r, err = a.multi.commit(req)
 	} else {
+		if req.Fence != nil {
+			a.atHome(req)
+		}
 		r, err = commitHere(a.on, a.here, req, &a.req)
 		err = a.e.moved(err)
 	}

@@ -1,8 +1,6 @@
 package kvrange
 
 import (
-	"bytes"
-
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/cluster/remote"
@@ -109,20 +107,8 @@ func (l *leg) abort() base.Ticket {
 
 // holds reports whether everything lies in the leg's range.
 func (l *leg) holds(req *kv.CommitRequest) bool {
-	for _, k := range req.ReadKeys {
-		if !l.span.Contains(k) {
-			return false
-		}
-	}
-	for _, s := range req.ReadSpans {
-		if !s.Empty() && (!l.span.Contains(s.Start) || bytes.Compare(s.End, l.span.End) > 0) {
-			return false
-		}
-	}
-	for i := range req.Mutations {
-		if !coordinator.Inside(&req.Mutations[i], l.span) {
-			return false
-		}
+	if !inside(req, l.span) {
+		return false
 	}
 	for _, g := range req.Guards {
 		if !l.span.Contains(g.(coordinator.Guard).Key()) {
@@ -145,6 +131,9 @@ func (l *leg) commit(req *kv.CommitRequest, q *replica.Request) (kv.Receipt, err
 		w, ok := g.(*remote.Watch)
 		if !ok || w.ID() == 0 {
 			return kv.Receipt{}, base.ErrConflict // made while this node led: it is dirty
+		}
+		if dirty, _ := w.Dirty(); dirty {
+			return kv.Receipt{}, base.ErrConflict
 		}
 		c.Guards = append(c.Guards, w.ID())
 		watches[w.ID()] = w

@@ -30,6 +30,7 @@ type several struct {
 	legs     []*leg
 	live     int // legs that this attempt is on
 	req      replica.Request
+	guards   []kv.Watch
 }
 
 func (m *several) begin(o kv.AttemptOptions) {
@@ -217,6 +218,12 @@ func (m *several) abort() kv.Receipt {
 }
 
 func (m *several) commit(req *kv.CommitRequest) (kv.Receipt, error) {
+	if req.Fence != nil {
+		if err := m.fenced(req); err != nil {
+			m.finish()
+			return kv.Receipt{}, err
+		}
+	}
 	if m.live == 0 && len(req.Mutations)+len(req.ReadKeys)+len(req.ReadSpans)+len(req.Guards) == 0 {
 		return kv.Receipt{}, nil
 	}

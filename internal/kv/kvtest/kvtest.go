@@ -25,7 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) kv.Engine) {
 		"SnapshotReads": testSnapshotReads, "ConflictRanges": testConflictRanges, "Watch": testWatch,
 		"Limits": testLimits, "Counter": testCounter, "FailedClosureWritesNothing": testFailedClosure, "FailedClosureSawOneState": testFailedClosureValidates,
 		"InteractiveSnapshot": testInteractiveSnapshot, "Guards": testGuards, "PanicReleases": testPanic,
-		"ManyWrites": testManyWrites, "EndedTransaction": testEnded, "Clock": testClock,
+		"ManyWrites": testManyWrites, "EndedTransaction": testEnded, "Clock": testClock, "Touch": testTouch, "Fence": testFence,
 	}
 	for name, fn := range tests {
 		t.Run(name, func(t *testing.T) { fn(t, kv.New(open(t), time.Now)) })

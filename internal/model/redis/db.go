@@ -71,6 +71,7 @@ func (o Options) withDefaults() Options {
 // session makes it once and may share it.
 type DB struct {
 	prefix []byte
+	span   base.Span
 	ns     keyspace.NamespaceID
 	number uint8
 	o      Options
@@ -83,13 +84,15 @@ func Open(ns keyspace.NamespaceID, number uint8, o Options) (*DB, error) {
 	if number >= Databases {
 		return nil, ErrDBIndex
 	}
-	return &DB{prefix: keyspace.AppendRedisDB(nil, ns, number), ns: ns, number: number, o: o.withDefaults()}, nil
+	db := &DB{ns: ns, number: number, o: o.withDefaults()}
+	return db.StoredAs(number), nil
 }
 
 // StoredAs is the same database, stored under another, physical number.
 func (db *DB) StoredAs(physical uint8) *DB {
 	c := *db
 	c.prefix = keyspace.AppendRedisDB(nil, db.ns, physical)
+	c.span = base.PrefixSpan(c.prefix)
 	return &c
 }
 
@@ -107,7 +110,7 @@ func (db *DB) Number() uint8 { return db.number }
 func (db *DB) Namespace() keyspace.NamespaceID { return db.ns }
 
 // Span holds everything of the database.
-func (db *DB) Span() base.Span { return base.PrefixSpan(db.prefix) }
+func (db *DB) Span() base.Span { return db.span }
 
 // SlotSpan holds everything of one hash slot.
 func (db *DB) SlotSpan(slot uint16) base.Span {

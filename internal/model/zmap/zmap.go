@@ -24,6 +24,9 @@ func Open(ns keyspace.NamespaceID) Map {
 	return Map{keyspace.AppendModel(nil, ns, keyspace.ModelZMap)}
 }
 
+// All is the span of everything in the map.
+func (m Map) All() base.Span { return base.PrefixSpan(m.prefix) }
+
 // Row is the key of the core that holds an entry: the one to watch.
 func (m Map) Row(key []byte) []byte {
 	return append(m.prefix[:len(m.prefix):len(m.prefix)], key...)

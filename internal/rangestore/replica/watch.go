@@ -4,8 +4,8 @@ import (
 	"github.com/stratadb/strata/internal/base"
 )
 
-// Watch is an interest in one key. It becomes dirty when a write to the key is
-// sequenced, and fires when that write is applied (R6).
+// Watch is an interest in one key. It becomes dirty when a write to the key, or a touch
+// of it, is sequenced, and fires when that write is applied (R6).
 type Watch struct {
 	r       *Replica
 	key     string
@@ -59,10 +59,16 @@ func (w *Watch) Dirty() (bool, base.Ticket) {
 // have been: whoever is woken reads the key again.
 func (w *Watch) Changed() <-chan struct{} { return w.changed }
 
-// Close ends the interest.
+// Close ends the interest. Nobody would mark the watch any more, so nothing commits
+// under it, and who waits for it is woken.
 func (w *Watch) Close() {
 	w.r.mu.Lock()
 	defer w.r.mu.Unlock()
+	w.dirty = true
+	if !w.fired {
+		w.fired = true
+		close(w.changed)
+	}
 	byKey := w.r.mu.watches.byKey
 	list := byKey[w.key]
 	for i, o := range list {
@@ -86,8 +92,8 @@ func (ws *watches) sequencedLocked(muts []base.Mutation, t base.Ticket) {
 	for i := range muts {
 		m := &muts[i]
 		switch m.Op {
-		case base.OpTouch, base.OpSetVersionstampedKey:
-		case base.OpClearRange:
+		case base.OpSetVersionstampedKey:
+		case base.OpClearRange, base.OpTouch:
 			s := base.Span{Start: m.Key, End: m.Value}
 			for key, list := range ws.byKey {
 				if s.Contains([]byte(key)) {
