@@ -51,9 +51,7 @@ func New(db *kv.DB) *Catalog {
 // Close gives the watches back. The catalog must not be used any more.
 func (c *Catalog) Close() {
 	c.term.Load().watch.Close()
-	c.posts.Lock()
-	defer c.posts.Unlock()
-	c.posts.closeLocked()
+	c.posts.close()
 }
 
 // Term is the present term; it may be over. What is resolved under it is to be

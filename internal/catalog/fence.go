@@ -9,7 +9,8 @@ import (
 	"github.com/stratadb/strata/internal/kv"
 )
 
-// posts are the watches that fences put up outside of the first range, by key.
+// posts are the watches that fences put up outside of the first range, by key. They are
+// looked up with the locks of ranges held, so nobody takes such a lock under this one.
 type posts struct {
 	sync.RWMutex
 	byKey  map[string]*post
@@ -69,24 +70,43 @@ func (c *Catalog) post(key []byte) (*post, error) {
 		p.watch.Close()
 		return nil, err
 	}
-	ps.Lock()
-	defer ps.Unlock()
-	if len(ps.byKey) >= postsMax {
-		ps.closeLocked() // what commits under one meanwhile is refused, and comes again
-		old = nil
-	}
-	ps.byKey[string(key)] = p
-	if old != nil {
-		old.watch.Close()
+	for _, o := range ps.put(key, p) { // what commits under one meanwhile is refused
+		o.watch.Close()
 	}
 	return p, nil
 }
 
-func (ps *posts) closeLocked() {
+// put makes p the post at key, and answers those that are not kept any more. They must
+// not be closed under the lock: a range may wait for that, with its own lock held.
+func (ps *posts) put(key []byte, p *post) (gone []*post) {
+	ps.Lock()
+	defer ps.Unlock()
+	if len(ps.byKey) >= postsMax {
+		gone = ps.takeLocked()
+	}
+	if old := ps.byKey[string(key)]; old != nil {
+		gone = append(gone, old)
+	}
+	ps.byKey[string(key)] = p
+	return gone
+}
+
+func (ps *posts) takeLocked() (all []*post) {
 	for _, p := range ps.byKey {
-		p.watch.Close()
+		all = append(all, p)
 	}
 	clear(ps.byKey)
+	return all
+}
+
+// close takes all posts down.
+func (ps *posts) close() {
+	ps.Lock()
+	all := ps.takeLocked()
+	ps.Unlock()
+	for _, p := range all {
+		p.watch.Close()
+	}
 }
 
 // at is the post at key, nil if there is none.

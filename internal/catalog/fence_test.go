@@ -262,8 +262,8 @@ func TestPostsBound(t *testing.T) {
 	f := overRanges(t, slotKey(DefaultID, 0, 1000))
 	g := f.guarded(DefaultID)
 	p, _ := g.mustSet(0, 2000)
+	f.c.posts.close()
 	f.c.posts.Lock()
-	f.c.posts.closeLocked()
 	f.c.posts.byKey[string(g.fence.key)] = p // as one has it who was given it before
 	f.c.posts.Unlock()
 	if _, err := g.set(0, 2000); !errors.Is(err, base.ErrConflict) || !g.fence.Broken() {

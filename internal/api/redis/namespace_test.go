@@ -76,7 +76,10 @@ func TestNamespaceTakenAway(t *testing.T) {
 // After REMOVE was acknowledged no command that begins may succeed, and the name,
 // when it is used again, leads to nothing.
 func TestNamespaceRemovalRace(t *testing.T) {
-	s := start(t, Options{DB: rangeDB(t, time.Now)})
+	eachStore(t, func(t *testing.T, db *kv.DB) { testNamespaceRemovalRace(t, start(t, Options{DB: db})) })
+}
+
+func testNamespaceRemovalRace(t *testing.T, s *testServer) {
 	operator := s.line(t)
 	commands := []string{"SET k v", "ZSET k v", "HSET h f v", "ZINC.I64 n 1", "INCR i"}
 	writers := make([]*line, 2*len(commands))

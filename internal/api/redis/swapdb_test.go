@@ -312,8 +312,11 @@ func TestSwapIsRevealedWhenCommitted(t *testing.T) {
 // in them: no acknowledged increment is lost, and transactions that count in both
 // find both counts equal. WATCH sees a swap.
 func TestSwapdbRace(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *kv.DB) { testSwapdbRace(t, start(t, Options{DB: db})) })
+}
+
+func testSwapdbRace(t *testing.T, s *testServer) {
 	const each = 150
-	s := start(t, Options{DB: rangeDB(t, time.Now)})
 	s.line(t).script("NAMESPACE CREATE n")
 	for _, use := range []string{"NAMESPACE USE global", "NAMESPACE USE n"} {
 		var acked, pairs, watched atomic.Int64

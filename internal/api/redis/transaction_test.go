@@ -13,13 +13,47 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvrange"
 )
 
 // rangeDB is a database over the built-in engine in memory.
 func rangeDB(t testing.TB, now func() time.Time) *kv.DB {
+	return kv.New(kvrange.New(openStore(t)), now)
+}
+
+// rangesDB is a database of several ranges. They are cut in the middle of databases 0
+// and 1 of the default namespace, between these, and in those of the namespaces that
+// a test makes first: nearly everything is far away from the first range.
+func rangesDB(t testing.TB, now func() time.Time) *kv.DB {
+	s := openStore(t)
+	split(t, s, catalog.DefaultID, 0, 0)
+	split(t, s, catalog.DefaultID, 0, 8000)
+	split(t, s, catalog.DefaultID, 1, 0)
+	split(t, s, catalog.DefaultID, 1, 12000)
+	split(t, s, 2, 0, 0)
+	split(t, s, 2, 0, 9000)
+	split(t, s, 3, 0, 5000)
+	split(t, s, 3, 1, 5000)
+	return kv.New(kvrange.New(s), now)
+}
+
+// split cuts a range of s at a slot.
+func split(t testing.TB, s *store.Store, ns keyspace.NamespaceID, db uint8, slot uint16) {
+	t.Helper()
+	key := keyspace.AppendRedisSlot(nil, keyspace.AppendRedisDB(nil, ns, db), slot)
+	id, _ := s.Range(key).ID()
+	if _, _, err := s.Split(context.Background(), id, key, base.RangeID(len(s.Replicas())+1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openStore(t testing.TB) *store.Store {
+	t.Helper()
 	s, err := store.Open(store.Options{FS: vfs.NewMem(), Dir: "data", OnFatal: func(err error) { t.Errorf("fatal: %+v", err) }})
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +63,7 @@ func rangeDB(t testing.TB, now func() time.Time) *kv.DB {
 			t.Error(err)
 		}
 	})
-	return kv.New(kvrange.New(s), now)
+	return s
 }
 
 // line is a client with one connection that speaks in lines.
@@ -85,8 +119,20 @@ func (l *line) script(text string) {
 }
 
 func eachEngine(t *testing.T, test func(t *testing.T, db *kv.DB)) {
+	eachSingle(t, test)
+	t.Run("ranges", func(t *testing.T) { test(t, rangesDB(t, time.Now)) })
+}
+
+// eachSingle runs a test over what is not divided.
+func eachSingle(t *testing.T, test func(t *testing.T, db *kv.DB)) {
 	t.Run("memory", func(t *testing.T) { test(t, nil) })
 	t.Run("range", func(t *testing.T) { test(t, rangeDB(t, time.Now)) })
+}
+
+// eachStore runs a test over a single range and over several.
+func eachStore(t *testing.T, test func(t *testing.T, db *kv.DB)) {
+	t.Run("range", func(t *testing.T) { test(t, rangeDB(t, time.Now)) })
+	t.Run("ranges", func(t *testing.T) { test(t, rangesDB(t, time.Now)) })
 }
 
 // TestOneTransaction works on the ordered map of two namespaces, a hash and a
@@ -242,9 +288,10 @@ func TestVersionsOfTransactions(t *testing.T) {
 	}
 }
 
-// TestConcurrentIncrements: nobody is told about a conflict, and nothing is lost.
+// TestConcurrentIncrements: nobody is told about a conflict, and nothing is lost. Where
+// there are several ranges, transactions that clients open may meet older ones.
 func TestConcurrentIncrements(t *testing.T) {
-	eachEngine(t, func(t *testing.T, db *kv.DB) {
+	eachSingle(t, func(t *testing.T, db *kv.DB) {
 		s := start(t, Options{DB: db})
 		s.line(t).script("NAMESPACE CREATE busy")
 		var wg sync.WaitGroup
