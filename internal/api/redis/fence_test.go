@@ -234,3 +234,35 @@ func TestFarCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestShardChangesBehindTheCheck: a command commits under the table that it was checked
+// against, not under the one that has come since.
+func TestShardChangesBehindTheCheck(t *testing.T) {
+	eachStore(t, func(t *testing.T, db *kv.DB) {
+		shards, err := catalog.OpenShards(db, catalog.ShardCounts{Redis: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(shards.Close)
+		family := func() []Command {
+			return []Command{{Name: "test.late", Summary: "Writes behind a change of its shard.", Since: "0.1.0", Group: GroupGeneric, Arity: 2,
+				Flags: FlagWrite, Kind: KindPaged, Keys: oneKey, Handler: func(c *Call) error {
+					err := db.NewSession().RunAndWait(kv.Func(func(t kv.Txn) error {
+						return catalog.WriteShard(t, catalog.ShardRedis, 0, catalog.Shard{Status: catalog.ShardReadOnly})
+					}))
+					if err == nil {
+						_, err = shards.Refresh()
+					}
+					if err != nil {
+						return err
+					}
+					return c.ok(c.Transact(func(t kv.Txn) error {
+						t.Set(c.DB.AppendHeaderKey(nil, c.Args[1]), []byte("x"))
+						return nil
+					}))
+				}}}
+		}
+		l := start(t, Options{DB: db, Shards: shards, Families: append(families(), family)}).line(t)
+		l.script("TEST.LATE k => REJECT shard REDIS 0 is READONLY…\nEXISTS k => 0")
+	})
+}
