@@ -17,6 +17,8 @@ type Node struct {
 	Address string      `json:"address"`
 	Admin   string      `json:"admin,omitempty"` // its door for operators, if it has one
 	Client  Address     `json:"client"`          // where RESP clients are told to connect
+	// Locality is where the node is (placement.Locality).
+	Locality string `json:"locality,omitempty"`
 	// Standing is what operators want of the node.
 	Standing Standing `json:"standing,omitempty"`
 }

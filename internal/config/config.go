@@ -35,6 +35,8 @@ type Config struct {
 	ClusterTLSCA   string `koanf:"cluster-tls-ca" help:"certificates (PEM) of the authorities that sign those of all nodes"`
 	Replicas       int    `koanf:"replicas" default:"3" help:"how many copies a cluster keeps, as far as it has nodes: 1, 3, 5 or 7"`
 
+	Locality string `koanf:"locality" help:"where the node is, from the widest failure domain to the narrowest: region=eu,zone=b; copies are kept apart"`
+
 	DeadAfter time.Duration `koanf:"dead-after" default:"5m" help:"how long a node is silent before its copies are replaced on others"`
 
 	RangeMaxBytes int64 `koanf:"range-max-bytes" default:"0" help:"size on disk, in bytes, above which a range is cut in two; 0: never"`

@@ -115,6 +115,21 @@ func (k *care) Standing(id base.NodeID) placement.Standing {
 	return placement.Active
 }
 
+// Locality implements operator.Cluster.
+func (k *care) Locality(id base.NodeID) placement.Locality {
+	if k.cluster == nil {
+		return nil
+	}
+	l, _ := placement.ParseLocality(k.cluster.node(id).Locality) // it was read before it was written
+	return l
+}
+
+// Ranges implements operator.Cluster.
+func (k *care) Ranges(ctx context.Context) ([]base.RangeDescriptor, error) {
+	known, err := routes{k}.read(ctx)
+	return known.List, err
+}
+
 // Heard implements operator.Cluster.
 func (k *care) Heard(id base.NodeID) (time.Time, bool) {
 	if k.cluster == nil {

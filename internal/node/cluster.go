@@ -18,6 +18,7 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
+	"github.com/stratadb/strata/internal/cluster/placement"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/cluster/transport"
@@ -33,7 +34,9 @@ type cluster struct {
 	peers   string // the file
 	host    string // that of --cluster-addr
 	address string // where others reach this node
-	self    catalog.Node
+	// locality is where this node is, as it was configured.
+	locality string
+	self     catalog.Node
 	// serverTLS and clientTLS are nil without certificates.
 	serverTLS, clientTLS *tls.Config
 	transport            *transport.Transport
@@ -59,7 +62,10 @@ const peersName = "PEERS"
 
 // newCluster does not read the file where it is about nodes of another cluster.
 func newCluster(o config.Config, dir string, listener net.Addr, forget bool, log *slog.Logger) (*cluster, error) {
-	c := &cluster{log: log, peers: filepath.Join(dir, peersName), look: make(chan chan struct{})}
+	if _, err := placement.ParseLocality(o.Locality); err != nil {
+		return nil, errors.Wrap(err, "--locality")
+	}
+	c := &cluster{locality: o.Locality, log: log, peers: filepath.Join(dir, peersName), look: make(chan chan struct{})}
 	var err error
 	if c.host, c.address, err = reachable(o.ClusterAddr, listener); err != nil {
 		return nil, errors.Wrap(err, "--cluster-addr")
@@ -178,7 +184,7 @@ func (c *cluster) stamp(done func(base.Stamp, error)) {
 // open makes the way to other nodes, over which l is served.
 func (c *cluster) open(s *store.Store, admin, client catalog.Address) {
 	id := s.Identity()
-	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: c.address}
+	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: c.address, Locality: c.locality}
 	if c.self.Client = client; net.ParseIP(client.Host).IsUnspecified() {
 		c.self.Client.Host = c.host
 	}

@@ -25,7 +25,7 @@ func (n *Node) Nodes(ctx context.Context) []admin.NodeView {
 	if n.cluster == nil {
 		return []admin.NodeView{self}
 	}
-	self.Address = n.cluster.address
+	self.Address, self.Locality = n.cluster.address, n.cluster.locality
 	looking, done := context.WithTimeout(ctx, refreshEvery) // what was just changed by this node's clients is seen
 	n.cluster.lookNow(looking)
 	done()
@@ -49,7 +49,7 @@ func (n *Node) Nodes(ctx context.Context) []admin.NodeView {
 		if r, answered := reports[other]; answered {
 			view = viewOf(r)
 		}
-		view.ID, view.Store, view.Address = other, row.Store, row.Address
+		view.ID, view.Store, view.Address, view.Locality = other, row.Store, row.Address, row.Locality
 		view.Draining = row.Standing == catalog.NodeDraining
 		views = append(views, view)
 	}

@@ -31,6 +31,8 @@ type NodeView struct {
 	ID      base.NodeID
 	Store   string // hexadecimal
 	Address string // for other nodes; empty: there are none
+	// Locality is where it is, region=eu,zone=b; empty: it does not say.
+	Locality string
 	// Draining: its leaders and replicas move to others.
 	Draining bool
 	// Live: it has answered. Nothing below is known of one that has not.
@@ -185,7 +187,7 @@ func (a *Admin) nodes(c *redis.Call) error {
 	for i := range nodes {
 		n := &nodes[i]
 		m := members[n.memberID()]
-		c.W.Map(12)
+		c.W.Map(13)
 		f.number("id", int64(n.ID))
 		f.text("status", n.status())
 		f.text("address", n.Address)
@@ -198,6 +200,7 @@ func (a *Admin) nodes(c *redis.Call) error {
 		f.number("bytes", n.LogBytes+n.StateBytes)
 		f.number("uptime_seconds", int64(n.Uptime/time.Second))
 		f.text("version", n.Version)
+		f.text("locality", n.Locality)
 	}
 	return nil
 }

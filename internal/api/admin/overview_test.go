@@ -52,7 +52,7 @@ func TestOverview(t *testing.T) {
 			{Range: 1, Epoch: 4, Span: left, Voters: []base.NodeID{1, 2, 3}, Applied: 8},
 			{Range: 2, Epoch: 4, Span: right, Voters: []base.NodeID{2}, Learners: []base.NodeID{3}, Applied: 12},
 		}},
-		NodeView{ID: 3, Store: "c3", Address: "10.0.0.3:7000"},
+		NodeView{ID: 3, Store: "c3", Address: "10.0.0.3:7000", Locality: "zone=c"},
 	)
 	n.line(n.admAt).script(`
 		KR.ADMIN STATUS x => ERR invalid number of parameters
@@ -62,8 +62,8 @@ func TestOverview(t *testing.T) {
 		KR.ADMIN RANGES EXPLAIN 2 => because
 		KR.ADMIN RANGES EXPLAIN 3 => ERR no such range
 		KR.ADMIN RANGES EXPLAIN x => ERR invalid range id
-		KR.ADMIN NODES    => [map[address:10.0.0.1:7000 admin:db1:3320 bytes:15 clients:4 commands:40 id:19088743 leaders:1 replicas:2 resp:db1:5484 status:live uptime_seconds:90 version:v1] ` +
-		`map[address:10.0.0.2:7000 admin: bytes:0 clients:0 commands:0 id:2 leaders:0 replicas:2 resp: status:live uptime_seconds:0 version:] ` +
-		`map[address:10.0.0.3:7000 admin: bytes:0 clients:0 commands:0 id:3 leaders:0 replicas:0 resp: status:silent uptime_seconds:0 version:]]
+		KR.ADMIN NODES    => [map[address:10.0.0.1:7000 admin:db1:3320 bytes:15 clients:4 commands:40 id:19088743 leaders:1 locality: replicas:2 resp:db1:5484 status:live uptime_seconds:90 version:v1] ` +
+		`map[address:10.0.0.2:7000 admin: bytes:0 clients:0 commands:0 id:2 leaders:0 locality: replicas:2 resp: status:live uptime_seconds:0 version:] ` +
+		`map[address:10.0.0.3:7000 admin: bytes:0 clients:0 commands:0 id:3 leaders:0 locality:zone=c replicas:0 resp: status:silent uptime_seconds:0 version:]]
 		KR.ADMIN LIST-SILENT-MEMBERS => []`)
 }

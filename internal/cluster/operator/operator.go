@@ -52,6 +52,10 @@ type Cluster interface {
 	Nodes() []base.NodeID
 	// Standing is what operators want of a node.
 	Standing(base.NodeID) placement.Standing
+	// Locality is where a node is.
+	Locality(base.NodeID) placement.Locality
+	// Ranges are all that somebody has ever led, as of not long ago.
+	Ranges(context.Context) ([]base.RangeDescriptor, error)
 	// Heard is when a node was last heard of.
 	Heard(base.NodeID) (time.Time, bool)
 	// Pins are the wishes about ranges and the version of them, which is not empty; nothing
@@ -158,6 +162,12 @@ func (o *Operator) Round(ctx context.Context) error {
 		}
 		return nil
 	}
+	o.mu.Lock()
+	begun := !o.since.IsZero()
+	o.mu.Unlock()
+	if !begun {
+		o.begin(ctx)
+	}
 	o.listen(ctx)
 	ops, err := o.decide()
 	if err != nil {
@@ -165,6 +175,22 @@ func (o *Operator) Round(ctx context.Context) error {
 	}
 	o.carry(ctx, ops)
 	return nil
+}
+
+// begin finds out which ranges there are: one of which a majority is gone has nobody who
+// speaks of it.
+func (o *Operator) begin(ctx context.Context) {
+	list, err := o.cluster.Ranges(ctx)
+	if err != nil {
+		o.log.Warn("placement", "error", err)
+		return // the next round tries again
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.since = o.now()
+	for i := range list {
+		o.ranges[list[i].ID] = &census.Range{Descriptor: list[i]}
+	}
 }
 
 // listen asks all nodes for what has changed.
@@ -220,7 +246,7 @@ func (o *Operator) decide() ([]placement.Operator, error) {
 	defer o.mu.Unlock()
 	now := o.now()
 	if o.since.IsZero() {
-		o.since = now
+		return nil, nil // not all ranges are known
 	}
 	for _, id := range o.nodes {
 		if before := o.states[id]; o.liveness(id, now) != before {

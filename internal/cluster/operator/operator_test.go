@@ -231,26 +231,35 @@ func TestMove(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
+	for id, from := range map[base.RangeID]base.NodeID{1: 3, 2: 1} { // a follower, and a leader
+		w.move(ctx, id, from, 4)
+		if _, found := w.ranges[id].Descriptor.On(4); !found {
+			t.Errorf("%+v", w.ranges[id].Descriptor)
+		}
+		if _, found := w.ranges[id].Descriptor.On(from); found {
+			t.Errorf("%+v", w.ranges[id].Descriptor)
+		}
+	}
+}
+
+// move moves a replica, and does rounds meanwhile.
+func (w *world) move(ctx context.Context, id base.RangeID, from, to base.NodeID) {
+	w.t.Helper()
 	moved := make(chan error)
-	go func() { moved <- w.o.Move(ctx, 1, 3, 4) }()
-	for err, over := error(nil), false; !over; {
+	go func() { moved <- w.o.Move(ctx, id, from, to) }()
+	for {
 		select {
-		case err = <-moved:
-			if over = true; err != nil {
-				t.Fatal(err)
+		case err := <-moved:
+			if err != nil {
+				w.t.Fatal(err)
 			}
+			return
 		default:
 			w.clock.Add(1000)
 			if err := w.o.Round(ctx); err != nil {
-				t.Fatal(err)
+				w.t.Fatal(err)
 			}
 		}
-	}
-	if _, found := w.ranges[1].Descriptor.On(4); !found {
-		t.Errorf("%+v", w.ranges[1].Descriptor)
-	}
-	if _, found := w.ranges[1].Descriptor.On(3); found {
-		t.Errorf("%+v", w.ranges[1].Descriptor)
 	}
 }
 
@@ -293,5 +302,50 @@ func TestPins(t *testing.T) {
 	w.elect(w.ranges[2], 1)
 	if w.rest(); w.ranges[2].node != 3 {
 		t.Errorf("node %d leads", w.ranges[2].node)
+	}
+}
+
+// TestLocality: copies are kept apart.
+func TestLocality(t *testing.T) {
+	w := newWorld(t, 6, Options{})
+	w.places = map[base.NodeID]placement.Locality{}
+	for _, n := range w.nodes {
+		w.places[n] = placement.Locality{{Key: "zone", Value: string('a' + rune(n-1)/2)}}
+	}
+	for range 6 {
+		w.add(1, 2, 3)
+	}
+	w.rest()
+	for id, r := range w.ranges {
+		zones := map[string]bool{}
+		for _, m := range r.Descriptor.Replicas {
+			zones[w.places[m.Node].String()] = true
+		}
+		if len(zones) != 3 {
+			t.Errorf("range %d is on %v", id, r.Descriptor.Replicas)
+		}
+	}
+}
+
+// TestLostRange: a range of which a majority is gone is known from the rows, and reported,
+// although nobody speaks of it.
+func TestLostRange(t *testing.T) {
+	w := newWorld(t, 3, Options{})
+	w.add(1, 2, 3)
+	w.add(2, 3, 1)
+	w.silent[2], w.silent[3], w.unreadable = true, true, base.ErrUnavailable
+	w.rounds(2 * int(deadAfter/Every))
+	if w.o.snap != nil {
+		t.Error("it decides without knowing the ranges")
+	}
+	w.unreadable = nil
+	w.rounds(2 * int(deadAfter/Every))
+	if !w.o.worried["r2 needs loss-of-quorum recovery"] {
+		t.Errorf("worried by %v", w.o.worried)
+	}
+	w.silent[2] = false
+	w.rounds(int(restTime/Every) + 2)
+	if len(w.o.worried) != 0 {
+		t.Errorf("worried by %v", w.o.worried)
 	}
 }

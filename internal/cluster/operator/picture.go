@@ -107,7 +107,7 @@ func (o *Operator) picture(now time.Time) *placement.Snapshot {
 		Ranges: make([]placement.Range, 0, len(o.order))}
 	for _, id := range o.nodes {
 		st := o.liveness(id, now)
-		n := placement.Node{ID: id, Liveness: st.live, Since: stamp(st.since), Standing: o.cluster.Standing(id)}
+		n := placement.Node{ID: id, Liveness: st.live, Since: stamp(st.since), Standing: o.cluster.Standing(id), Locality: o.cluster.Locality(id)}
 		if t := o.told[id]; t != nil {
 			n.CapacityBytes, n.UsedBytes, n.Full = t.node.CapacityBytes, t.node.UsedBytes, t.node.Full
 		}

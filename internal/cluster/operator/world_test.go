@@ -28,6 +28,7 @@ type world struct {
 	nodes    []base.NodeID
 	standing map[base.NodeID]placement.Standing
 	silent   map[base.NodeID]bool
+	places   map[base.NodeID]placement.Locality
 	pins     []placement.Pin
 	ranges   map[base.RangeID]*wranged
 	version  uint64
@@ -35,7 +36,9 @@ type world struct {
 	told     int                  // ranges in their answers
 	done     []placement.Operator // what was carried out, or tried
 	refuse   error
-	o        *Operator
+	// unreadable: the rows of the ranges cannot be read.
+	unreadable error
+	o          *Operator
 }
 
 type wranged struct {
@@ -112,6 +115,15 @@ func (w *world) Pins(_ context.Context, known string) ([]placement.Pin, string) 
 		return w.pins, version
 	}
 	return nil, ""
+}
+
+func (w *world) Locality(id base.NodeID) placement.Locality { return w.places[id] }
+
+func (w *world) Ranges(context.Context) (list []base.RangeDescriptor, err error) {
+	for _, r := range w.ranges {
+		list = append(list, r.Descriptor)
+	}
+	return list, w.unreadable
 }
 
 func (w *world) Standing(id base.NodeID) placement.Standing {

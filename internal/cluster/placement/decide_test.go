@@ -76,3 +76,14 @@ func TestCheck(t *testing.T) {
 		t.Errorf("a range that does not exist: %v", err)
 	}
 }
+
+func TestParseLocality(t *testing.T) {
+	for text, good := range map[string]bool{"": true, "region=eu": true, "region=eu,zone=b": true, "a=b=c": true,
+		"region": false, "region=": false, "=eu": false, "a=b,": false, "a=b, c=d": false, "a=b,a=c": false,
+		"a=1,b=1,c=1,d=1,e=1,f=1,g=1": false} {
+		l, err := ParseLocality(text)
+		if (err == nil) != good || good && l.String() != text {
+			t.Errorf("%q: %v, %v", text, l, err)
+		}
+	}
+}

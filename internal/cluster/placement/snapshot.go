@@ -68,6 +68,27 @@ func (l Locality) String() string {
 	return strings.Join(parts, ",")
 }
 
+// ParseLocality reads what String renders; the empty text is no locality.
+func ParseLocality(text string) (l Locality, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		key, value, found := strings.Cut(part, "=")
+		if !found || key == "" || value == "" || strings.ContainsAny(part, " \t\r\n") {
+			return nil, errors.Newf("%q is not of the form key=value", part)
+		}
+		if slices.ContainsFunc(l, func(t Tier) bool { return t.Key == key }) {
+			return nil, errors.Newf("%q is given twice", key)
+		}
+		l = append(l, Tier{key, value})
+	}
+	if len(l) > tiersMax {
+		return nil, errors.Newf("more than %d tiers", tiersMax)
+	}
+	return l, nil
+}
+
 // has reports whether every tier asked for is one of the locality's.
 func (l Locality) has(want []Tier) bool {
 	return !slices.ContainsFunc(want, func(t Tier) bool { return !slices.Contains(l, t) })
