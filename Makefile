@@ -10,7 +10,7 @@ RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/
             ./internal/api/... ./client ./internal/check ./internal/recovery ./internal/bench ./internal/cli
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz sim crash cluster-crash bench bench-cluster bench-ranges docs proto clean
+.PHONY: help build test lint race fuzz sim crash cluster-crash torture bench bench-cluster bench-ranges docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ crash: ## kill -9 under load, ROUNDS (100) times
 
 cluster-crash: ## kill -9, and then stop, the nodes of a cluster in turn, under load, KILLS (30) times
 	$(GO) test ./test/e2e -run InTurn -count 1 -v -timeout 60m -args -kills $(KILLS)
+
+torture: ## three nodes, clients, and everything that can be done to them, for ten minutes (Linux with network namespaces for all of it)
+	$(GO) test ./test/torture -count 1 -v -timeout 30m -args -for 10m
 
 bench: build ## compare with redis-server on this machine (needs redis-server and redis-benchmark)
 	$(GO) run ./scripts/compare -strata bin/strata

@@ -55,11 +55,11 @@ func Binary(t testing.TB) string {
 	return built.path
 }
 
-// binaryEnv names a binary to test in place of the one that is built.
-const binaryEnv = "STRATA_TEST_BINARY"
+// BinaryEnv names a binary to test in place of the one that is built.
+const BinaryEnv = "STRATA_TEST_BINARY"
 
 func build() {
-	if built.path = os.Getenv(binaryEnv); built.path != "" {
+	if built.path = os.Getenv(BinaryEnv); built.path != "" {
 		return
 	}
 	if built.dir, built.err = os.MkdirTemp("", "strata-test-"); built.err != nil {
@@ -78,6 +78,11 @@ type Options struct {
 	Dir string
 	// Args are further arguments of `strata start`.
 	Args []string
+	// Host is what it listens on; 127.0.0.1 by default.
+	Host string
+	// Connect, if there is one, gives the process, which has a network of its own, its
+	// address: Host. The node starts after it. Linux only.
+	Connect func(pid int) error
 }
 
 // Node is a process.
@@ -131,7 +136,7 @@ func Start(t testing.TB, o Options) *Node {
 func Try(t testing.TB, o Options) (*Node, error) {
 	t.Helper()
 	n := Launch(t, o)
-	return n, n.await()
+	return n, n.Await()
 }
 
 // Launch is Start for nodes that will not become ready.
@@ -140,10 +145,17 @@ func Launch(t testing.TB, o Options) *Node {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(t.TempDir(), "data")
 	}
-	args := append([]string{"start", "--data", o.Dir, "--resp-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0",
-		"--grpc-addr", "127.0.0.1:0"}, o.Args...)
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
+	any := net.JoinHostPort(o.Host, "0")
+	args := append([]string{"start", "--data", o.Dir, "--resp-addr", any, "--admin-addr", any, "--grpc-addr", any}, o.Args...)
 	n := &Node{Dir: o.Dir, t: t, cmd: exec.Command(Binary(t), args...), log: &tail{}, exited: make(chan struct{}),
 		ready: make(chan string, 1)}
+	begin := func() error { return nil }
+	if o.Connect != nil {
+		begin = n.isolate(o.Connect)
+	}
 	n.cmd.Stderr = n.log
 	n.cmd.Env = cleanEnviron()
 	stdout, err := n.cmd.StdoutPipe()
@@ -156,6 +168,9 @@ func Launch(t testing.TB, o Options) *Node {
 	n.PID = n.cmd.Process.Pid
 	t.Cleanup(n.Kill)
 	go n.read(stdout)
+	if err := begin(); err != nil {
+		t.Fatal(err)
+	}
 	return n
 }
 
@@ -184,7 +199,8 @@ func (n *Node) read(stdout io.Reader) {
 	}
 }
 
-func (n *Node) await() error {
+// Await waits until a launched node is ready. It is called once.
+func (n *Node) Await() error {
 	select {
 	case line := <-n.ready:
 		return n.parse(line)

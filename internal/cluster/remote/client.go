@@ -84,14 +84,33 @@ type errNotLeader struct{ leader base.NodeID }
 
 func (e errNotLeader) Error() string { return "not the leader" }
 
+// repeats says whether a try whose fate is unknown may be followed by another one.
+type repeats uint8
+
+const (
+	// never: the fate is for the caller to find out.
+	never repeats = iota
+	// harmless: it changes nothing, or happens once however often it is asked for.
+	harmless
+	// recognised: the range knows it again (R8) and answers as it did before. Any other
+	// answer does not say what became of the first try: the range may be another one.
+	recognised
+)
+
 // lead lets try ask the leader of the range that holds key: whoever is said to lead, or
-// all in turn, until one does what is asked or LeaderWait is over. Repeatable says that a
-// try whose fate is unknown may be followed by another one. coordinator.ErrHere says that
-// this node has become the leader.
-func (c *Client) lead(key []byte, repeatable bool, try func(node base.NodeID) error) error {
+// all in turn, until one does what is asked or LeaderWait is over. coordinator.ErrHere
+// says that this node has become the leader.
+func (c *Client) lead(key []byte, again repeats, try func(node base.NodeID) error) error {
 	key = place(key)
 	until := time.Now().Add(limits.LeaderWait)
 	pause, turn, said := pauseMin, 0, base.NodeID(0)
+	var unknown error // of the first try whose fate is
+	ended := func(err error) error {
+		if unknown != nil && again == recognised {
+			return unknown
+		}
+		return err
+	}
 	for n := 0; ; n++ {
 		node := said
 		if node == 0 {
@@ -107,32 +126,35 @@ func (c *Client) lead(key []byte, repeatable bool, try func(node base.NodeID) er
 		if node != c.self {
 			err = try(node)
 		}
+		if unknown == nil && errors.Is(err, base.ErrUnknownOutcome) {
+			unknown = err
+		}
 		hint := errNotLeader{}
 		switch {
 		case err == nil:
 			c.routes.Lead(key, node)
 			return nil
 		case closed(err):
-			return err
+			return ended(err)
 		case errors.As(err, &hint):
 			c.routes.Doubt(key, node)
 			if said = hint.leader; said != 0 && n == 0 {
 				continue // at once
 			}
-		case errors.Is(err, base.ErrUnavailable), repeatable && errors.Is(err, base.ErrUnknownOutcome):
+		case errors.Is(err, base.ErrUnavailable), again != never && errors.Is(err, base.ErrUnknownOutcome):
 			c.routes.Doubt(key, node)
 			said = 0
 		case errors.Is(err, base.ErrWrongRange):
 			c.routes.Forget(key)
-			return err
+			return ended(err)
 		default:
-			return err
+			return ended(err)
 		}
 		if c.Serving(key) != nil {
-			return coordinator.ErrHere
+			return ended(coordinator.ErrHere)
 		}
 		if time.Now().After(until) {
-			return errors.Wrap(base.ErrUnavailable, "no leader was found")
+			return ended(errors.Wrap(base.ErrUnavailable, "no leader was found"))
 		}
 		time.Sleep(pause)
 		pause = min(2*pause, pauseMax)
@@ -202,8 +224,8 @@ func (c *Client) overtaken(ctx context.Context, key []byte, node base.NodeID, gi
 }
 
 // ask calls the leader of the range that holds key; see lead.
-func (c *Client) ask(key []byte, kind transport.Kind, request []byte, repeatable bool) (answer []byte, err error) {
-	err = c.lead(key, repeatable, func(node base.NodeID) error {
+func (c *Client) ask(key []byte, kind transport.Kind, request []byte, again repeats) (answer []byte, err error) {
+	err = c.lead(key, again, func(node base.NodeID) error {
 		ctx, cancel := context.WithTimeout(context.Background(), callTime)
 		defer cancel()
 		defer c.overtaken(ctx, key, node, cancel)()
@@ -240,7 +262,7 @@ func (c *Client) Route(key []byte) (router.Route, error) {
 	if n, ok := c.Known(key); ok {
 		return n, nil
 	}
-	b, err := c.ask(key, kindRoute, key, true)
+	b, err := c.ask(key, kindRoute, key, harmless)
 	if err != nil {
 		return router.Route{}, err
 	}
@@ -268,7 +290,7 @@ func (c *Client) Read(q *Read) (Pairs, error) {
 	if key == nil {
 		key = q.Span.Start
 	}
-	b, err := c.ask(key, kindRead, q.append(nil), true)
+	b, err := c.ask(key, kindRead, q.append(nil), harmless)
 	if err != nil {
 		return Pairs{}, err
 	}
@@ -278,8 +300,14 @@ func (c *Client) Read(q *Read) (Pairs, error) {
 // Commit commits at the leader of the range that holds q.Place, and all that is read
 // and written.
 func (c *Client) Commit(q *Commit) (Committed, error) {
-	repeatable := q.Session != 0 || len(q.Mutations) == 0
-	b, err := c.ask(q.Place, kindCommit, q.append(nil), repeatable)
+	again := never
+	switch {
+	case len(q.Mutations) == 0:
+		again = harmless
+	case q.Session != 0:
+		again = recognised
+	}
+	b, err := c.ask(q.Place, kindCommit, q.append(nil), again)
 	if err != nil {
 		return Committed{}, err
 	}

@@ -294,3 +294,30 @@ func TestWatchEndsWithItsStream(t *testing.T) {
 		}
 	})
 }
+
+// TestUnknownOutcomeStaysUnknown: a write that its range would recognise is made again. An
+// answer that is no receipt says nothing about the first try: the range may have another
+// one's keys by now, and whoever ran the transaction again would write twice.
+func TestUnknownOutcomeStaysUnknown(t *testing.T) {
+	for name, err := range map[string]error{"conflict": base.ErrConflict, "another range": base.ErrWrongRange, "nobody": base.ErrUnavailable} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				refuse := func() ([]byte, error) { return nil, errors.Wrap(err, "later") }
+				p := &peers{answer: [4]func() ([]byte, error){2: refuse, 3: refuse}}
+				p.answer[1] = func() ([]byte, error) {
+					p.answer[1] = refuse
+					return nil, errors.Wrap(base.ErrUnknownOutcome, "cut off")
+				}
+				client := newTestClient(p)
+				client.think(1)
+				write := &Commit{Session: 1, Number: 2, Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte("k"), Value: []byte("v")}}}
+				if _, err := client.Commit(write); !errors.Is(err, base.ErrUnknownOutcome) {
+					t.Errorf("a write: %v", err)
+				}
+				if p.asked[1]+p.asked[2]+p.asked[3] < 2 {
+					t.Error("it was not made again")
+				}
+			})
+		})
+	}
+}

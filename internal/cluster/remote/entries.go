@@ -167,8 +167,11 @@ func (w *Watch) Key() []byte { return w.key }
 // change asks for an entry. What is delivered twice happens once (C3), except that the
 // answer to a record may be lost: its fate is then for the coordinator to find out.
 func (c *Client) change(q *entryRequest) (entryAnswer, error) {
-	_, record := q.Entry.(*prepared.Record)
-	b, err := c.ask(q.Key, kindEntry, q.append(nil), !record)
+	again := harmless
+	if _, record := q.Entry.(*prepared.Record); record {
+		again = never
+	}
+	b, err := c.ask(q.Key, kindEntry, q.append(nil), again)
 	if err != nil {
 		return entryAnswer{}, err
 	}
@@ -209,7 +212,7 @@ func (c *Client) Settled(anchor []byte, s *prepared.Settled) error {
 
 // Fate implements coordinator.Ranges.
 func (c *Client) Fate(t *prepared.Txn) (prepared.Status, base.Stamp, error) {
-	b, err := c.ask(t.Anchor, kindFate, (&prepared.Record{Txn: *t}).Append(nil), true)
+	b, err := c.ask(t.Anchor, kindFate, (&prepared.Record{Txn: *t}).Append(nil), harmless)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -223,7 +226,7 @@ func (c *Client) Fate(t *prepared.Txn) (prepared.Status, base.Stamp, error) {
 
 // Horizons implements coordinator.Ranges.
 func (c *Client) Horizons(key []byte, refuse base.Stamp) (h coordinator.Horizons, err error) {
-	b, err := c.ask(key, kindHorizons, base.AppendBytes(appendNumbers(nil, uint64(refuse)), key), true)
+	b, err := c.ask(key, kindHorizons, base.AppendBytes(appendNumbers(nil, uint64(refuse)), key), harmless)
 	if err != nil {
 		return h, err
 	}

@@ -26,7 +26,7 @@ func (c *Client) Watch(key []byte) *Watch {
 	w := &Watch{key: key, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	if c.lead(key, true, func(node base.NodeID) error { return c.register(ctx, w, node, key) }) != nil {
+	if c.lead(key, harmless, func(node base.NodeID) error { return c.register(ctx, w, node, key) }) != nil {
 		w.end()
 	}
 	return w
