@@ -1,6 +1,7 @@
 package base
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/cockroachdb/errors"
@@ -16,6 +17,57 @@ type RangeDescriptor struct {
 	NextReplica ReplicaID
 	// Parent is the range that this one was split from; 0: none.
 	Parent RangeID
+	// EndEpoch is the epoch that the split gave which made the range end where it
+	// does; 0: none did. Who takes an end over takes this over, too.
+	EndEpoch Epoch
+	// Frozen is the merge that the range waits for; zero: none.
+	Frozen Freeze
+}
+
+// Freeze names a merge: the left neighbour, and the only epoch in which that may take
+// the frozen range over.
+type Freeze struct {
+	Left  RangeID
+	Epoch Epoch
+}
+
+// Ending is what a descriptor proves about a freeze.
+type Ending uint8
+
+// Endings.
+const (
+	// Open: nothing.
+	Open Ending = iota
+	// Merged: the frozen range was taken over.
+	Merged
+	// Refused: it was not, and will not be.
+	Refused
+)
+
+// Ends says what x, which some range says, or once said, of itself, proves about the
+// freeze of d. Of those that hold the same key, the later one has the higher epoch.
+//
+// Who ends where d begins, with an epoch above the one that may merge, has refused,
+// unless d was merged and split off again.
+func (d *RangeDescriptor) Ends(x *RangeDescriptor) Ending {
+	switch {
+	case d.Superseded(x):
+		return Merged
+	case d.Frozen == Freeze{} || x.Epoch <= d.Frozen.Epoch || !bytes.Equal(x.Span.End, d.Span.Start):
+		return Open
+	}
+	return Refused
+}
+
+// Superseded reports whether x proves that d was merged, whether d knows that it was
+// frozen or not; see Ends. A range keeps its first key until it is merged. So whoever
+// holds that key with a higher epoch has it from a merge. And an end there that is
+// newer than d was made by a split after that.
+func (d *RangeDescriptor) Superseded(x *RangeDescriptor) bool {
+	if d.ID == x.ID || d.Span.Empty() {
+		return false
+	}
+	return x.Epoch > d.Epoch && x.Span.Contains(d.Span.Start) || x.EndEpoch > d.Epoch && bytes.Equal(x.Span.End, d.Span.Start)
 }
 
 // ReplicaDescriptor names one replica of a range and the node that holds it.
@@ -71,7 +123,8 @@ func (d *RangeDescriptor) On(n NodeID) (ReplicaDescriptor, bool) {
 }
 
 // Append appends the descriptor's binary form: id, epoch, start, end, replicas,
-// next replica and, if there is one, the parent, all numbers and lengths as uvarints.
+// next replica, then the parent if there is one, or if the epoch of the end and the
+// freeze follow. All numbers and lengths are uvarints.
 func (d *RangeDescriptor) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(d.ID))
 	dst = binary.AppendUvarint(dst, uint64(d.Epoch))
@@ -81,8 +134,14 @@ func (d *RangeDescriptor) Append(dst []byte) []byte {
 		dst = r.Append(dst)
 	}
 	dst = binary.AppendUvarint(dst, uint64(d.NextReplica))
-	if d.Parent != 0 {
+	more := d.EndEpoch != 0 || d.Frozen != Freeze{}
+	if d.Parent != 0 || more {
 		dst = binary.AppendUvarint(dst, uint64(d.Parent))
+	}
+	if more {
+		for _, n := range [...]uint64{uint64(d.EndEpoch), uint64(d.Frozen.Left), uint64(d.Frozen.Epoch)} {
+			dst = binary.AppendUvarint(dst, n)
+		}
 	}
 	return dst
 }
@@ -108,7 +167,13 @@ func DecodeRangeDescriptor(b []byte) (d RangeDescriptor, err error) {
 	d.NextReplica = ReplicaID(r.Uvarint())
 	if good && r.OK() && !r.Done() {
 		d.Parent = RangeID(r.Uvarint())
-		good = d.Parent != 0
+		if r.OK() && !r.Done() {
+			d.EndEpoch = Epoch(r.Uvarint())
+			d.Frozen = Freeze{RangeID(r.Uvarint()), Epoch(r.Uvarint())}
+			good = d.EndEpoch != 0 || d.Frozen != Freeze{}
+		} else {
+			good = d.Parent != 0
+		}
 	}
 	if !good || !r.Done() {
 		return RangeDescriptor{}, errors.Wrap(ErrCorruption, "range descriptor")

@@ -90,6 +90,8 @@ const (
 
 	// LeaderWait is how long a request waits for a range to have a leader.
 	LeaderWait = 5 * time.Second
+	// MergeWait is how long a frozen range waits for its merge before it is thawed.
+	MergeWait = 3 * time.Second
 	// TransportFrameBytes bounds a message, request or response between nodes: a
 	// transaction and what goes around it.
 	TransportFrameBytes = TransactionBytes + 1<<20

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -29,6 +30,7 @@ type GroupResult struct {
 	Crashes, Pauses, Cuts, Drops, Repeats int
 	Tenures, Transfers, Changes           int
 	Snapshots, Splits                     int
+	Freezes, Merges                       int // merges that were begun, and done
 }
 
 // Add adds the counters of o.
@@ -43,7 +45,8 @@ func (r *GroupResult) counters() map[string]*int {
 	return map[string]*int{"operations": &r.Ops, "acknowledged": &r.Acknowledged, "unknown": &r.Unknown,
 		"leased reads": &r.Leased, "proven reads": &r.Proven, "crashes": &r.Crashes, "pauses": &r.Pauses, "cuts": &r.Cuts,
 		"drops": &r.Drops, "repeats": &r.Repeats, "tenures": &r.Tenures, "transfers": &r.Transfers,
-		"membership changes": &r.Changes, "snapshots": &r.Snapshots, "splits": &r.Splits}
+		"membership changes": &r.Changes, "snapshots": &r.Snapshots, "splits": &r.Splits,
+		"freezes": &r.Freezes, "merges": &r.Merges}
 }
 
 // Missing names what never happened.
@@ -63,6 +66,7 @@ type GroupOptions struct {
 	Events      int
 	QuorumReads bool
 	Whole       bool // the range is never split
+	Merging     bool // ranges are split and merged most of the time
 	Faults      replica.Faults
 	Trace       func(line string) // optional
 }
@@ -142,6 +146,9 @@ func RunGroup(o GroupOptions) (_ GroupResult, err error) {
 	crand.Reader = rand.NewChaCha8([32]byte{0: byte(o.Seed), 1: byte(o.Seed >> 8), 2: byte(o.Seed >> 16)})
 	g.loss = []int{0, 1, 10}[g.rnd.IntN(3)]
 	g.wild = []int{10, 40, 160}[g.rnd.IntN(3)]
+	if o.Merging { // it takes a while without trouble
+		g.loss, g.wild = g.loss/5, g.wild/8
+	}
 	defer g.abandon()
 	defer func() { // Raft panics when a log has lost what it had promised
 		if v := recover(); v != nil {
@@ -268,12 +275,20 @@ func (g *group) step(m *member) error {
 	}
 	for _, r := range m.store.Replicas() {
 		id, _ := r.ID()
-		if serving := r.Serving(); serving != m.served[id] {
+		serving := r.Serving()
+		if serving != m.served[id] {
 			m.served[id] = serving
 			g.note("node %d serves range %d: %v", m.id, id, serving)
 			if serving {
 				g.res.Tenures++
 			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.served)) {
+		if m.served[id] && m.store.Replica(id) == nil {
+			g.res.Merges++
+			g.note("node %d has no range %d any more", m.id, id)
+			delete(m.served, id)
 		}
 	}
 	return nil
@@ -338,6 +353,10 @@ func (g *group) event() error {
 
 func (g *group) act() error {
 	n := g.rnd.IntN(10_000)
+	healing, operating := 9640, 9740
+	if g.o.Merging {
+		healing, operating = 9550, 9850
+	}
 	switch {
 	case n < 5000:
 		return g.deliver()
@@ -345,13 +364,18 @@ func (g *group) act() error {
 		return g.step(g.any())
 	case n < 9500:
 		g.client(g.any())
-	case n < 9700:
+	case n < healing:
 		m := g.any()
 		return m.excuse(m.store.Maintain())
+	case n < 9700:
+		if m := g.any(); g.micros >= m.paused && m.disk.after == nil {
+			m.store.Heal()
+			return g.step(m)
+		}
 	case g.trap != nil: // nothing else may spoil it
-	case n < 9740:
+	case n < operating:
 		g.operate()
-	case n < 9740+g.wild:
+	case n < operating+g.wild:
 		return g.trouble()
 	}
 	return nil
@@ -600,67 +624,6 @@ func (g *group) poll() {
 		g.note("T%d answered", p.op.ID)
 	}
 	g.pending = kept
-}
-
-// operate does what an operator or the placement would: it grows the group, shrinks
-// it, and moves the leadership.
-func (g *group) operate() {
-	m, r := g.leader(nil)
-	if m == nil {
-		return
-	}
-	d := r.Descriptor()
-	var err error
-	switch n := g.rnd.IntN(4); {
-	case n == 1 && !g.o.Whole:
-		if err = g.split(r); err != nil {
-			return
-		}
-	case n == 0:
-		to := d.Replicas[g.rnd.IntN(len(d.Replicas))]
-		if err = r.TransferLeader(to.Replica); err == nil {
-			g.res.Transfers++
-		}
-	default:
-		steps := g.change(d)
-		if steps == nil {
-			return
-		}
-		if err = r.ChangeMembers(steps...); err == nil {
-			g.res.Changes++
-		}
-	}
-	g.note("operator at node %d, %v: %v", m.id, d.Replicas, err)
-}
-
-// split cuts a range before one of the lists.
-func (g *group) split(r *replica.Replica) error {
-	_, err := r.BeginSplit([]byte(listKey(g.rnd.IntN(lists))), g.ranges+1)
-	if err == nil {
-		g.ranges++
-		g.res.Splits++
-	}
-	return err
-}
-
-// change finds a step towards three to five voters.
-func (g *group) change(d base.RangeDescriptor) []replica.Change {
-	voters := 0
-	for _, x := range d.Replicas {
-		if x.Role == base.Learner {
-			return []replica.Change{{Kind: replica.Promote, Replica: x.Replica}}
-		}
-		voters++
-	}
-	for _, m := range g.members {
-		if _, found := d.On(m.id); !found && m.store.Replica(d.ID) == nil {
-			return []replica.Change{{Kind: replica.AddLearner, Replica: d.NextReplica, Node: m.id}}
-		}
-	}
-	if voters > 3 && g.rnd.IntN(4) == 0 {
-		return []replica.Change{{Kind: replica.Remove, Replica: d.Replicas[g.rnd.IntN(voters)].Replica}}
-	}
-	return nil
 }
 
 // assemble makes a group of three before anything goes wrong.

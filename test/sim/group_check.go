@@ -20,7 +20,12 @@ func (g *group) finish() error {
 	for _, m := range g.members {
 		m.disk.countdown, m.paused = -1, 0
 	}
-	for range 4000 {
+	for n := range 4000 {
+		for _, m := range g.members {
+			if n%50 == 0 {
+				m.store.Heal()
+			}
+		}
 		clear(g.cut) // the last transfers of leadership may still isolate somebody
 		g.now++
 		g.micros += 2000
@@ -30,6 +35,11 @@ func (g *group) finish() error {
 		g.poll()
 		if done, err := g.check(); done || err != nil {
 			return err
+		}
+	}
+	for _, m := range g.members {
+		for _, r := range m.store.Replicas() {
+			g.note("node %d, serving %v: %+v, %+v", m.id, r.Serving(), r.Descriptor(), r.Stats())
 		}
 	}
 	for at := listSpan.Start; bytes.Compare(at, listSpan.End) < 0; {

@@ -15,7 +15,7 @@ const groupEvents = 8000
 
 func TestGroups(t *testing.T) {
 	if *groupSeed != 0 {
-		res, err := RunGroup(GroupOptions{Seed: *groupSeed, Events: groupEvents, QuorumReads: *groupSeed%4 == 0,
+		res, err := RunGroup(GroupOptions{Seed: *groupSeed, Events: groupEvents, QuorumReads: *groupSeed%4 == 0, Merging: *groupSeed%3 == 0,
 			Trace: func(line string) { fmt.Println(line) }})
 		t.Logf("seed %d: %+v", *groupSeed, res)
 		if err != nil {
@@ -30,7 +30,7 @@ func TestGroups(t *testing.T) {
 		if i%2 == 1 {
 			s = fresh + uint64(i)
 		}
-		res, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, QuorumReads: s%4 == 0})
+		res, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, QuorumReads: s%4 == 0, Merging: s%3 == 0})
 		if err != nil {
 			t.Fatalf("seed %d fails (make sim GROUP=%d): %+v", s, s, err)
 		}
@@ -42,9 +42,41 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+var mergeSeeds = flag.Int("merge-seeds", 60, "how many seeds with merges most of the time to run")
+
+// TestGroupMerges runs little else than splits and merges over several nodes.
+func TestGroupMerges(t *testing.T) {
+	var sum GroupResult
+	for i := range *mergeSeeds {
+		s := uint64(i + 1)
+		res, err := RunGroup(GroupOptions{Seed: s, Events: 2 * groupEvents, QuorumReads: s%4 == 0, Merging: true})
+		if err != nil {
+			t.Fatalf("seed %d fails (go test ./test/sim -run TestGroupMerge$ -args -group %d): %+v", s, s, err)
+		}
+		sum.Add(res)
+	}
+	t.Logf("%d seeds: %+v", *mergeSeeds, sum)
+	if *mergeSeeds >= 50 && sum.Merges < 10 {
+		t.Fatalf("%d merges", sum.Merges)
+	}
+}
+
+// TestGroupMerge is one seed of TestGroupMerges, with its trace.
+func TestGroupMerge(t *testing.T) {
+	if *groupSeed == 0 {
+		t.Skip("needs -group")
+	}
+	res, err := RunGroup(GroupOptions{Seed: *groupSeed, Events: 2 * groupEvents, QuorumReads: *groupSeed%4 == 0, Merging: true,
+		Trace: func(line string) { fmt.Println(line) }})
+	t.Logf("seed %d: %+v", *groupSeed, res)
+	if err != nil {
+		t.Fatalf("seed %d: %+v", *groupSeed, err)
+	}
+}
+
 func TestGroupSameSeedSameTrace(t *testing.T) {
 	for s := range uint64(10) {
-		o := GroupOptions{Seed: s + 1, Events: groupEvents, QuorumReads: s%4 == 0}
+		o := GroupOptions{Seed: s + 1, Events: groupEvents, QuorumReads: s%4 == 0, Merging: s%3 == 0}
 		a, errA := RunGroup(o)
 		b, errB := RunGroup(o)
 		if errA != nil || errB != nil || a != b {

@@ -116,13 +116,14 @@ func (s *sim) stepBehind() bool {
 func (s *sim) stepRange() {
 	v := &s.several
 	var r *replica.Replica
+	var id base.RangeID
 	if ids := v.ids(); len(ids) > 0 && (s.running != nil || s.driving || s.rnd.IntN(2) == 0) {
-		r = s.store.Replica(ids[s.rnd.IntN(len(ids))])
+		id = ids[s.rnd.IntN(len(ids))] // of a range that was merged meanwhile, perhaps
 	} else {
 		all := s.store.Replicas()
 		r = all[s.rnd.IntN(len(all))]
+		id, _ = r.ID()
 	}
-	id, _ := r.ID()
 	if v.loops == nil {
 		v.loops = map[base.RangeID]*task{}
 	}
@@ -139,10 +140,11 @@ func (s *sim) stepRange() {
 
 // divide makes the ranges of a run that begins, or what a crash has kept from being made.
 func (s *sim) divide() error {
-	s.several.lastID = 0
-	for _, r := range s.store.Replicas() {
-		id, _ := r.ID()
-		s.several.lastID = max(s.several.lastID, id)
+	if s.several.lastID == 0 {
+		s.several.lastID = 1
+	}
+	if err := s.healAll(); err != nil {
+		return err
 	}
 	for _, key := range boundaries {
 		if _, err := s.split(key); err != nil {
@@ -173,7 +175,7 @@ func (s *sim) severalActions() []action {
 	}
 	list := []action{{160, s.stepLoop}, {60, func() { s.stepBehind() }}, {6, s.sweep}, {2, s.retain}}
 	if s.o.Cut {
-		list = append(list, action{2, s.cut})
+		list = append(list, action{2, s.cut}, action{2, s.unite}, action{2, s.heal})
 	}
 	return list
 }
@@ -188,6 +190,57 @@ func (s *sim) cut() {
 		}
 		return nil
 	})
+}
+
+// unite merges two ranges under load. It may be refused, and what was begun may be left to
+// heal.
+func (s *sim) unite() {
+	all := s.store.Replicas()
+	left, right := all[s.rnd.IntN(len(all))], all[s.rnd.IntN(len(all))]
+	for _, r := range all {
+		if d := left.Descriptor(); bytes.Equal(r.Descriptor().Span.Start, d.Span.End) {
+			right = r
+		}
+	}
+	a, _ := left.ID()
+	b, _ := right.ID()
+	if s.rnd.IntN(3) == 0 {
+		_, err := s.store.BeginMerge(a, b)
+		s.note("freeze %d for %d: %v", b, a, err)
+		return
+	}
+	s.doTask(fmt.Sprintf("merge %d with %d", a, b), func() error {
+		_, err := s.store.Merge(context.Background(), a, b)
+		if err == nil {
+			s.res.Merges++
+		}
+		if errors.Is(err, replica.ErrMerge) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (s *sim) heal() {
+	s.doTask("heal", func() error {
+		s.store.Heal()
+		return nil
+	})
+}
+
+// healAll lets no range be frozen any more.
+func (s *sim) healAll() error {
+	for n := 0; s.store.Frozen(); n++ {
+		if n == 100 {
+			return errors.New("a range stays frozen")
+		}
+		s.store.Heal()
+		s.clock.micros += limits.MergeWait.Microseconds() / 4
+		if err := s.store.Step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweep lets somebody settle what is overdue.
@@ -240,6 +293,9 @@ func (s *sim) settleAll() error {
 	}
 	for s.keeper != nil {
 		s.stepKeeper()
+	}
+	if err := s.healAll(); err != nil {
+		return err
 	}
 	for range 5 {
 		s.clock.micros += 10 * limits.TransactionMaxAge.Microseconds()

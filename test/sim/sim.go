@@ -33,7 +33,7 @@ type Options struct {
 	// Ranges divides the keyspace, so that transactions need several ranges; their
 	// coordinators crash.
 	Ranges bool
-	// Cut divides the ranges further while a run goes on.
+	// Cut divides the ranges further while a run goes on, and unites them.
 	Cut         bool
 	Coordinator coordinator.Faults
 	// Trace receives a line per event; optional.
@@ -58,6 +58,7 @@ type Result struct {
 	Spread             int // commits over several ranges that were prepared
 	Orphans            int // coordinators that crashed
 	Settled            int // sweeps that found something
+	Merges             int // that were done under their caller's eyes
 	Points             [replica.Points]int
 }
 
@@ -70,7 +71,7 @@ func (r *Result) Add(o Result) {
 		{&r.Events, o.Events}, {&r.Ops, o.Ops}, {&r.Acknowledged, o.Acknowledged}, {&r.Registers, o.Registers},
 		{&r.Conflicts, o.Conflicts}, {&r.Unknown, o.Unknown}, {&r.Refused, o.Refused}, {&r.TooOld, o.TooOld},
 		{&r.TimedOut, o.TimedOut}, {&r.Dirty, o.Dirty}, {&r.Resent, o.Resent}, {&r.Held, o.Held}, {&r.Large, o.Large},
-		{&r.Spread, o.Spread}, {&r.Orphans, o.Orphans}, {&r.Settled, o.Settled}, {&r.Crashes, o.Crashes}, {&r.Flips, o.Flips}, {&r.Stops, o.Stops}, {&r.DiskFull, o.DiskFull},
+		{&r.Spread, o.Spread}, {&r.Orphans, o.Orphans}, {&r.Settled, o.Settled}, {&r.Merges, o.Merges}, {&r.Crashes, o.Crashes}, {&r.Flips, o.Flips}, {&r.Stops, o.Stops}, {&r.DiskFull, o.DiskFull},
 	} {
 		*p.to += p.from
 	}
@@ -436,6 +437,9 @@ func (s *sim) finish() error {
 			}
 		}
 		if s.o.Ranges { // who waits for a lock has to see time pass
+			if s.store.Frozen() && s.rnd.IntN(20) == 0 {
+				s.heal()
+			}
 			busy = s.stepBehind() || busy
 			s.clock.micros += 50_000
 		}

@@ -80,7 +80,7 @@ func (h *Here) Span(key []byte) (base.Span, error) {
 			return span, nil
 		}
 		// A split has taken the key away, and its range is about to be found.
-		if err := r.AwaitSplit(context.Background()); err != nil {
+		if err := r.AwaitChange(context.Background()); err != nil {
 			return base.Span{}, err
 		}
 		if r = h.Store.Range(key); r != nil {

@@ -163,6 +163,9 @@ func (d *disk) Snapshot() (_ *replica.Snapshot, err error) {
 	if out.State, err = decodeState(st); err != nil {
 		return nil, err
 	}
+	if isTombstone(&out.State) {
+		return nil, errors.Newf("range %d was merged", d.id)
+	}
 	if out.State.Table, err = snap.RangeTable(d.id); err != nil {
 		return nil, err
 	}
@@ -194,6 +197,8 @@ func (d *disk) copyPart(out *replica.Snapshot, snap *lsm.Snapshot, part base.Spa
 // Install implements replica.Disk. The record in the log says that the state may
 // have been replaced and the log not; see Store.lifecycle.
 func (d *disk) Install(s *replica.Snapshot) (err error) {
+	superseded, giveBack := d.store.supersede(&s.State.Range)
+	defer giveBack()
 	mark := raftlog.Mark{Index: s.State.Applied, Term: s.Term}
 	id, err := d.log.AppendLifecycle(d.id, raftlog.LifecycleSnapshot, appendMark(nil, mark))
 	if err == nil {
@@ -214,8 +219,14 @@ func (d *disk) Install(s *replica.Snapshot) (err error) {
 		}
 		spans = append(spans, dataPart(st.Range.Span))
 	}
+	for i := range superseded {
+		spans = append(spans, rangeParts(superseded[i])...)
+	}
 	for _, span := range spans {
 		b.DeleteRange(span)
+	}
+	for i := range superseded {
+		bury(b, superseded[i].ID)
 	}
 	for _, p := range s.Pairs {
 		b.Set(d.stored(p.Key), p.Value)
@@ -231,6 +242,11 @@ func (d *disk) Install(s *replica.Snapshot) (err error) {
 	}
 	if err := d.state.Flush(); err != nil {
 		return err
+	}
+	for i := range superseded {
+		if err := d.log.Remove(superseded[i].ID); err != nil {
+			return err
+		}
 	}
 	return finishInstall(d.log, d.id, mark, id)
 }

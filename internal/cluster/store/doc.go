@@ -57,4 +57,25 @@
 //     applies the split: the tombstone keeps it from coming back (L2); its rows go.
 //   - A replica that is no longer one of the left side's when it applies the split gets
 //     no right side.
+//
+// A merge ends a range, and its replica on each store together with what the left
+// replica there applies (merge.go). The tombstone refuses every id then. The cases:
+//
+//   - The left side is here and applies the merge: the right side is here, and has the
+//     freeze in its log, because its leader has seen that of all its members, which are
+//     on the nodes of the left side's. It may not know that this is committed, and
+//     nobody else may be left to say so: the merge says it (replica.Yield).
+//   - The left side is here, and is sent a snapshot from after the merge: it covers the
+//     right side, which goes in the step that installs the snapshot. Any snapshot ends
+//     the replicas of which it proves that they were merged.
+//   - The left side is here, and is far behind: others have merged the right side, which
+//     hears of no leader, makes itself heard and is told that it was merged. It stays, as
+//     long as its left neighbour is here and may still need it (wanted).
+//   - The left side was removed from here before it applied the merge: the right side is
+//     told, or a snapshot of whoever has its keys now comes, or a left neighbour whose
+//     end is newer than the right side.
+//   - Replicas that were left behind like that may be a majority of theirs, and elect a
+//     leader. It is frozen, and finds no proof that the merge was refused.
+//   - A left side that was added here later begins with a snapshot from after the merge:
+//     to add it changes the epoch, which is the only one that may merge.
 package store

@@ -44,6 +44,12 @@ func (s *Store) Deliver(m *replica.Message) error {
 		return nil
 	}
 	if r == nil {
+		if merged, err := s.merged(m.Range); merged || err != nil {
+			if merged {
+				s.o.Send(m.Node, replica.MergedAway(m, s.id.Node))
+			}
+			return err
+		}
 		if !m.Makes() {
 			return nil
 		}
@@ -80,9 +86,10 @@ func (s *Store) retireSoon(r *replica.Replica) {
 	}
 }
 
-// gone retires a replica that has been told that it was removed.
+// gone retires a replica that has been told that it was removed, or that its range was
+// merged, unless the merge is still to come here.
 func (s *Store) gone(r *replica.Replica, m *replica.Message) {
-	if r == nil {
+	if r == nil || m.From == 0 && s.wanted(r) {
 		return
 	}
 	if _, self := r.ID(); self == m.To {
@@ -94,7 +101,9 @@ func (s *Store) gone(r *replica.Replica, m *replica.Message) {
 func (s *Store) retire(r *replica.Replica) error {
 	id, self := r.ID()
 	turn := s.turn(id)
-	turn.Lock()
+	if !turn.TryLock() {
+		return nil // it is about to be born, or is being taken over
+	}
 	defer turn.Unlock()
 	if s.Replica(id) != r || s.ctx.Err() != nil {
 		return nil
@@ -113,16 +122,21 @@ func (s *Store) retire(r *replica.Replica) error {
 
 // forget stops a replica; what it has on disk stays.
 func (s *Store) forget(id base.RangeID) {
+	if stop := s.remove(id); stop != nil {
+		stop()
+	}
+}
+
+// remove takes a replica out of the tables, and answers how to stop it.
+func (s *Store) remove(id base.RangeID) (stop func()) {
 	s.mu.Lock()
-	stop := s.mu.stops[id]
+	stop = s.mu.stops[id]
 	delete(s.mu.stops, id)
 	delete(s.mu.ranges, id)
 	delete(s.mu.claims, id)
 	s.mu.Unlock()
 	s.arrange()
-	if stop != nil {
-		stop()
-	}
+	return stop
 }
 
 // turn is held by whoever makes or ends a replica of a range.

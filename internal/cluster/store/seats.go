@@ -69,13 +69,15 @@ func (s *Store) covered(id base.RangeID, key []byte) bool {
 }
 
 // claim reports whether a snapshot may be installed: no other range here holds, or is
-// about to hold, any of its keys. It may be one from before a split of which the right
-// side is here already; a later one will fit.
+// about to hold, any of its keys, but for those of which it proves that they were
+// merged. It may be one from before a split of which the right side is here already; a
+// later one will fit.
 func (s *Store) claim(m *replica.Message) bool {
-	id, span := m.Range, m.Snapshot.State.Range.Span
+	d := &m.Snapshot.State.Range
+	id, span := m.Range, d.Span
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.overlapsLocked(id, span) {
+	if s.overlapsLocked(id, span, d) {
 		s.o.Log.Info("snapshot does not fit", "range", id, "start", keyspace.Pretty(span.Start), "end", keyspace.Pretty(span.End))
 		return false
 	}
@@ -91,12 +93,13 @@ func (s *Store) claim(m *replica.Message) bool {
 func (s *Store) overlaps(id base.RangeID, span base.Span) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.overlapsLocked(id, span)
+	return s.overlapsLocked(id, span, nil)
 }
 
-func (s *Store) overlapsLocked(id base.RangeID, span base.Span) bool {
+// overlapsLocked: of the others those do not count that a snapshot of d makes an end of.
+func (s *Store) overlapsLocked(id base.RangeID, span base.Span, d *base.RangeDescriptor) bool {
 	for other, r := range s.mu.ranges {
-		if other != id && r.Descriptor().Span.Overlaps(span) {
+		if o := r.Descriptor(); other != id && o.Span.Overlaps(span) && (d == nil || !o.Superseded(d) || s.wantedLocked(&o, id)) {
 			return true
 		}
 	}
@@ -114,6 +117,15 @@ func (s *Store) overlapsLocked(id base.RangeID, span base.Span) bool {
 func tombstone(id base.RangeID, self base.ReplicaID) replica.State {
 	return replica.State{Range: base.RangeDescriptor{ID: id, NextReplica: self + 1}}
 }
+
+// buryMerged is the tombstone of a range that was merged: nobody comes with any id.
+func buryMerged(id base.RangeID) replica.State { return tombstone(id, mergedID-1) }
+
+// mergedID is above every id that a replica has.
+const mergedID = ^base.ReplicaID(0)
+
+// merged reports whether a replica of a range was here and was merged.
+func (s *Store) merged(id base.RangeID) (bool, error) { return s.buried(id, mergedID-1) }
 
 func isTombstone(st *replica.State) bool { return len(st.Range.Replicas) == 0 && st.Range.Span.Empty() }
 

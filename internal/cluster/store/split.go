@@ -150,7 +150,7 @@ func (s *Store) Split(ctx context.Context, id base.RangeID, key []byte, right ba
 		err = ticket.Wait()
 	}
 	if err == nil {
-		err = r.AwaitSplit(ctx)
+		err = r.AwaitChange(ctx)
 	}
 	if err != nil {
 		return left, split, err

@@ -90,6 +90,10 @@ type Store struct {
 		stops  map[base.RangeID]func() // of those that run
 		turns  map[base.RangeID]*sync.Mutex
 		claims map[base.RangeID]base.Span // of snapshots that were delivered and not installed
+		// frozen is since when the ranges that this node leads are known to be frozen,
+		// merging those that a caller of Merge looks after.
+		frozen  map[base.RangeID]time.Duration
+		merging map[base.RangeID]bool
 	}
 	table    atomic.Pointer[[]seat]          // the ranges in the order of their keys
 	arranged atomic.Uint64                   // counts the tables
@@ -115,6 +119,7 @@ func newStore(o Options) *Store {
 	s := &Store{o: o, flush: make(chan struct{}, 1)}
 	s.mu.ranges, s.mu.stops = map[base.RangeID]*replica.Replica{}, map[base.RangeID]func(){}
 	s.mu.turns, s.mu.claims = map[base.RangeID]*sync.Mutex{}, map[base.RangeID]base.Span{}
+	s.mu.frozen, s.mu.merging = map[base.RangeID]time.Duration{}, map[base.RangeID]bool{}
 	s.table.Store(new([]seat))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -506,6 +511,10 @@ func (s *Store) start() {
 	}
 	s.wait.Go(s.compactor)
 	s.wait.Go(func() { every(s.ctx, diskCheckEvery, s.CheckDisk) })
+	s.wait.Go(func() {
+		s.Heal()
+		every(s.ctx, healEvery, s.Heal)
+	})
 	ticking := s.ctx
 	if s.o.Send == nil { // alone there is nobody to hear of once it leads
 		var led context.CancelFunc
@@ -524,6 +533,13 @@ func (s *Store) start() {
 func (s *Store) run(r *replica.Replica) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	var ended sync.WaitGroup
+	id, _ := r.ID()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.ranges[id] != r { // its left neighbour has taken it over
+		cancel()
+		return
+	}
 	for _, f := range []func(){func() { r.Run(ctx) }, func() { r.RunEvictor(ctx, s.oracle.Now) }} {
 		ended.Add(1)
 		s.wait.Go(func() {
@@ -531,9 +547,6 @@ func (s *Store) run(r *replica.Replica) {
 			f()
 		})
 	}
-	id, _ := r.ID()
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.mu.stops[id] = func() {
 		cancel()
 		ended.Wait()

@@ -43,7 +43,7 @@ func divideAt(t *testing.T, s *store.Store, key string, right base.RangeID) {
 		err = ticket.Wait()
 	}
 	if err == nil {
-		err = r.AwaitSplit(context.Background())
+		err = r.AwaitChange(context.Background())
 	}
 	if err != nil {
 		t.Fatalf("%+v", err)

@@ -7,7 +7,7 @@
 //	2       2     zero
 //	4       4     transactions
 //	8       4     mutations
-//	12      4     offset of the split's record; zero without one
+//	12      4     offset of the record that changes the range; zero without one
 //	16      8     Raft term of the leader that sequenced it
 //	24      8     position before the batch's first transaction
 //	32      8     stamp
@@ -18,8 +18,8 @@
 // length of the value (uvarint), the value. opBegin, alone, begins the next
 // transaction. Numbers in the header are little-endian. A batch holds effects
 // only (rule R5): OpSet, OpClear, OpClearRange and OpTouch, and OpEntry, whose
-// value is an entry of package prepared. The last transaction of a batch of
-// KindSplit is a split instead.
+// value is an entry of package prepared. The last transaction of a batch of another
+// kind than KindTransactions changes the range itself (change.go).
 package batch
 
 import (
@@ -38,6 +38,12 @@ const (
 	KindTransactions Kind = 1
 	// KindSplit is one whose last transaction splits the range.
 	KindSplit Kind = 2
+	// KindFreeze, KindThaw, KindMerge and KindRefuse: the last transaction is a step
+	// of a merge.
+	KindFreeze Kind = 3
+	KindThaw   Kind = 4
+	KindMerge  Kind = 5
+	KindRefuse Kind = 6
 )
 
 const (
@@ -45,8 +51,8 @@ const (
 	formatEntries = 2
 	opBegin       = 0xFF
 	// OpEntry is a change of the range's table of transactions over several ranges.
-	OpEntry base.MutationOp = 0xFD
-	opSplit                 = 0xFE
+	OpEntry  base.MutationOp = 0xFD
+	opChange                 = 0xFE
 	// HeaderBytes is the length of a batch without transactions.
 	HeaderBytes = 48
 )
@@ -62,7 +68,7 @@ type Header struct {
 	PrevStamp    base.Stamp
 	// Entries: the batch holds OpEntry.
 	Entries bool
-	split   uint32 // offset of its record
+	change  uint32 // offset of the record that changes the range
 }
 
 // Last is the position of the batch's last transaction.
@@ -120,7 +126,7 @@ func (b *Builder) Add(op base.MutationOp, key, value []byte) Record {
 
 // Finish writes the header. Only the header's bytes change.
 func (b *Builder) Finish(h Header) Header {
-	h.Kind, h.split = b.h.Kind, b.h.split
+	h.Kind, h.change = b.h.Kind, b.h.change
 	h.Transactions, h.Mutations, h.Entries = b.h.Transactions, b.h.Mutations, b.h.Entries
 	EncodeHeader(b.Buf, h)
 	return h
@@ -135,7 +141,7 @@ func EncodeHeader(buf []byte, h Header) {
 	}
 	le.PutUint32(buf[4:], h.Transactions)
 	le.PutUint32(buf[8:], h.Mutations)
-	le.PutUint32(buf[12:], h.split)
+	le.PutUint32(buf[12:], h.change)
 	le.PutUint64(buf[16:], uint64(h.Term))
 	le.PutUint64(buf[24:], uint64(h.Previous))
 	le.PutUint64(buf[32:], uint64(h.Stamp))
@@ -152,10 +158,10 @@ func DecodeHeader(buf []byte) (Header, error) {
 		Kind: Kind(buf[1]), Transactions: le.Uint32(buf[4:]), Mutations: le.Uint32(buf[8:]),
 		Term: base.Term(le.Uint64(buf[16:])), Previous: base.Position(le.Uint64(buf[24:])),
 		Stamp: base.Stamp(le.Uint64(buf[32:])), PrevStamp: base.Stamp(le.Uint64(buf[40:])),
-		Entries: buf[0] == formatEntries, split: le.Uint32(buf[12:]),
+		Entries: buf[0] == formatEntries, change: le.Uint32(buf[12:]),
 	}
-	if buf[0] != formatVersion && !h.Entries || h.Kind != KindTransactions && h.Kind != KindSplit ||
-		(h.Kind == KindSplit) != (h.split >= HeaderBytes && int(h.split) < len(buf) && h.Transactions > 0) {
+	if buf[0] != formatVersion && !h.Entries || h.Kind < KindTransactions || h.Kind > KindRefuse ||
+		(h.Kind != KindTransactions) != (h.change >= HeaderBytes && int(h.change) < len(buf) && h.Transactions > 0) {
 		return Header{}, errors.Wrapf(base.ErrCorruption, "batch of unknown format %d, kind %d", buf[0], buf[1])
 	}
 	return h, nil
@@ -182,7 +188,7 @@ func Records(buf []byte, visit func(r Record)) error {
 		if r.Value, at, err = slice(buf, at); err != nil {
 			return err
 		}
-		if op == opSplit && h.Kind == KindSplit && at == len(buf) {
+		if op == opChange && h.Kind != KindTransactions && at == len(buf) {
 			continue
 		}
 		if (op < byte(base.OpSet) || op > byte(base.OpTouch)) && (op != byte(OpEntry) || !h.Entries) || transactions == 0 {

@@ -13,6 +13,10 @@ import (
 // either side. Try another key, or when the transaction has ended.
 var ErrUnsplittable = errors.New("a versionstamped key may land on either side")
 
+// ErrUnmergeable: a versionstamped key of one side may land on the other, where another
+// transaction holds a lock. Try when one of the two has ended.
+var ErrUnmergeable = errors.New("locks of two ranges meet")
+
 // Split gives the keys below at to left and the others to right: locks are cut,
 // the record goes where its anchor is, marks go to both sides. Nothing may be
 // speculative. The table must not be used any more.
@@ -155,6 +159,17 @@ func Merge(left, right *Table) (*Table, error) {
 		}
 	}
 	return t, nil
+}
+
+// Mergeable reports whether Merge will unite the tables of two neighbours, of which the
+// left one may have a tail that is going to be committed.
+func Mergeable(left, right *Table) error {
+	l := left.Clone()
+	l.tail, l.unstamped = nil, nil
+	if _, err := Merge(l, right.Clone()); err != nil {
+		return errors.Wrap(ErrUnmergeable, err.Error())
+	}
+	return nil
 }
 
 // unite makes one prepare of two parts; b may be nil. Readers between the stamps

@@ -44,6 +44,7 @@ type Attempt struct {
 	based   bool // point and ten are set
 	split   bool // the lock was given up after the first read: validate
 	waited  bool // batches below a snapshot are committed
+	held    bool // awaitHold has waited
 	reads   int
 	ten     *tenure
 	bounds  uint64 // of the range when the attempt was based
@@ -133,9 +134,13 @@ func (a *Attempt) enter() error {
 	}
 	ten := a.r.mu.tenure
 	if ten == nil {
+		yielded := a.r.mu.yielded
 		a.unlock()
-		if a.based {
+		switch {
+		case a.based:
 			return base.ErrConflict // the state it was based on is gone; try again
+		case yielded:
+			return base.ErrWrongRange
 		}
 		return base.ErrUnavailable
 	}

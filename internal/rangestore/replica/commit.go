@@ -55,12 +55,16 @@ func (a *Attempt) Commit(q *Request) (Receipt, error) {
 			r, _, err := a.repeated(result)
 			return r, err
 		}
+		a.held = false
+		if err := a.validate(q); err != nil {
+			return Receipt{}, err
+		}
+		if a.held {
+			continue // others have had the lock
+		}
 		if pos, dirty := a.guards(q.Guards); dirty {
 			a.note(pos)
 			return Receipt{Ticket: a.Abort()}, base.ErrConflict
-		}
-		if err := a.validate(q); err != nil {
-			return Receipt{}, err
 		}
 		if holders := a.stops(q); len(holders) > 0 {
 			if err := a.waitLocks(holders, 0); err != nil {
@@ -128,6 +132,11 @@ func (a *Attempt) stops(q *Request) []*prepared.Held {
 
 // validate checks the read set unless the lock was held since the first read.
 func (a *Attempt) validate(q *Request) error {
+	if len(q.Guards) > 0 && a.r.withheldLocked() { // whoever serves a guarded key next marks nothing here
+		if err := a.awaitHold(func() bool { return a.r.holdsGuards(q.Guards) }); err != nil {
+			return err
+		}
+	}
 	if a.at == 0 && !a.split || a.r.o.Faults.SkipValidation {
 		return nil
 	}
@@ -139,6 +148,15 @@ func (a *Attempt) validate(q *Request) error {
 	}
 	a.point.UnknownIsOlder = a.r.o.Faults.UnknownIsOlder
 	return a.r.mu.win.Validate(a.point, q.ReadKeys, q.ReadSpans)
+}
+
+func (r *Replica) holdsGuards(list []*Watch) bool {
+	for _, w := range list {
+		if !w.dirty && !r.mu.seq.Holds([]byte(w.key)) {
+			return false
+		}
+	}
+	return true
 }
 
 // guards reports whether a guard is dirty, and the position of the write.
@@ -164,20 +182,25 @@ func (a *Attempt) admit(muts []base.Mutation) error {
 		a.unlock()
 		return base.ErrDiskFull
 	}
-	for len(muts) > 0 && a.r.crowdedLocked() {
-		a.split = true
-		if err := a.waitForRoom(); err != nil {
-			return err
-		}
-		if err := a.enter(); err != nil {
-			return err
-		}
-	}
 	owns := func() bool { return a.r.mu.seq.Owns(muts, a.r.mu.logged) }
-	if !owns() {
-		return a.awaitHold(owns)
+	for {
+		for len(muts) > 0 && a.r.crowdedLocked() {
+			a.split = true
+			if err := a.waitForRoom(); err != nil {
+				return err
+			}
+			if err := a.enter(); err != nil {
+				return err
+			}
+		}
+		if owns() {
+			return nil
+		}
+		a.held = false
+		if err := a.awaitHold(owns); err != nil || !a.held {
+			return err
+		}
 	}
-	return nil
 }
 
 // crowdedLocked reports whether nothing may be sequenced for now.

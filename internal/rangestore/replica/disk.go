@@ -1,7 +1,10 @@
 package replica
 
 import (
+	"context"
+
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/batch"
 	"github.com/stratadb/strata/internal/rangestore/window"
 	"github.com/stratadb/strata/internal/storage/raftlog"
 )
@@ -25,6 +28,15 @@ type Disk interface {
 	Split(c *Cut) error
 	// Seat makes the right side's log begin, durably. It may be repeated.
 	Seat(c *Cut) error
+	// Take brings this store's replica of the right range of a merge to disk, as of the
+	// merge, and answers its state. It serves nobody any more.
+	Take(ctx context.Context, x *batch.Merge) (State, error)
+	// Merge stores the last slice before a merge and the state of both in one atomic and
+	// durable step, with the range-local rows of both and a tombstone for the right one.
+	// An error that wraps base.ErrDiskFull means that nothing was done.
+	Merge(u *Union) error
+	// Retire ends the replica that was taken, and its log. It may be repeated.
+	Retire(right base.RangeID) error
 	// Snapshot copies the state and what it says of itself.
 	Snapshot() (*Snapshot, error)
 	// Install replaces everything by a snapshot, durably, and the range's log by

@@ -24,6 +24,8 @@
 // whoever meets a lock wait, table.go keeps the table on disk as of the applied index.
 //
 // A split cuts the range in two (split.go): the store opens the right side's replica.
+// A merge unites it with its right neighbour (takeover.go). change.go is what the
+// changes of the range itself have in common.
 //
 // Lock order: Replica.mu before tenure.mu; no lock is held while a Waiter is called.
 package replica

@@ -12,7 +12,8 @@ import (
 
 // admitEntry takes the lock and waits until there is room for an entry of the table.
 // Only a prepare adds data: what ends transactions is taken by a full disk, too. While
-// a split is on its way the table does not change, so that both sides get the same.
+// a change of the range is on its way the table does not change, so that both sides
+// of a split get the same. A frozen range's does not either.
 func (a *Attempt) admitEntry(grows int64) error {
 	for {
 		if err := a.enter(); err != nil {
@@ -22,16 +23,29 @@ func (a *Attempt) admitEntry(grows int64) error {
 			a.unlock()
 			return base.ErrDiskFull
 		}
-		splitting := a.r.splittingLocked()
-		if !splitting && !a.r.crowdedLocked() {
+		withheld := a.r.withheldLocked()
+		if !withheld && !a.r.crowdedLocked() {
 			return nil
 		}
 		if err := a.waitForRoom(); err != nil {
 			return err
 		}
-		if splitting {
+		if withheld {
 			a.Begin(0, HoldNever) // on what the range is afterwards
 		}
+	}
+}
+
+// enterHolding takes the lock and waits until the range holds all that it has.
+func (a *Attempt) enterHolding() error {
+	for {
+		if err := a.enter(); err != nil || !a.r.withheldLocked() {
+			return err
+		}
+		if err := a.waitForRoom(); err != nil {
+			return err
+		}
+		a.Begin(0, HoldNever)
 	}
 }
 

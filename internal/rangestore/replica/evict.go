@@ -148,7 +148,7 @@ func (r *Replica) evictOne() (bool, error) {
 	cutting := r.mu.cutting
 	r.mu.Unlock()
 	if cutting {
-		return false, nil // by a split that was not completed: the next start repeats it
+		return false, nil // by a split or merge that was not completed: the next start repeats it
 	}
 	return r.evictOldest(r.write)
 }

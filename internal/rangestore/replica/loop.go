@@ -94,6 +94,11 @@ func (r *Replica) Kick() {
 // called by one goroutine at a time: the one that holds driving, or in a manual
 // replica the only one.
 func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
+	if r.loop.yielded {
+		return false, nil
+	}
+	r.loop.stepping = true
+	defer func() { r.loop.stepping = false }()
 	defer contradicted(&err)
 	worked = r.tick()
 	worked = r.receive() || worked
@@ -473,8 +478,8 @@ func (r *Replica) apply(ctx context.Context, e *pb.Entry) error {
 			index, h.Previous, h.Stamp, h.Term, r.loop.position, r.loop.stamp, e.GetTerm())
 	}
 	r.loop.position, r.loop.stamp = h.Last(), h.Stamp
-	if h.Kind == batch.KindSplit {
-		return r.applySplit(ctx, index, h, e.Data)
+	if h.Kind != batch.KindTransactions {
+		return r.applyRangeChange(ctx, index, h, e.Data)
 	}
 	return r.applyBatch(index, h, e.Data)
 }

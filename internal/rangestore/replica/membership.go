@@ -76,7 +76,17 @@ func (r *Replica) ChangeMembers(steps ...Change) error {
 			return errors.Wrap(ErrChange, "another change is under way")
 		}
 	}
+	if r.frozen() {
+		return errors.Wrap(ErrChange, "the range is being merged")
+	}
 	return errors.Wrap(r.loop.raft.ProposeConfChange(cc), "membership change")
+}
+
+// frozen: a freeze is sequenced, and was not thawed.
+func (r *Replica) frozen() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.seq.Frozen()
 }
 
 // follows reports whether a replica has the log up to where it is being written.

@@ -54,12 +54,12 @@ func (r *Replica) pauseServing() {
 	}
 }
 
-// pauseSplit pauses until no split is on its way.
-func (r *Replica) pauseSplit() {
+// pauseChange pauses until no change of the range is on its way.
+func (r *Replica) pauseChange() {
 	waits := func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return r.mu.tenure != nil && r.splittingLocked()
+		return r.mu.tenure != nil && r.changingLocked()
 	}
 	for r.o.Pause != nil && waits() {
 		r.pause(PointNoRoom)

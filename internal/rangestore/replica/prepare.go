@@ -221,7 +221,7 @@ func (r *Replica) Fate(t *prepared.Txn) (prepared.Status, base.Stamp, base.Ticke
 	a := r.NewAttempt()
 	a.Begin(0, HoldNever)
 	defer a.end()
-	if err := a.enter(); err != nil {
+	if err := a.enterHolding(); err != nil {
 		return 0, 0, base.Ticket{}, err
 	}
 	if !r.mu.desc.Span.Contains(t.Anchor) {
@@ -277,6 +277,9 @@ func (r *Replica) Horizons() (span base.Span, refuse, oldest base.Stamp, t base.
 	defer a.end()
 	if err := a.enter(); err != nil {
 		return span, 0, 0, base.Ticket{}, err
+	}
+	if r.withheldLocked() {
+		return span, 0, 0, base.Ticket{}, base.ErrUnavailable // nobody is in a hurry
 	}
 	table := r.mu.seq.Table()
 	if held := table.HeldBefore(^base.Stamp(0)); len(held) > 0 {

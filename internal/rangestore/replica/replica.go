@@ -27,7 +27,7 @@ type Options struct {
 	Oracle  Oracle
 	// Born is called, by the loop and without locks, when the range was split: the
 	// right side's replica, which begins with the state right, may be opened. It
-	// should lead if this one does. Required where Split is called.
+	// should lead if this one does. Required where BeginSplit is called.
 	Born func(right State, leads bool) error
 	// Moved is called, without locks, when the range's bounds have changed. Optional.
 	Moved func()
@@ -112,6 +112,14 @@ type Faults struct {
 	PreparedBeforeCommit bool
 	// ResolveByBatchStamp installs with the stamp of the resolve's batch.
 	ResolveByBatchStamp bool
+	// ServeFrozen goes on reading after a freeze.
+	ServeFrozen bool
+	// MergeRefused merges although the left range has refused.
+	MergeRefused bool
+	// ThawAtOnce thaws without a proof that the left range has refused.
+	ThawAtOnce bool
+	// ForgetRightTable does not unite the tables of two ranges.
+	ForgetRightTable bool
 	// CountUncommitted lets an evicted version die in memory although its
 	// successor may vanish.
 	CountUncommitted bool
@@ -143,7 +151,8 @@ type Replica struct {
 		unproven []*confirmation
 		onDisk   State
 		evicting bool // a slice is on its way to disk
-		cutting  bool // a split is being applied
+		cutting  bool // a split or a merge is being applied
+		yielded  bool // the left neighbour has the range's keys
 		answer   stampAnswer
 		meter    meter
 		logged   base.Stamp    // of the last applied batch
@@ -193,7 +202,9 @@ type loopState struct {
 	prefetch  base.Stamp    // Faults.PrefetchStamp
 	eager     int           // see lead
 	asking    asking
-	lonely    int // ticks since a leader was heard
+	lonely    int  // ticks since a leader was heard
+	stepping  bool // a step is being made
+	yielded   bool // the left neighbour has taken the loop's place
 }
 
 // New opens a replica over its log and disk state. Nothing runs yet: call Step,
@@ -255,6 +266,7 @@ func (r *Replica) load(s State) error {
 	r.mu.win = window.New(s.Stamp, s.Position)
 	r.mu.win.CountUncommitted, r.mu.win.InstallByBatch = r.o.Faults.CountUncommitted, r.o.Faults.ResolveByBatchStamp
 	r.mu.seq = sequencer.New(r.mu.win, s.Range.Span, s.Position)
+	r.mu.seq.SetFrozen(s.Range.Frozen != base.Freeze{})
 	r.mu.bounds++
 	r.mu.applied, r.mu.onDisk, r.mu.descs = s.Applied, s, nil
 	r.mu.logged, r.mu.position = s.Stamp, s.Position

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/batch"
 	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/window"
 	"github.com/stratadb/strata/internal/storage/raftlog"
@@ -446,6 +447,12 @@ func (d *memDisk) Write(ev *window.Eviction, s State) error {
 
 func (d *memDisk) Split(c *Cut) error { return d.Write(c.Slice, c.Left) }
 func (d *memDisk) Seat(*Cut) error    { return nil }
+
+func (d *memDisk) Take(context.Context, *batch.Merge) (State, error) {
+	return State{}, errors.New("a range without a neighbour")
+}
+func (d *memDisk) Merge(u *Union) error      { return d.Write(u.Slice, u.State) }
+func (d *memDisk) Retire(base.RangeID) error { return nil }
 
 func (d *memDisk) Snapshot() (*Snapshot, error) { return nil, errors.New("a range with one replica") }
 func (d *memDisk) Install(*Snapshot) error      { return errors.New("a range with one replica") }

@@ -33,52 +33,18 @@ import (
 var ErrSplit = errors.New("split does not fit the range")
 
 // BeginSplit sequences a split: the keys from key on become the range right. It is
-// over when AwaitSplit returns; Descriptor shows whether it was done.
+// over when AwaitChange returns; Descriptor shows whether it was done.
 func (r *Replica) BeginSplit(key []byte, right base.RangeID) (base.Ticket, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for r.mu.tenure != nil && (r.mu.seq.Full() || r.splittingLocked()) {
-		if r.o.Manual {
-			return base.Ticket{}, errors.Wrap(ErrSplit, "another one is under way")
+	return r.beginChange(ErrSplit, func(d *base.RangeDescriptor) (batch.Change, error) {
+		switch {
+		case d.Frozen != base.Freeze{}:
+			return nil, errors.Wrap(ErrSplit, "the range is being merged")
+		case !splits(d, key):
+			return nil, errors.Wrapf(ErrSplit, "key %s", keyspace.Pretty(key))
 		}
-		r.signal()
-		r.room.Wait()
-	}
-	d := &r.mu.desc
-	switch {
-	case r.mu.tenure == nil:
-		return base.Ticket{}, base.ErrUnavailable
-	case !splits(d, key):
-		return base.Ticket{}, errors.Wrapf(ErrSplit, "key %s", keyspace.Pretty(key))
-	case joint(d):
-		return base.Ticket{}, errors.Wrap(ErrSplit, "a membership change is under way")
-	}
-	pos, err := r.mu.seq.Split(batch.Split{Key: key, Right: right, Epoch: d.Epoch})
-	if err != nil {
-		return base.Ticket{}, err
-	}
-	r.signal()
-	return base.Ticket{Log: r.mu.tenure, Pos: pos}, nil
+		return batch.Split{Key: key, Right: right, Epoch: d.Epoch}, nil
+	})
 }
-
-// AwaitSplit waits until no split is on its way, or ctx ends.
-func (r *Replica) AwaitSplit(ctx context.Context) error {
-	if r.o.Manual {
-		r.pauseSplit()
-		return nil
-	}
-	stop := context.AfterFunc(ctx, r.room.Broadcast)
-	defer stop()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for r.mu.tenure != nil && r.splittingLocked() && ctx.Err() == nil {
-		r.room.Wait()
-	}
-	return ctx.Err()
-}
-
-// splittingLocked: a split was sequenced, and the right side has no replica here yet.
-func (r *Replica) splittingLocked() bool { return r.mu.seq.Splitting() || r.mu.cutting }
 
 // splits reports whether key may divide the range: it lies strictly inside, and behind
 // what stays together (keyspace.SplitMin).
@@ -101,25 +67,23 @@ func sides(d base.RangeDescriptor, x *batch.Split) (left, right base.RangeDescri
 	left.Span.End = bytes.Clone(x.Key)
 	right.ID, right.Epoch, right.Parent = x.Right, left.Epoch, d.ID
 	right.Span.Start = left.Span.End
+	left.EndEpoch = left.Epoch
 	right.Replicas = slices.Clone(d.Replicas)
 	return left, right, true
 }
 
 // applySplit applies a batch that ends with a split.
-func (r *Replica) applySplit(ctx context.Context, index base.LogIndex, h batch.Header, data []byte) error {
-	x, err := batch.DecodeSplit(data)
-	if err != nil {
-		return errors.Wrapf(err, "entry %d", index)
-	}
-	left, right, fits := sides(r.loop.desc, &x)
+func (r *Replica) applySplit(ctx context.Context, index base.LogIndex, x *batch.Split, h batch.Header, data []byte) error {
+	left, right, fits := sides(r.loop.desc, x)
 	r.lockEviction() // what is in the window leaves it together with the split
 	defer r.unlockEviction()
-	if err := r.applyBatch(index, h, data); err != nil {
+	err := r.applyBatch(index, h, data)
+	if err != nil {
 		return err
 	}
 	c := &Cut{Left: State{Range: left}, Right: State{Range: right, Position: h.Last(), Stamp: h.Stamp}}
 	if fits {
-		fits, err = r.splitTable(x.Key, c)
+		fits, err = r.splitTable(c.Right.Range.Span.Start, c)
 	}
 	if !fits || err != nil {
 		r.setBounds(r.loop.desc.Span)
@@ -170,25 +134,35 @@ func (r *Replica) splitTable(at []byte, c *Cut) (fits bool, err error) {
 // evictCut moves the whole window to disk, and with the last slice, which ends with
 // the split, both states.
 func (r *Replica) evictCut(ctx context.Context, index base.LogIndex, c *Cut) error {
+	return r.evictUpTo(index, func(ev *window.Eviction, s *State) error {
+		s.Range, s.Table = c.Left.Range, c.Left.Table
+		c.Slice, c.Left = ev, *s
+		return r.withRoom(ctx, func() error { return r.o.Disk.Split(c) })
+	})
+}
+
+// evictUpTo moves the whole window to disk, which ends with the entry index, and the
+// last slice by way of last.
+func (r *Replica) evictUpTo(index base.LogIndex, last func(*window.Eviction, *State) error) error {
 	r.mu.Lock()
 	r.mu.win.Seal()
 	r.mu.Unlock()
+	done := false
 	for more := true; more; {
 		var err error
 		more, err = r.evictOldest(func(ev *window.Eviction, s *State) error {
 			if ev.Applied != index {
 				return r.write(ev, s)
 			}
-			s.Range, s.Table = c.Left.Range, c.Left.Table
-			c.Slice, c.Left = ev, *s
-			return r.withRoom(ctx, func() error { return r.o.Disk.Split(c) })
+			done = true
+			return last(ev, s)
 		})
 		if err != nil {
 			return err
 		}
 	}
-	if c.Slice == nil {
-		return errors.AssertionFailedf("the split at %d was not in the window", index)
+	if !done {
+		return errors.AssertionFailedf("entry %d was not in the window", index)
 	}
 	return nil
 }
@@ -220,23 +194,30 @@ func (r *Replica) moved() {
 
 // stray is what becomes of an attempt at a key that the range does not hold.
 func (a *Attempt) stray(key []byte) error {
+	if a.r.o.Faults.ServeFrozen && a.r.mu.desc.Span.Contains(key) {
+		return nil
+	}
 	return a.awaitHold(func() bool { return a.r.mu.seq.Holds(key) })
 }
 
 func (a *Attempt) straySpan(span base.Span) error {
+	if a.r.o.Faults.ServeFrozen && a.r.mu.desc.Span.Overlaps(span) {
+		return nil
+	}
 	return a.awaitHold(func() bool { return a.r.mu.seq.HoldsSpan(span) })
 }
 
-// awaitHold waits while a split is on its way: what it takes away is served by nobody
-// before it is done. Then the range holds it again, or never will.
+// awaitHold waits while a change of the range is on its way, or the range is frozen: what
+// that takes away is served by nobody before it is done. Then the range holds it again,
+// or never will.
 func (a *Attempt) awaitHold(holds func() bool) error {
-	for a.r.mu.tenure == a.ten && a.r.splittingLocked() && !holds() {
+	for a.r.mu.tenure == a.ten && a.r.withheldLocked() && !holds() {
+		a.held, a.split = true, true
 		switch {
 		case !a.r.o.Manual:
 			a.r.signal()
 			a.r.room.Wait()
 		case a.r.o.Pause != nil:
-			a.split = true
 			a.unlock()
 			a.r.pause(PointNoRoom)
 			a.r.mu.Lock()

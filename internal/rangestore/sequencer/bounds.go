@@ -11,18 +11,31 @@ import (
 )
 
 // bounds is what a range holds: span by its log, own of that while a split is on
-// its way. Every range holds its range-local keys.
+// its way, or a freeze, or while it is frozen: nothing. Every range holds its
+// range-local keys.
 type bounds struct {
 	span, own base.Span
 	all       bool // own is the whole keyspace: nothing has to be compared
+	closed    bool // a change of the range was appended, and is not applied
+	frozen    bool
 }
 
 var everything = keyspace.All()
 
-// SetBounds says what the range holds from now on.
+// SetBounds says what the range holds from now on, unless it is frozen. A change that
+// was on its way is applied, or void.
 func (b *bounds) SetBounds(span base.Span) {
-	b.span = span
+	b.span, b.closed = span, false
+	if b.frozen {
+		span = base.Span{}
+	}
 	b.hold(span)
+}
+
+// SetFrozen says whether the range is frozen, see SetBounds.
+func (b *bounds) SetFrozen(frozen bool) {
+	b.frozen = frozen
+	b.SetBounds(b.span)
 }
 
 func (b *bounds) hold(own base.Span) {
@@ -30,8 +43,11 @@ func (b *bounds) hold(own base.Span) {
 	b.all = bytes.Equal(own.Start, everything.Start) && bytes.Equal(own.End, everything.End)
 }
 
-// Splitting reports whether a split is on its way.
-func (b *bounds) Splitting() bool { return !bytes.Equal(b.own.End, b.span.End) }
+// Changing reports whether a change of the range is on its way.
+func (b *bounds) Changing() bool { return b.closed }
+
+// Frozen reports whether the range is frozen, or a freeze is on its way.
+func (b *bounds) Frozen() bool { return b.own.Empty() && !b.span.Empty() }
 
 // All reports whether the range is the whole keyspace.
 func (b *bounds) All() bool { return b.all }
@@ -101,14 +117,34 @@ func (b *bounds) ownsStamped(key []byte, after base.Stamp) bool {
 	return b.own.Contains(low) && b.own.Contains(high)
 }
 
-// Split appends a split and gives up the right side.
-func (s *Sequencer) Split(x batch.Split) (base.Position, error) {
-	if s.Full() || !s.own.Contains(x.Key) || bytes.Equal(s.own.Start, x.Key) {
-		return 0, errors.AssertionFailedf("split at %q of [%q, %q)", x.Key, s.own.Start, s.own.End)
+// Change appends a change of the range. A split gives up the right side, a freeze all.
+func (s *Sequencer) Change(x batch.Change) (base.Position, error) {
+	if _, thaw := x.(batch.Thaw); s.Busy() || s.frozen != thaw {
+		return 0, errors.AssertionFailedf("change %T of a range that is closed: %v, frozen: %v", x, s.closed, s.frozen)
+	}
+	own := s.own
+	switch x := x.(type) {
+	case batch.Split:
+		if !s.own.Contains(x.Key) || bytes.Equal(s.own.Start, x.Key) {
+			return 0, errors.AssertionFailedf("split at %q of [%q, %q)", x.Key, s.own.Start, s.own.End)
+		}
+		own.End = bytes.Clone(x.Key)
+	case batch.Freeze:
+		own = base.Span{}
 	}
 	s.begin()
-	s.b.AddSplit(x)
+	s.b.AddChange(x)
 	s.win.SetBuffer(s.b.Buf)
-	s.hold(base.Span{Start: s.own.Start, End: bytes.Clone(x.Key)})
+	s.closed = true
+	s.hold(own)
 	return s.pos, nil
+}
+
+// Skip makes the positions go on behind pos, if they do not: those of a range that was
+// merged. Nothing is speculative.
+func (s *Sequencer) Skip(pos base.Position) {
+	if s.pos < pos {
+		s.pos = pos
+		s.win.Skip(pos)
+	}
 }

@@ -26,6 +26,8 @@ import (
 //	wait-for n                          what a snapshot at n has to wait for
 //	seal / evict / state
 //	split k / bounds k k                cut the range; what the log says of its bounds
+//	change freeze|thaw|merge|refuse     a step of a merge
+//	frozen true|false / skip n          what its being applied does
 //	reads k...                          does the range hold what was read?
 //	lands k n                           a versionstamped key, where the range was split at k with the stamp n
 func TestScenarios(t *testing.T) {
@@ -87,8 +89,19 @@ func (s *scenario) run(d *datadriven.TestData) (string, error) {
 		s.closed = nil
 		return "", nil
 	case "split":
-		pos, err := s.seq.Split(batch.Split{Key: []byte(arg(0)), Right: 2, Epoch: 1})
+		pos, err := s.seq.Change(batch.Split{Key: []byte(arg(0)), Right: 2, Epoch: 1})
 		return fmt.Sprintf("position %d", pos), err
+	case "change":
+		change := map[string]batch.Change{"freeze": batch.Freeze{For: base.Freeze{Left: 1, Epoch: 1}, Epoch: 1}, "thaw": batch.Thaw{Epoch: 2},
+			"merge": batch.Merge{Epoch: 1}, "refuse": batch.Refuse{Epoch: 1}}[arg(0)]
+		pos, err := s.seq.Change(change)
+		return fmt.Sprintf("position %d", pos), err
+	case "frozen":
+		s.seq.SetFrozen(arg(0) == "true")
+		return "", nil
+	case "skip":
+		s.seq.Skip(base.Position(number(arg(0))))
+		return "", nil
 	case "bounds":
 		s.seq.SetBounds(base.Span{Start: []byte(arg(0)), End: []byte(arg(1))})
 		return "", nil
@@ -227,9 +240,12 @@ func (s *scenario) stamp(stamp base.Stamp) (string, error) {
 		err = batch.Records(c.Buf, func(r batch.Record) {
 			out += fmt.Sprintf("  %d: op %d %q %q\n", r.Place, r.Op, r.Key.In(c.Buf), r.Value.In(c.Buf))
 		})
-		if h.Kind == batch.KindSplit {
-			x, err := batch.DecodeSplit(c.Buf)
-			return out + fmt.Sprintf("  split at %q: range %d, epoch %d\n", x.Key, x.Right, x.Epoch), err
+		if h.Kind != batch.KindTransactions {
+			x, err := batch.DecodeChange(c.Buf)
+			if s, ok := x.(batch.Split); ok {
+				return out + fmt.Sprintf("  split at %q: range %d, epoch %d\n", s.Key, s.Right, s.Epoch), err
+			}
+			return out + fmt.Sprintf("  %T\n", x), err
 		}
 		return out, err
 	}

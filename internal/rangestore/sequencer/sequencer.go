@@ -6,13 +6,15 @@
 // It is pure: no clock, goroutine, lock or disk inside. The caller holds the
 // range's lock around every call.
 //
-//	S1  Positions are dense and grow by one per transaction with writes.
+//	S1  Positions are dense and grow by one per transaction with writes, but for a
+//	    merge, after which those of both ranges are used.
 //	S2  Only the last batch of the window is open; a batch gets its stamp after it
 //	    was closed (C1).
 //	S3  What is appended is never validated again at another position (R4).
-//	S4  A split is the last transaction of its batch. From the moment it is appended
-//	    the sequencer holds the left side only, and nothing is appended behind it
-//	    before it is applied; losing the tail gives the right side back.
+//	S4  A change of the range is the last transaction of its batch. Nothing is
+//	    appended behind it before it is applied. From the moment it is appended the
+//	    sequencer holds what will be left: of a split the left side, of a freeze
+//	    nothing; losing the tail gives it back.
 //	S5  The table of transactions over several ranges moves with the positions: a
 //	    change counts from its own on, and losing the tail takes it back (C4).
 package sequencer
@@ -74,10 +76,13 @@ func (s *Sequencer) Speculative() int64 {
 	return s.inFlight + int64(n)
 }
 
-// Full reports whether the open batch must be closed, or a split be applied, before
-// more is appended.
-func (s *Sequencer) Full() bool {
-	return s.Splitting() || s.open && s.b.Transactions() >= limits.BatchTransactions
+// Full reports whether the open batch must be closed, a change of the range applied, or
+// the range be thawed, before more is appended.
+func (s *Sequencer) Full() bool { return s.frozen || s.Busy() }
+
+// Busy is Full without regard to a freeze.
+func (s *Sequencer) Busy() bool {
+	return s.closed || s.open && s.b.Transactions() >= limits.BatchTransactions
 }
 
 // Stored answers the value of a key that the window does not know: from a cache

@@ -46,6 +46,9 @@ func (w *Window) Install(muts []base.Mutation, pos base.Position, commit base.St
 		firstPos: pos, lastPos: pos, firstID: w.ring.next})
 }
 
+// Skip makes the window, which is empty, one over a disk whose state ends with pos.
+func (w *Window) Skip(pos base.Position) { w.basePos = pos }
+
 // Reach tells that the newest batch goes on to the transaction at pos, which may
 // have left nothing in the window.
 func (w *Window) Reach(pos base.Position) { w.batches[len(w.batches)-1].lastPos = pos }

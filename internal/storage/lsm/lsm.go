@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"syscall"
 
@@ -124,7 +125,14 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// l0FilesMax is how many files of flushes may wait for a compaction before writes do.
+const l0FilesMax = 32
+
 func (s *Store) pebbleOptions() *pebble.Options {
+	stop := l0FilesMax
+	if s.opts.Inline { // nobody compacts
+		stop = math.MaxInt32
+	}
 	o := &pebble.Options{
 		FS:                          s.opts.FS,
 		Cache:                       s.cache,
@@ -137,7 +145,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		MemTableStopWritesThreshold: memtablesMax,
 		MaxOpenFiles:                openFilesMax,
 		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       32,
+		L0StopWritesThreshold:       stop,
 		LBaseMaxBytes:               64 << 20,
 		FlushSplitBytes:             4 << 20,
 		BytesPerSync:                1 << 20,

@@ -1,0 +1,372 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/errors"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/store"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+// TestMergeUnderLoad: every write that is acknowledged while ranges are cut and united
+// again and again is there, before and after a restart, and nobody is refused.
+func TestMergeUnderLoad(t *testing.T) {
+	fs := vfs.NewMem()
+	s, db := open(t, fs, "data")
+	want := make([]map[string]string, 4)
+	acknowledged := make(chan struct{}, 1000)
+	var end atomic.Bool
+	var wg sync.WaitGroup
+	for n := range want {
+		want[n] = map[string]string{}
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(n), 1))
+			for i := 0; !end.Load(); i++ {
+				key, value := fmt.Sprintf("\x04%03d-%d", rnd.IntN(500), n), fmt.Sprint(i)
+				if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+					old, err := tx.Get([]byte(key))
+					if err == nil && string(old) != want[n][key] {
+						err = errors.Newf("%q is %q, not %q", key, old, want[n][key])
+					}
+					tx.Set([]byte(key), []byte(value))
+					return err
+				}); err != nil {
+					t.Errorf("%+v", err)
+					end.Store(true)
+					return
+				}
+				want[n][key] = value
+				select {
+				case acknowledged <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	next := base.RangeID(2)
+	for range 4 {
+		for range 100 {
+			if !end.Load() {
+				<-acknowledged
+			}
+		}
+		split(t, s, "\x04250", next)
+		split(t, s, "\x04125", next+1)
+		for range 100 {
+			if !end.Load() {
+				<-acknowledged
+			}
+		}
+		merge(t, s, 1, next+1)
+		merge(t, s, 1, next)
+		next += 2
+	}
+	end.Store(true)
+	wg.Wait()
+	model := map[string]string{}
+	for _, m := range want {
+		maps.Copy(model, m)
+	}
+	check := func(when string) {
+		t.Helper()
+		if got := all(t, s, db); !maps.Equal(got, model) {
+			t.Fatalf("%s: %d keys, %d written", when, len(got), len(model))
+		}
+		if len(s.Replicas()) != 1 || s.Only() == nil {
+			t.Fatalf("%s: %d ranges", when, len(s.Replicas()))
+		}
+	}
+	check("after the merges")
+	s.Abandon()
+	s, db = open(t, fs, "data")
+	check("after a crash")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, db = open(t, fs, "data")
+	check("after a clean stop")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func merge(t *testing.T, s *store.Store, left, right base.RangeID) {
+	t.Helper()
+	end := s.Replica(right).Descriptor().Span.End
+	d, err := s.Merge(context.Background(), left, right)
+	if err != nil {
+		t.Errorf("%+v", err)
+	} else if string(d.Span.End) != string(end) || s.Replica(right) != nil || d.Frozen != (base.Freeze{}) {
+		t.Errorf("%+v", d)
+	}
+}
+
+// TestMergeRefused: what cannot be united says so, and goes on.
+func TestMergeRefused(t *testing.T) {
+	s, db := open(t, vfs.NewMem(), "data")
+	split(t, s, "\x04250", 2)
+	split(t, s, "\x04500", 3)
+	for _, c := range [][2]base.RangeID{{1, 3}, {2, 1}, {1, 1}} {
+		if _, err := s.Merge(context.Background(), c[0], c[1]); !errors.Is(err, replica.ErrMerge) {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+	if _, err := s.Merge(context.Background(), 1, 9); !errors.Is(err, base.ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	for _, key := range []string{"\x041", "\x043", "\x046"} {
+		set(t, db, key, "v")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMergeUndone: a range that was left frozen comes back when its left neighbour has
+// changed, and no merge with that freeze is made any more; Heal goes on with a merge
+// that can be made.
+func TestMergeUndone(t *testing.T) {
+	s, db := manual(t, vfs.NewMem())
+	write := writer(t, s, db)
+	write("\x0405", "a")
+	write("\x0415", "a")
+	split2(t, s)
+	left, right := s.Replica(1), s.Replica(2)
+	freeze := func() base.RangeDescriptor {
+		t.Helper()
+		if _, err := s.BeginMerge(1, 2); err != nil {
+			t.Fatal(err)
+		}
+		step(t, s)
+		d := right.Descriptor()
+		if d.Frozen.Left != 1 || d.Frozen.Epoch != left.Descriptor().Epoch {
+			t.Fatalf("%+v", d)
+		}
+		return d
+	}
+	d := freeze()
+	a := right.NewAttempt()
+	a.Begin(0, replica.HoldNever)
+	if _, err := a.Get([]byte("\x0415")); !errors.Is(err, base.ErrWrongRange) {
+		t.Errorf("a frozen range answers: %v", err)
+	}
+	x, table, ready := right.Offer()
+	if !ready {
+		t.Fatal("a single replica is not ready")
+	}
+	narrow := left.Descriptor()
+	if _, err := right.BeginThaw(&narrow); !errors.Is(err, replica.ErrMerge) {
+		t.Errorf("thawed without a proof: %v", err)
+	}
+	if _, err := left.BeginRefuse(d.Frozen.Epoch); err != nil {
+		t.Fatal(err)
+	}
+	step(t, s)
+	if _, err := left.BeginMerge(x, table); !errors.Is(err, replica.ErrMerge) {
+		t.Errorf("merged after a refusal: %v", err)
+	}
+	s.Heal()
+	step(t, s)
+	if d := right.Descriptor(); d.Frozen != (base.Freeze{}) || len(s.Replicas()) != 2 {
+		t.Fatalf("not thawed: %+v", d)
+	}
+	write("\x0415", "b")
+	freeze()
+	s.Heal()
+	step(t, s)
+	if len(s.Replicas()) != 1 {
+		t.Fatal("not merged")
+	}
+	if get(t, db, "\x0405") != "a" || get(t, db, "\x0415") != "b" {
+		t.Error("writes are gone")
+	}
+	write("\x0415", "c")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writer(t *testing.T, s *store.Store, db *kv.DB) func(key, value string) {
+	return func(key, value string) {
+		t.Helper()
+		ticket, err := db.NewSession().Run(kv.Func(func(tx kv.Txn) error {
+			tx.Set([]byte(key), []byte(value))
+			return nil
+		}))
+		step(t, s)
+		if err == nil {
+			err = ticket.Wait()
+		}
+		if err != nil {
+			t.Fatalf("%+v", err)
+		}
+	}
+}
+
+// TestMergeCrashes crashes at every I/O of a merge, losing what was not synced or
+// keeping it, and looks for everything that was acknowledged.
+func TestMergeCrashes(t *testing.T) {
+	for _, lose := range []int{0, 100} {
+		for at, ended := 0, false; !ended; at++ {
+			ended = mergeCrash(t, at, lose)
+			if t.Failed() {
+				t.Fatalf("crash at I/O %d, losing %d%%", at, lose)
+			}
+			if at > 1000 {
+				t.Fatal("the merge never ends")
+			}
+		}
+	}
+}
+
+// mergeCrash crashes at the n-th I/O after the merge has begun; it reports whether the
+// merge has ended before.
+func mergeCrash(t *testing.T, n, lose int) (ended bool) {
+	t.Helper()
+	mem := vfs.NewCrashableMem()
+	var after *vfs.MemFS
+	armed, left := false, n
+	clone := func() *vfs.MemFS {
+		return mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100 - lose, RNG: rand.New(rand.NewPCG(uint64(n), 7))})
+	}
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if !armed || op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+			return nil
+		}
+		if left--; left < 0 && after == nil {
+			after = clone()
+		}
+		return nil // what follows is on a disk that nobody sees
+	}))
+	s, db := manual(t, fs)
+	write := writer(t, s, db)
+	model := map[string]string{}
+	set := func(key, value string) {
+		write(key, value)
+		model[key] = value
+	}
+	for i := range 20 {
+		set(fmt.Sprintf("\x04%02d", i), "a")
+	}
+	split2(t, s)
+	var requests []*replica.Request
+	var versions []base.Versionstamp
+	for i, key := range []string{"\x04once", "\x0400"} { // one on each side
+		q := &replica.Request{Session: 7, Number: uint64(3 + i), Stamped: true,
+			Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte(key), Value: []byte("1")}}}
+		requests, versions = append(requests, q), append(versions, commit(t, s, q))
+		model[key] = "1"
+	}
+	if err := s.Maintain(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 { // a part is in the windows only
+		set(fmt.Sprintf("\x04%02d", i), "b")
+	}
+	armed = true
+	if _, err := s.BeginMerge(1, 2); err != nil {
+		t.Fatal(err)
+	}
+	united(t, s)
+	if ended = after == nil; ended {
+		armed = false
+	}
+	for i := range 20 { // and goes on
+		if key := fmt.Sprintf("\x04%02d", i); after == nil {
+			set(key, "c")
+			if after != nil {
+				model[key] = "b or c"
+			}
+		}
+	}
+	s.Abandon()
+	if ended {
+		after = clone()
+	}
+	s, db = manual(t, after)
+	write = writer(t, s, db)
+	united(t, s)
+	got := all(t, s, db)
+	for key, value := range model {
+		if got[key] != value && value != "b or c" {
+			t.Errorf("%q is %q, not %q", key, got[key], value)
+		}
+	}
+	for i, q := range requests {
+		if again := commit(t, s, q); again != versions[i] {
+			t.Errorf("request %d was answered %v, and %v", i, versions[i], again)
+		}
+	}
+	write("\x0405", "d")
+	write("\x0415", "d")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, db = manual(t, after)
+	if get(t, db, "\x0405") != "d" || get(t, db, "\x0415") != "d" || len(s.Replicas()) != 1 {
+		t.Error("writes are gone after a clean stop")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return ended
+}
+
+// united lets the store go on with a merge until it is done. What a crash has kept from
+// being frozen is frozen again.
+func united(t *testing.T, s *store.Store) {
+	t.Helper()
+	for range 5 {
+		step(t, s)
+		s.Heal()
+		step(t, s)
+		if len(s.Replicas()) == 1 {
+			return
+		}
+		if s.Replica(2).Descriptor().Frozen == (base.Freeze{}) {
+			if _, err := s.BeginMerge(1, 2); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Fatal("the ranges are not united")
+}
+
+// TestFrozenRangeIsHealed: a store that stops between the freeze and the merge goes on
+// with it, by itself, and those who wait are served.
+func TestFrozenRangeIsHealed(t *testing.T) {
+	fs := vfs.NewMem()
+	s, db := open(t, fs, "data")
+	split(t, s, "\x04250", 2)
+	set(t, db, "\x04300", "v")
+	ticket, err := s.BeginMerge(1, 2)
+	if err == nil {
+		err = ticket.Wait()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Abandon()
+	s, db = open(t, fs, "data")
+	if v := get(t, db, "\x04300"); v != "v" {
+		t.Errorf("it is %q", v)
+	}
+	set(t, db, "\x04300", "w")
+	if len(s.Replicas()) != 1 {
+		t.Error("not merged")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
