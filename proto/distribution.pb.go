@@ -386,6 +386,120 @@ func (x *SplitRangeRequest) GetSplitKey() []byte {
 	return nil
 }
 
+type MergeRangesRequest struct {
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	ExpectedCatalogVersion uint64                 `protobuf:"varint,1,opt,name=expected_catalog_version,json=expectedCatalogVersion,proto3" json:"expected_catalog_version,omitempty"`
+	LeftRouteId            uint64                 `protobuf:"varint,2,opt,name=left_route_id,json=leftRouteId,proto3" json:"left_route_id,omitempty"`
+	// It begins where the left one ends.
+	RightRouteId  uint64 `protobuf:"varint,3,opt,name=right_route_id,json=rightRouteId,proto3" json:"right_route_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MergeRangesRequest) Reset() {
+	*x = MergeRangesRequest{}
+	mi := &file_proto_distribution_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeRangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeRangesRequest) ProtoMessage() {}
+
+func (x *MergeRangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeRangesRequest.ProtoReflect.Descriptor instead.
+func (*MergeRangesRequest) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MergeRangesRequest) GetExpectedCatalogVersion() uint64 {
+	if x != nil {
+		return x.ExpectedCatalogVersion
+	}
+	return 0
+}
+
+func (x *MergeRangesRequest) GetLeftRouteId() uint64 {
+	if x != nil {
+		return x.LeftRouteId
+	}
+	return 0
+}
+
+func (x *MergeRangesRequest) GetRightRouteId() uint64 {
+	if x != nil {
+		return x.RightRouteId
+	}
+	return 0
+}
+
+type MergeRangesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// After the merge.
+	CatalogVersion uint64           `protobuf:"varint,1,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	Route          *RouteDescriptor `protobuf:"bytes,2,opt,name=route,proto3" json:"route,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *MergeRangesResponse) Reset() {
+	*x = MergeRangesResponse{}
+	mi := &file_proto_distribution_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MergeRangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MergeRangesResponse) ProtoMessage() {}
+
+func (x *MergeRangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_distribution_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MergeRangesResponse.ProtoReflect.Descriptor instead.
+func (*MergeRangesResponse) Descriptor() ([]byte, []int) {
+	return file_proto_distribution_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MergeRangesResponse) GetCatalogVersion() uint64 {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return 0
+}
+
+func (x *MergeRangesResponse) GetRoute() *RouteDescriptor {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
 type SplitRangeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// After the split.
@@ -398,7 +512,7 @@ type SplitRangeResponse struct {
 
 func (x *SplitRangeResponse) Reset() {
 	*x = SplitRangeResponse{}
-	mi := &file_proto_distribution_proto_msgTypes[6]
+	mi := &file_proto_distribution_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +524,7 @@ func (x *SplitRangeResponse) String() string {
 func (*SplitRangeResponse) ProtoMessage() {}
 
 func (x *SplitRangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_distribution_proto_msgTypes[6]
+	mi := &file_proto_distribution_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +537,7 @@ func (x *SplitRangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SplitRangeResponse.ProtoReflect.Descriptor instead.
 func (*SplitRangeResponse) Descriptor() ([]byte, []int) {
-	return file_proto_distribution_proto_rawDescGZIP(), []int{6}
+	return file_proto_distribution_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SplitRangeResponse) GetCatalogVersion() uint64 {
@@ -458,7 +572,7 @@ type MoveReplicaRequest struct {
 
 func (x *MoveReplicaRequest) Reset() {
 	*x = MoveReplicaRequest{}
-	mi := &file_proto_distribution_proto_msgTypes[7]
+	mi := &file_proto_distribution_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +584,7 @@ func (x *MoveReplicaRequest) String() string {
 func (*MoveReplicaRequest) ProtoMessage() {}
 
 func (x *MoveReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_distribution_proto_msgTypes[7]
+	mi := &file_proto_distribution_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +597,7 @@ func (x *MoveReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveReplicaRequest.ProtoReflect.Descriptor instead.
 func (*MoveReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_proto_distribution_proto_rawDescGZIP(), []int{7}
+	return file_proto_distribution_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MoveReplicaRequest) GetRouteId() uint64 {
@@ -515,7 +629,7 @@ type MoveReplicaResponse struct {
 
 func (x *MoveReplicaResponse) Reset() {
 	*x = MoveReplicaResponse{}
-	mi := &file_proto_distribution_proto_msgTypes[8]
+	mi := &file_proto_distribution_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +641,7 @@ func (x *MoveReplicaResponse) String() string {
 func (*MoveReplicaResponse) ProtoMessage() {}
 
 func (x *MoveReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_distribution_proto_msgTypes[8]
+	mi := &file_proto_distribution_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +654,7 @@ func (x *MoveReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveReplicaResponse.ProtoReflect.Descriptor instead.
 func (*MoveReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_proto_distribution_proto_rawDescGZIP(), []int{8}
+	return file_proto_distribution_proto_rawDescGZIP(), []int{10}
 }
 
 type TransferLeaderRequest struct {
@@ -553,7 +667,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_proto_distribution_proto_msgTypes[9]
+	mi := &file_proto_distribution_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +679,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_distribution_proto_msgTypes[9]
+	mi := &file_proto_distribution_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +692,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_proto_distribution_proto_rawDescGZIP(), []int{9}
+	return file_proto_distribution_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TransferLeaderRequest) GetRouteId() uint64 {
@@ -603,7 +717,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_proto_distribution_proto_msgTypes[10]
+	mi := &file_proto_distribution_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +729,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_distribution_proto_msgTypes[10]
+	mi := &file_proto_distribution_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +742,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_proto_distribution_proto_rawDescGZIP(), []int{10}
+	return file_proto_distribution_proto_rawDescGZIP(), []int{12}
 }
 
 type WatchCatalogRequest struct {
@@ -639,7 +753,7 @@ type WatchCatalogRequest struct {
 
 func (x *WatchCatalogRequest) Reset() {
 	*x = WatchCatalogRequest{}
-	mi := &file_proto_distribution_proto_msgTypes[11]
+	mi := &file_proto_distribution_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +765,7 @@ func (x *WatchCatalogRequest) String() string {
 func (*WatchCatalogRequest) ProtoMessage() {}
 
 func (x *WatchCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_distribution_proto_msgTypes[11]
+	mi := &file_proto_distribution_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +778,7 @@ func (x *WatchCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCatalogRequest.ProtoReflect.Descriptor instead.
 func (*WatchCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_proto_distribution_proto_rawDescGZIP(), []int{11}
+	return file_proto_distribution_proto_rawDescGZIP(), []int{13}
 }
 
 type WatchCatalogResponse struct {
@@ -678,7 +792,7 @@ type WatchCatalogResponse struct {
 
 func (x *WatchCatalogResponse) Reset() {
 	*x = WatchCatalogResponse{}
-	mi := &file_proto_distribution_proto_msgTypes[12]
+	mi := &file_proto_distribution_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +804,7 @@ func (x *WatchCatalogResponse) String() string {
 func (*WatchCatalogResponse) ProtoMessage() {}
 
 func (x *WatchCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_distribution_proto_msgTypes[12]
+	mi := &file_proto_distribution_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +817,7 @@ func (x *WatchCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCatalogResponse.ProtoReflect.Descriptor instead.
 func (*WatchCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_proto_distribution_proto_rawDescGZIP(), []int{12}
+	return file_proto_distribution_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchCatalogResponse) GetCatalogVersion() uint64 {
@@ -742,7 +856,14 @@ const file_proto_distribution_proto_rawDesc = "" +
 	"\x11SplitRangeRequest\x128\n" +
 	"\x18expected_catalog_version\x18\x01 \x01(\x04R\x16expectedCatalogVersion\x12\x19\n" +
 	"\broute_id\x18\x02 \x01(\x04R\arouteId\x12\x1b\n" +
-	"\tsplit_key\x18\x03 \x01(\fR\bsplitKey\"\x97\x01\n" +
+	"\tsplit_key\x18\x03 \x01(\fR\bsplitKey\"\x98\x01\n" +
+	"\x12MergeRangesRequest\x128\n" +
+	"\x18expected_catalog_version\x18\x01 \x01(\x04R\x16expectedCatalogVersion\x12\"\n" +
+	"\rleft_route_id\x18\x02 \x01(\x04R\vleftRouteId\x12$\n" +
+	"\x0eright_route_id\x18\x03 \x01(\x04R\frightRouteId\"l\n" +
+	"\x13MergeRangesResponse\x12'\n" +
+	"\x0fcatalog_version\x18\x01 \x01(\x04R\x0ecatalogVersion\x12,\n" +
+	"\x05route\x18\x02 \x01(\v2\x16.proto.RouteDescriptorR\x05route\"\x97\x01\n" +
 	"\x12SplitRangeResponse\x12'\n" +
 	"\x0fcatalog_version\x18\x01 \x01(\x04R\x0ecatalogVersion\x12*\n" +
 	"\x04left\x18\x02 \x01(\v2\x16.proto.RouteDescriptorR\x04left\x12,\n" +
@@ -765,13 +886,14 @@ const file_proto_distribution_proto_rawDesc = "" +
 	"\n" +
 	"RouteState\x12\x1b\n" +
 	"\x17ROUTE_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
-	"\x12ROUTE_STATE_ACTIVE\x10\x012\xbd\x03\n" +
+	"\x12ROUTE_STATE_ACTIVE\x10\x012\x83\x04\n" +
 	"\fDistribution\x12G\n" +
 	"\fGetTimestamp\x12\x1a.proto.GetTimestampRequest\x1a\x1b.proto.GetTimestampResponse\x12A\n" +
 	"\n" +
 	"ListRoutes\x12\x18.proto.ListRoutesRequest\x1a\x19.proto.ListRoutesResponse\x12A\n" +
 	"\n" +
 	"SplitRange\x12\x18.proto.SplitRangeRequest\x1a\x19.proto.SplitRangeResponse\x12D\n" +
+	"\vMergeRanges\x12\x19.proto.MergeRangesRequest\x1a\x1a.proto.MergeRangesResponse\x12D\n" +
 	"\vMoveReplica\x12\x19.proto.MoveReplicaRequest\x1a\x1a.proto.MoveReplicaResponse\x12M\n" +
 	"\x0eTransferLeader\x12\x1c.proto.TransferLeaderRequest\x1a\x1d.proto.TransferLeaderResponse\x12I\n" +
 	"\fWatchCatalog\x12\x1a.proto.WatchCatalogRequest\x1a\x1b.proto.WatchCatalogResponse0\x01B\"Z github.com/stratadb/strata/protob\x06proto3"
@@ -789,7 +911,7 @@ func file_proto_distribution_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_distribution_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_proto_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_proto_distribution_proto_goTypes = []any{
 	(RouteState)(0),                // 0: proto.RouteState
 	(*GetTimestampRequest)(nil),    // 1: proto.GetTimestampRequest
@@ -798,37 +920,42 @@ var file_proto_distribution_proto_goTypes = []any{
 	(*ListRoutesResponse)(nil),     // 4: proto.ListRoutesResponse
 	(*RouteDescriptor)(nil),        // 5: proto.RouteDescriptor
 	(*SplitRangeRequest)(nil),      // 6: proto.SplitRangeRequest
-	(*SplitRangeResponse)(nil),     // 7: proto.SplitRangeResponse
-	(*MoveReplicaRequest)(nil),     // 8: proto.MoveReplicaRequest
-	(*MoveReplicaResponse)(nil),    // 9: proto.MoveReplicaResponse
-	(*TransferLeaderRequest)(nil),  // 10: proto.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil), // 11: proto.TransferLeaderResponse
-	(*WatchCatalogRequest)(nil),    // 12: proto.WatchCatalogRequest
-	(*WatchCatalogResponse)(nil),   // 13: proto.WatchCatalogResponse
+	(*MergeRangesRequest)(nil),     // 7: proto.MergeRangesRequest
+	(*MergeRangesResponse)(nil),    // 8: proto.MergeRangesResponse
+	(*SplitRangeResponse)(nil),     // 9: proto.SplitRangeResponse
+	(*MoveReplicaRequest)(nil),     // 10: proto.MoveReplicaRequest
+	(*MoveReplicaResponse)(nil),    // 11: proto.MoveReplicaResponse
+	(*TransferLeaderRequest)(nil),  // 12: proto.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil), // 13: proto.TransferLeaderResponse
+	(*WatchCatalogRequest)(nil),    // 14: proto.WatchCatalogRequest
+	(*WatchCatalogResponse)(nil),   // 15: proto.WatchCatalogResponse
 }
 var file_proto_distribution_proto_depIdxs = []int32{
 	5,  // 0: proto.ListRoutesResponse.routes:type_name -> proto.RouteDescriptor
 	0,  // 1: proto.RouteDescriptor.state:type_name -> proto.RouteState
-	5,  // 2: proto.SplitRangeResponse.left:type_name -> proto.RouteDescriptor
-	5,  // 3: proto.SplitRangeResponse.right:type_name -> proto.RouteDescriptor
-	5,  // 4: proto.WatchCatalogResponse.routes:type_name -> proto.RouteDescriptor
-	1,  // 5: proto.Distribution.GetTimestamp:input_type -> proto.GetTimestampRequest
-	3,  // 6: proto.Distribution.ListRoutes:input_type -> proto.ListRoutesRequest
-	6,  // 7: proto.Distribution.SplitRange:input_type -> proto.SplitRangeRequest
-	8,  // 8: proto.Distribution.MoveReplica:input_type -> proto.MoveReplicaRequest
-	10, // 9: proto.Distribution.TransferLeader:input_type -> proto.TransferLeaderRequest
-	12, // 10: proto.Distribution.WatchCatalog:input_type -> proto.WatchCatalogRequest
-	2,  // 11: proto.Distribution.GetTimestamp:output_type -> proto.GetTimestampResponse
-	4,  // 12: proto.Distribution.ListRoutes:output_type -> proto.ListRoutesResponse
-	7,  // 13: proto.Distribution.SplitRange:output_type -> proto.SplitRangeResponse
-	9,  // 14: proto.Distribution.MoveReplica:output_type -> proto.MoveReplicaResponse
-	11, // 15: proto.Distribution.TransferLeader:output_type -> proto.TransferLeaderResponse
-	13, // 16: proto.Distribution.WatchCatalog:output_type -> proto.WatchCatalogResponse
-	11, // [11:17] is the sub-list for method output_type
-	5,  // [5:11] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	5,  // 2: proto.MergeRangesResponse.route:type_name -> proto.RouteDescriptor
+	5,  // 3: proto.SplitRangeResponse.left:type_name -> proto.RouteDescriptor
+	5,  // 4: proto.SplitRangeResponse.right:type_name -> proto.RouteDescriptor
+	5,  // 5: proto.WatchCatalogResponse.routes:type_name -> proto.RouteDescriptor
+	1,  // 6: proto.Distribution.GetTimestamp:input_type -> proto.GetTimestampRequest
+	3,  // 7: proto.Distribution.ListRoutes:input_type -> proto.ListRoutesRequest
+	6,  // 8: proto.Distribution.SplitRange:input_type -> proto.SplitRangeRequest
+	7,  // 9: proto.Distribution.MergeRanges:input_type -> proto.MergeRangesRequest
+	10, // 10: proto.Distribution.MoveReplica:input_type -> proto.MoveReplicaRequest
+	12, // 11: proto.Distribution.TransferLeader:input_type -> proto.TransferLeaderRequest
+	14, // 12: proto.Distribution.WatchCatalog:input_type -> proto.WatchCatalogRequest
+	2,  // 13: proto.Distribution.GetTimestamp:output_type -> proto.GetTimestampResponse
+	4,  // 14: proto.Distribution.ListRoutes:output_type -> proto.ListRoutesResponse
+	9,  // 15: proto.Distribution.SplitRange:output_type -> proto.SplitRangeResponse
+	8,  // 16: proto.Distribution.MergeRanges:output_type -> proto.MergeRangesResponse
+	11, // 17: proto.Distribution.MoveReplica:output_type -> proto.MoveReplicaResponse
+	13, // 18: proto.Distribution.TransferLeader:output_type -> proto.TransferLeaderResponse
+	15, // 19: proto.Distribution.WatchCatalog:output_type -> proto.WatchCatalogResponse
+	13, // [13:20] is the sub-list for method output_type
+	6,  // [6:13] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_proto_distribution_proto_init() }
@@ -842,7 +969,7 @@ func file_proto_distribution_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_distribution_proto_rawDesc), len(file_proto_distribution_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

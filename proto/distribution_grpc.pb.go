@@ -22,6 +22,7 @@ const (
 	Distribution_GetTimestamp_FullMethodName   = "/proto.Distribution/GetTimestamp"
 	Distribution_ListRoutes_FullMethodName     = "/proto.Distribution/ListRoutes"
 	Distribution_SplitRange_FullMethodName     = "/proto.Distribution/SplitRange"
+	Distribution_MergeRanges_FullMethodName    = "/proto.Distribution/MergeRanges"
 	Distribution_MoveReplica_FullMethodName    = "/proto.Distribution/MoveReplica"
 	Distribution_TransferLeader_FullMethodName = "/proto.Distribution/TransferLeader"
 	Distribution_WatchCatalog_FullMethodName   = "/proto.Distribution/WatchCatalog"
@@ -40,6 +41,10 @@ type DistributionClient interface {
 	// SplitRange cuts a route in two. It is refused unless the catalog has the expected
 	// version, so that two callers who have seen the same routes do not both change them.
 	SplitRange(ctx context.Context, in *SplitRangeRequest, opts ...grpc.CallOption) (*SplitRangeResponse, error)
+	// MergeRanges makes one route of two neighbours: the left one reaches to the end of the
+	// right one, which is gone. It is refused unless the catalog has the expected version,
+	// and while the two are not on the same nodes.
+	MergeRanges(ctx context.Context, in *MergeRangesRequest, opts ...grpc.CallOption) (*MergeRangesResponse, error)
 	// MoveReplica gives a route's replica on one node to another one. It is answered when
 	// the new replica counts and the old one is gone; a caller who gives up does not undo it.
 	MoveReplica(ctx context.Context, in *MoveReplicaRequest, opts ...grpc.CallOption) (*MoveReplicaResponse, error)
@@ -83,6 +88,16 @@ func (c *distributionClient) SplitRange(ctx context.Context, in *SplitRangeReque
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SplitRangeResponse)
 	err := c.cc.Invoke(ctx, Distribution_SplitRange_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *distributionClient) MergeRanges(ctx context.Context, in *MergeRangesRequest, opts ...grpc.CallOption) (*MergeRangesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MergeRangesResponse)
+	err := c.cc.Invoke(ctx, Distribution_MergeRanges_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +156,10 @@ type DistributionServer interface {
 	// SplitRange cuts a route in two. It is refused unless the catalog has the expected
 	// version, so that two callers who have seen the same routes do not both change them.
 	SplitRange(context.Context, *SplitRangeRequest) (*SplitRangeResponse, error)
+	// MergeRanges makes one route of two neighbours: the left one reaches to the end of the
+	// right one, which is gone. It is refused unless the catalog has the expected version,
+	// and while the two are not on the same nodes.
+	MergeRanges(context.Context, *MergeRangesRequest) (*MergeRangesResponse, error)
 	// MoveReplica gives a route's replica on one node to another one. It is answered when
 	// the new replica counts and the old one is gone; a caller who gives up does not undo it.
 	MoveReplica(context.Context, *MoveReplicaRequest) (*MoveReplicaResponse, error)
@@ -168,6 +187,9 @@ func (UnimplementedDistributionServer) ListRoutes(context.Context, *ListRoutesRe
 }
 func (UnimplementedDistributionServer) SplitRange(context.Context, *SplitRangeRequest) (*SplitRangeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SplitRange not implemented")
+}
+func (UnimplementedDistributionServer) MergeRanges(context.Context, *MergeRangesRequest) (*MergeRangesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MergeRanges not implemented")
 }
 func (UnimplementedDistributionServer) MoveReplica(context.Context, *MoveReplicaRequest) (*MoveReplicaResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method MoveReplica not implemented")
@@ -253,6 +275,24 @@ func _Distribution_SplitRange_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Distribution_MergeRanges_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MergeRangesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DistributionServer).MergeRanges(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Distribution_MergeRanges_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DistributionServer).MergeRanges(ctx, req.(*MergeRangesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Distribution_MoveReplica_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(MoveReplicaRequest)
 	if err := dec(in); err != nil {
@@ -318,6 +358,10 @@ var Distribution_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SplitRange",
 			Handler:    _Distribution_SplitRange_Handler,
+		},
+		{
+			MethodName: "MergeRanges",
+			Handler:    _Distribution_MergeRanges_Handler,
 		},
 		{
 			MethodName: "MoveReplica",

@@ -106,6 +106,44 @@ func TestRanges(t *testing.T) {
 	if next, err := begin(4); next != 0 || !errors.Is(err, ErrSplitKey) {
 		t.Fatalf("range %d, %v", next, err)
 	}
+	for name, c := range map[string]struct {
+		version     uint64
+		left, right base.RangeID
+		want        error
+	}{
+		"another version": {3, 1, 2, ErrCatalogVersion},
+		"another range":   {4, 1, 7, ErrNoRange},
+		"no neighbours":   {4, 2, 1, ErrNotNeighbours},
+		"the same":        {4, 1, 1, ErrNotNeighbours},
+	} {
+		err := do(func(tx kv.Txn) error { return BeginMerge(tx, c.version, c.left, c.right) })
+		if !errors.Is(err, c.want) {
+			t.Errorf("merge, %s: %v", name, err)
+		}
+	}
+	if err := do(func(tx kv.Txn) error { return BeginMerge(tx, 4, 1, 2) }); err != nil {
+		t.Fatal(err)
+	}
+	look(5, all+"\x04m", "\x04m"+end)
+	frozen := right
+	frozen.Epoch, frozen.Frozen = 4, base.Freeze{Left: 1, Epoch: 3}
+	write(frozen)
+	look(5, all+"\x04m", "\x04m"+end)
+	both := described(1, 5, all, end)
+	write(both)
+	look(6, all+end)
+	late := frozen
+	late.Epoch = 4
+	write(late) // of a leader that was left behind
+	look(6, all+end)
+	again, third := described(1, 6, all, "\x04k"), described(3, 6, "\x04k", end)
+	write(third)
+	look(7, all+"\x04k", "\x04k"+end)
+	write(both) // late
+	write(again)
+	look(8, all+"\x04k", "\x04k"+end)
+	write(both, late)
+	look(8, all+"\x04k", "\x04k"+end)
 	if !keyspace.All().Contains(rangeKey(left.Span.Start)) {
 		t.Error("a row lies outside of the keyspace")
 	}

@@ -189,7 +189,7 @@ func (k *care) States(ctx context.Context, node base.NodeID, since uint64) (cens
 // Do implements operator.Cluster.
 func (k *care) Do(ctx context.Context, at base.NodeID, op placement.Operator) error {
 	r := routes{k}
-	if op.Kind != placement.Split {
+	if op.Kind != placement.Split && op.Kind != placement.Merge {
 		_, err := k.carry(ctx, at, op)
 		return err
 	}
@@ -199,7 +199,11 @@ func (k *care) Do(ctx context.Context, at base.NodeID, op placement.Operator) er
 		}
 	}
 	known, err := r.read(ctx)
-	if err == nil {
+	switch {
+	case err != nil:
+	case op.Kind == placement.Merge:
+		_, err = r.merge(ctx, known.Version, op.Range, op.Right)
+	default:
 		_, err = r.split(ctx, known.Version, op, func(op placement.Operator) (remote.Done, error) { return k.carry(ctx, at, op) })
 	}
 	return err

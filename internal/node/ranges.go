@@ -74,12 +74,39 @@ func (r routes) keep(stop <-chan struct{}) {
 			}
 			version = news.Version
 		}
+		if err := r.thaw(); err != nil {
+			r.log.Warn("frozen ranges", "error", err)
+		}
 		select {
 		case <-stop:
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+// thaw tells the store what the rows say about frozen ranges: their left neighbours may
+// have moved to other nodes.
+func (r routes) thaw() error {
+	frozen := r.store.Frozen()
+	if len(frozen) == 0 {
+		return nil
+	}
+	var rows []base.RangeDescriptor
+	if _, err := r.db.Transact(context.Background(), func(t kv.Txn) (err error) {
+		rows, err = catalog.RangeRows(t)
+		return err
+	}); err != nil {
+		return err
+	}
+	for i := range frozen {
+		for j := range rows {
+			if frozen[i].Ends(&rows[j]) != base.Open {
+				r.store.Learn(&rows[j])
+			}
+		}
+	}
+	return nil
 }
 
 func (r routes) writeAll(list []base.RangeDescriptor) error {
@@ -196,9 +223,18 @@ func (r routes) Transfer(ctx context.Context, id base.RangeID, to base.NodeID) e
 	if _, err := r.lead(ctx, placement.Operator{Kind: placement.TransferLeader, Range: id, Node: to}); err != nil {
 		return busy(err)
 	}
-	nothing := placement.Operator{Kind: placement.LeaveJoint, Range: id} // who carries it out leads
+	return r.awaitLeader(ctx, id, to)
+}
+
+// leads reports, without an error, that a node leads a range.
+func (r routes) leads(ctx context.Context, id base.RangeID, node base.NodeID) error {
+	_, err := r.carry(ctx, node, placement.Operator{Kind: placement.LeaveJoint, Range: id}) // who carries it out leads
+	return err
+}
+
+func (r routes) awaitLeader(ctx context.Context, id base.RangeID, to base.NodeID) error {
 	for end := time.Now().Add(transferTime); ; {
-		_, err := r.carry(ctx, to, nothing)
+		err := r.leads(ctx, id, to)
 		if err == nil {
 			return nil
 		}
@@ -229,6 +265,51 @@ func (r routes) Split(ctx context.Context, expected uint64, id base.RangeID, key
 	}
 	known, err := r.read(ctx)
 	return kvgrpc.Split{Version: known.Version, Left: route(&done.Left), Right: route(&done.Right)}, err
+}
+
+// Merge implements kvgrpc.Routes.
+func (r routes) Merge(ctx context.Context, expected uint64, left, right base.RangeID) (m kvgrpc.Merge, err error) {
+	if err := r.report(ctx); err != nil {
+		return m, err
+	}
+	both, err := r.merge(ctx, expected, left, right)
+	if err != nil {
+		return m, busy(err)
+	}
+	known, err := r.read(ctx)
+	return kvgrpc.Merge{Version: known.Version, Route: route(&both)}, err
+}
+
+// merge claims what a merge needs, brings leadership of the right range to the left one's
+// leader, has it done there, and writes the rows. These follow the ranges, as those of a
+// split do.
+func (r routes) merge(ctx context.Context, expected uint64, left, right base.RangeID) (both base.RangeDescriptor, err error) {
+	if _, err := r.db.Transact(ctx, func(t kv.Txn) error { return catalog.BeginMerge(t, expected, left, right) }); err != nil {
+		return both, err
+	}
+	at := r.self()
+	if x := r.store.Replica(left); x != nil && x.Leader() != 0 {
+		at = x.Leader()
+	}
+	if err := r.seek(ctx, at, func(node base.NodeID) error {
+		at = node
+		return r.leads(ctx, left, node)
+	}); err != nil {
+		return both, err
+	}
+	if r.leads(ctx, right, at) != nil {
+		if _, err := r.lead(ctx, placement.Operator{Kind: placement.TransferLeader, Range: right, Node: at}); err != nil {
+			return both, err
+		}
+		if err := r.awaitLeader(ctx, right, at); err != nil {
+			return both, err
+		}
+	}
+	done, err := r.carry(ctx, at, placement.Operator{Kind: placement.Merge, Range: left, Right: right})
+	if err != nil {
+		return both, err
+	}
+	return done.Left, r.write(ctx, done.Left)
 }
 
 // busy turns the refusal of a range's leader into the door's words.

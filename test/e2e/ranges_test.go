@@ -122,7 +122,7 @@ func busy(t *testing.T, n *process.Node, clients, keys int) (stop func()) {
 }
 
 // TestSplitRangeOnAnyNode: whichever node is asked, the leader cuts its range, and all
-// nodes tell the same routes.
+// nodes tell the same routes; the same goes for merges, wherever the ranges are led.
 func TestSplitRangeOnAnyNode(t *testing.T) {
 	c := startTrio(t)
 	ctx := t.Context()
@@ -144,6 +144,10 @@ func TestSplitRangeOnAnyNode(t *testing.T) {
 			t.Errorf("%v, %v", routes, err)
 		}
 	}
+	if _, err := distribution(t, c.nodes[1]).TransferLeader(ctx, &proto.TransferLeaderRequest{RouteId: 2, NodeId: 3}); err != nil {
+		t.Fatal(err)
+	}
+	mergeAll(t, c.nodes[2], c.nodes[1])
 }
 
 // TestRangesByHand: a replica is moved to a fourth node, and that node made the leader,

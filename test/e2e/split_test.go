@@ -91,4 +91,43 @@ func TestSplitRange(t *testing.T) {
 	n.Kill()
 	n = process.Start(t, process.Options{Dir: n.Dir})
 	check(n, "b")
+	mergeAll(t, n, n)
+	g = grpcClient(t, n, strata.Options{}).Namespace("global")
+	for i := range 100 {
+		if v, err := g.Get(ctx, key(i)); err != nil || string(v) != "b" {
+			t.Fatalf("%s is %q, %v", key(i), v, err)
+		}
+	}
+	dial(t, n.RESP).expect("GET redis", `"before"`)
+}
+
+// mergeAll unites all routes again, by way of one node, and looks at them on another.
+func mergeAll(t *testing.T, through, other *process.Node) {
+	t.Helper()
+	d, ctx := distribution(t, through), t.Context()
+	for {
+		routes, err := d.ListRoutes(ctx, &proto.ListRoutesRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := routes.GetRoutes()
+		if len(list) == 1 {
+			break
+		}
+		last := len(list) - 1
+		q := &proto.MergeRangesRequest{ExpectedCatalogVersion: routes.GetCatalogVersion(), LeftRouteId: list[last-1].GetRouteId(),
+			RightRouteId: list[last].GetRouteId()}
+		m, err := d.MergeRanges(ctx, q)
+		if err != nil || m.GetRoute().GetRouteId() != q.GetLeftRouteId() || m.GetCatalogVersion() <= routes.GetCatalogVersion() ||
+			string(m.GetRoute().GetEnd()) != string(list[last].GetEnd()) {
+			t.Fatalf("%v, %v", m, err)
+		}
+		if _, err := d.MergeRanges(ctx, q); status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("an old version: %v", err)
+		}
+	}
+	routes, err := distribution(t, other).ListRoutes(ctx, &proto.ListRoutesRequest{})
+	if err != nil || len(routes.GetRoutes()) != 1 {
+		t.Errorf("%v, %v", routes, err)
+	}
 }

@@ -230,7 +230,7 @@ func (s *sim) heal() {
 
 // healAll lets no range be frozen any more.
 func (s *sim) healAll() error {
-	for n := 0; s.store.Frozen(); n++ {
+	for n := 0; len(s.store.Frozen()) > 0; n++ {
 		if n == 100 {
 			return errors.New("a range stays frozen")
 		}

@@ -437,7 +437,7 @@ func (s *sim) finish() error {
 			}
 		}
 		if s.o.Ranges { // who waits for a lock has to see time pass
-			if s.store.Frozen() && s.rnd.IntN(20) == 0 {
+			if len(s.store.Frozen()) > 0 && s.rnd.IntN(20) == 0 {
 				s.heal()
 			}
 			busy = s.stepBehind() || busy

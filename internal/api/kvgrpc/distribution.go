@@ -11,11 +11,13 @@ import (
 	"github.com/stratadb/strata/proto"
 )
 
-// Routes tells which ranges there are, and cuts them.
+// Routes tells which ranges there are, and changes them.
 type Routes interface {
 	Routes(ctx context.Context) (Catalog, error)
 	// Split cuts a range at key, if the catalog has the expected version.
 	Split(ctx context.Context, expected uint64, id base.RangeID, key []byte) (Split, error)
+	// Merge unites two neighbours, if the catalog has the expected version.
+	Merge(ctx context.Context, expected uint64, left, right base.RangeID) (Merge, error)
 	// Move gives a range's voter on a node to another one, and waits until that is done.
 	Move(ctx context.Context, id base.RangeID, from, to base.NodeID) error
 	// Transfer lets a node lead a range, and waits until it does.
@@ -28,6 +30,12 @@ type Routes interface {
 type Split struct {
 	Version     uint64 // of the catalog since then
 	Left, Right Route
+}
+
+// Merge is two ranges that were united.
+type Merge struct {
+	Version uint64 // of the catalog since then
+	Route   Route
 }
 
 // Catalog is the ranges at some time.
@@ -91,6 +99,15 @@ func (d *distribution) SplitRange(ctx context.Context, q *proto.SplitRangeReques
 		return nil, err
 	}
 	return &proto.SplitRangeResponse{CatalogVersion: s.Version, Left: s.Left.proto(), Right: s.Right.proto()}, nil
+}
+
+// MergeRanges implements proto.DistributionServer.
+func (d *distribution) MergeRanges(ctx context.Context, q *proto.MergeRangesRequest) (*proto.MergeRangesResponse, error) {
+	m, err := d.s.o.Routes.Merge(ctx, q.GetExpectedCatalogVersion(), base.RangeID(q.GetLeftRouteId()), base.RangeID(q.GetRightRouteId()))
+	if err != nil {
+		return nil, err
+	}
+	return &proto.MergeRangesResponse{CatalogVersion: m.Version, Route: m.Route.proto()}, nil
 }
 
 // node reads the number of a node.

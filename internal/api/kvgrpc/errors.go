@@ -74,6 +74,7 @@ var errorTable = []struct {
 	{catalog.ErrCatalogVersion, codes.FailedPrecondition, "CATALOG_VERSION", ""},
 	{catalog.ErrNoRange, codes.InvalidArgument, "NO_ROUTE", ""},
 	{catalog.ErrSplitKey, codes.InvalidArgument, "SPLIT_KEY", ""},
+	{catalog.ErrNotNeighbours, codes.InvalidArgument, "NOT_NEIGHBOURS", ""},
 	{ErrRouteBusy, codes.FailedPrecondition, "ROUTE_BUSY", ownText},
 	{ErrNoNode, codes.InvalidArgument, "NO_NODE", ownText},
 	{errUnauthenticated, codes.Unauthenticated, "UNAUTHENTICATED", ""},

@@ -115,6 +115,18 @@ func (oneRoute) Split(_ context.Context, expected uint64, id base.RangeID, key [
 		Right: Route{ID: 4, Span: base.Span{Start: key, End: []byte("z")}, Parent: 3}}, nil
 }
 
+func (oneRoute) Merge(_ context.Context, expected uint64, left, right base.RangeID) (Merge, error) {
+	switch {
+	case expected != 7:
+		return Merge{}, catalog.ErrCatalogVersion
+	case left != 3:
+		return Merge{}, catalog.ErrNoRange
+	case right != 4:
+		return Merge{}, catalog.ErrNotNeighbours
+	}
+	return Merge{Version: 8, Route: Route{ID: 3, Span: base.Span{Start: []byte("a"), End: []byte("z")}}}, nil
+}
+
 func (oneRoute) Routes(context.Context) (Catalog, error) {
 	return Catalog{Version: 7, Routes: []Route{{ID: 3, Span: base.Span{Start: []byte("a"), End: []byte("z")}, Parent: 2}}}, nil
 }
@@ -347,6 +359,28 @@ func TestAdmission(t *testing.T) {
 }
 
 // panicking is a catalog that panics.
+// TestMergeRanges: what is united is answered, and what is refused says why.
+func TestMergeRanges(t *testing.T) {
+	f := serve(t, memory(), Options{})
+	d := proto.NewDistributionClient(f.conn)
+	got, err := d.MergeRanges(t.Context(), &proto.MergeRangesRequest{ExpectedCatalogVersion: 7, LeftRouteId: 3, RightRouteId: 4})
+	if err != nil || got.GetCatalogVersion() != 8 || got.GetRoute().GetRouteId() != 3 || string(got.GetRoute().GetEnd()) != "z" {
+		t.Fatalf("%v, %v", got, err)
+	}
+	for name, c := range map[string]struct {
+		q    *proto.MergeRangesRequest
+		code codes.Code
+	}{
+		"an old version": {&proto.MergeRangesRequest{ExpectedCatalogVersion: 6, LeftRouteId: 3, RightRouteId: 4}, codes.FailedPrecondition},
+		"no route":       {&proto.MergeRangesRequest{ExpectedCatalogVersion: 7, LeftRouteId: 5, RightRouteId: 4}, codes.InvalidArgument},
+		"no neighbours":  {&proto.MergeRangesRequest{ExpectedCatalogVersion: 7, LeftRouteId: 3, RightRouteId: 5}, codes.InvalidArgument},
+	} {
+		if _, err := d.MergeRanges(t.Context(), c.q); status.Code(err) != c.code || status.Convert(err).Message() == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 type panicking struct{ oneRoute }
 
 func (panicking) Routes(context.Context) (Catalog, error) { panic("routes") }

@@ -15,11 +15,12 @@ import (
 type Store interface {
 	Replica(base.RangeID) *replica.Replica
 	Split(ctx context.Context, id base.RangeID, key []byte, right base.RangeID) (left, split base.RangeDescriptor, err error)
+	Merge(ctx context.Context, left, right base.RangeID) (both base.RangeDescriptor, err error)
 }
 
 // Carry carries out an operator on a range that this node leads. An epoch of zero is any;
 // otherwise the operator is void once the range has changed. Membership and leadership
-// have only begun to change when it returns; a split is done.
+// have only begun to change when it returns; a split or a merge is done.
 func Carry(ctx context.Context, s Store, op placement.Operator) (remote.Done, error) {
 	r := s.Replica(op.Range)
 	if r == nil || !r.Serving() {
@@ -51,10 +52,12 @@ func Carry(ctx context.Context, s Store, op placement.Operator) (remote.Done, er
 		// Raft leaves it by itself.
 	case placement.Split:
 		done.Left, done.Right, err = s.Split(ctx, op.Range, op.Key, op.Right)
+	case placement.Merge:
+		done.Left, err = s.Merge(ctx, op.Range, op.Right)
 	default:
 		err = errors.Wrapf(remote.ErrRefused, "%v is not known here", op.Kind)
 	}
-	if errors.IsAny(err, replica.ErrChange, replica.ErrBehind, replica.ErrSplit) {
+	if errors.IsAny(err, replica.ErrChange, replica.ErrBehind, replica.ErrSplit, replica.ErrMerge) {
 		err = errors.Mark(err, remote.ErrRefused)
 	}
 	return done, err

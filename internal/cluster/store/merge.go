@@ -357,12 +357,13 @@ func (s *Store) learn(r *replica.Replica, d, x *base.RangeDescriptor) bool {
 	return true
 }
 
-// Frozen reports whether a range that this node leads is frozen.
-func (s *Store) Frozen() bool {
+// Frozen are the ranges that this node leads and that wait for a merge. Who has them may
+// know more than the store: see Learn.
+func (s *Store) Frozen() (list []base.RangeDescriptor) {
 	for _, r := range s.Replicas() {
-		if r.Descriptor().Frozen != (base.Freeze{}) && r.Serving() {
-			return true
+		if d := r.Descriptor(); d.Frozen != (base.Freeze{}) && r.Serving() {
+			list = append(list, d)
 		}
 	}
-	return false
+	return list
 }
