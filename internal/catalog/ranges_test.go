@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,41 +23,52 @@ func described(id base.RangeID, epoch base.Epoch, start, end string) base.RangeD
 	return d
 }
 
+const all, end = "\x01", "\x05"
+
+// book is a database with the rows of ranges.
+type book struct {
+	t  *testing.T
+	db *kv.DB
+}
+
+func newBook(t *testing.T) book {
+	stamp := base.Stamp(0)
+	return book{t, kv.New(kvmem.New(func() base.Stamp { stamp++; return stamp }), time.Now)}
+}
+
+func (b book) do(f func(tx kv.Txn) error) error {
+	_, err := b.db.Transact(context.Background(), f)
+	return err
+}
+
+func (b book) write(list ...base.RangeDescriptor) {
+	b.t.Helper()
+	if err := b.do(func(tx kv.Txn) error { return WriteRanges(tx, list...) }); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// look wants a version, and the bounds of the ranges.
+func (b book) look(version uint64, want ...string) {
+	b.t.Helper()
+	var r Ranges
+	if err := b.do(func(tx kv.Txn) (err error) { r, err = ReadRanges(tx); return err }); err != nil {
+		b.t.Fatal(err)
+	}
+	var got []string
+	for _, d := range r.List {
+		got = append(got, string(d.Span.Start)+string(d.Span.End))
+	}
+	if r.Version != version || !slices.Equal(got, want) {
+		b.t.Fatalf("version %d, %q; want %d, %q", r.Version, got, version, want)
+	}
+}
+
 // TestRanges: rows follow what leaders say, in whatever order they say it; a split needs
 // the newest version, and a key inside.
 func TestRanges(t *testing.T) {
-	stamp := base.Stamp(0)
-	db := kv.New(kvmem.New(func() base.Stamp { stamp++; return stamp }), time.Now)
-	do := func(f func(tx kv.Txn) error) error {
-		_, err := db.Transact(context.Background(), f)
-		return err
-	}
-	write := func(list ...base.RangeDescriptor) {
-		t.Helper()
-		if err := do(func(tx kv.Txn) error { return WriteRanges(tx, list...) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	look := func(version uint64, want ...string) {
-		t.Helper()
-		var r Ranges
-		if err := do(func(tx kv.Txn) (err error) { r, err = ReadRanges(tx); return err }); err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, d := range r.List {
-			got = append(got, string(d.Span.Start)+string(d.Span.End))
-		}
-		if r.Version != version || len(got) != len(want) {
-			t.Fatalf("version %d, %q; want %d, %q", r.Version, got, version, want)
-		}
-		for i := range want {
-			if got[i] != want[i] {
-				t.Fatalf("%q, want %q", got, want)
-			}
-		}
-	}
-	const all, end = "\x01", "\x05"
+	b := newBook(t)
+	do, write, look := b.do, b.write, b.look
 	write(described(1, 1, all, end))
 	look(1, all+end)
 	write(described(1, 1, all, end)) // again
@@ -106,45 +118,55 @@ func TestRanges(t *testing.T) {
 	if next, err := begin(4); next != 0 || !errors.Is(err, ErrSplitKey) {
 		t.Fatalf("range %d, %v", next, err)
 	}
+	if !keyspace.All().Contains(rangeKey(left.Span.Start)) {
+		t.Error("a row lies outside of the keyspace")
+	}
+}
+
+// TestMergedRanges: a merge needs the newest version, and neighbours. The right side's row
+// goes with it, and nobody who comes late brings it back.
+func TestMergedRanges(t *testing.T) {
+	b := newBook(t)
+	do, write, look := b.do, b.write, b.look
+	left, right := described(1, 3, all, "\x04m"), described(2, 3, "\x04m", end)
+	write(left, right)
+	look(1, all+"\x04m", "\x04m"+end)
 	for name, c := range map[string]struct {
 		version     uint64
 		left, right base.RangeID
 		want        error
 	}{
-		"another version": {3, 1, 2, ErrCatalogVersion},
-		"another range":   {4, 1, 7, ErrNoRange},
-		"no neighbours":   {4, 2, 1, ErrNotNeighbours},
-		"the same":        {4, 1, 1, ErrNotNeighbours},
+		"another version": {0, 1, 2, ErrCatalogVersion},
+		"another range":   {1, 1, 7, ErrNoRange},
+		"no neighbours":   {1, 2, 1, ErrNotNeighbours},
+		"the same":        {1, 1, 1, ErrNotNeighbours},
 	} {
 		err := do(func(tx kv.Txn) error { return BeginMerge(tx, c.version, c.left, c.right) })
 		if !errors.Is(err, c.want) {
 			t.Errorf("merge, %s: %v", name, err)
 		}
 	}
-	if err := do(func(tx kv.Txn) error { return BeginMerge(tx, 4, 1, 2) }); err != nil {
+	if err := do(func(tx kv.Txn) error { return BeginMerge(tx, 1, 1, 2) }); err != nil {
 		t.Fatal(err)
 	}
-	look(5, all+"\x04m", "\x04m"+end)
+	look(2, all+"\x04m", "\x04m"+end)
 	frozen := right
 	frozen.Epoch, frozen.Frozen = 4, base.Freeze{Left: 1, Epoch: 3}
 	write(frozen)
-	look(5, all+"\x04m", "\x04m"+end)
+	look(2, all+"\x04m", "\x04m"+end)
 	both := described(1, 5, all, end)
 	write(both)
-	look(6, all+end)
+	look(3, all+end)
 	late := frozen
 	late.Epoch = 4
 	write(late) // of a leader that was left behind
-	look(6, all+end)
+	look(3, all+end)
 	again, third := described(1, 6, all, "\x04k"), described(3, 6, "\x04k", end)
 	write(third)
-	look(7, all+"\x04k", "\x04k"+end)
+	look(4, all+"\x04k", "\x04k"+end)
 	write(both) // late
 	write(again)
-	look(8, all+"\x04k", "\x04k"+end)
+	look(5, all+"\x04k", "\x04k"+end)
 	write(both, late)
-	look(8, all+"\x04k", "\x04k"+end)
-	if !keyspace.All().Contains(rangeKey(left.Span.Start)) {
-		t.Error("a row lies outside of the keyspace")
-	}
+	look(5, all+"\x04k", "\x04k"+end)
 }
