@@ -91,6 +91,7 @@ type subject struct {
 	sample  *load.Sample
 	every   uint64
 	seen    uint64 // round
+	touched bool   // something may have changed since it was published
 	decayed time.Time
 	judged  time.Time
 	sized   bool
@@ -133,12 +134,13 @@ func (c *Census) Look(now time.Time) (busy bool) {
 		}
 		if x == nil || x.Term != m.Term || !sameSpan(x.metered.Descriptor.Span, m.Descriptor.Span) {
 			x = &subject{metered: m, sample: load.New(uint64(id)), decayed: now, flushed: m.Bytes}
-			x.Term, x.Leader = m.Term, self
+			x.Term, x.Leader, x.touched = m.Term, self, true
 			c.known[id] = x
 		}
 		x.seen = c.round
-		x.Descriptor = m.Descriptor
 		moving := !settled(&m.Descriptor)
+		x.touched = x.touched || moving || x.Descriptor.Epoch != m.Descriptor.Epoch
+		x.Descriptor = m.Descriptor
 		if x.CaughtUp = nil; moving {
 			x.CaughtUp = learners(r, &m.Descriptor)
 		}
@@ -183,6 +185,7 @@ func (x *subject) count(m *replica.Metered, now time.Time, passed time.Duration)
 		x.metered.Trail = nil
 		return
 	}
+	x.touched = true
 	seconds := max(passed, time.Millisecond).Seconds()
 	weight := 1 - math.Exp(-seconds/rateTime.Seconds())
 	x.Reads = approach(x.Reads, float64(reads)/seconds, weight)
@@ -229,7 +232,7 @@ func (c *Census) measure(x *subject, now time.Time) {
 	if err != nil {
 		return // the store is closing
 	}
-	x.Bytes, x.sized, x.due, x.Middle = n, true, time.Time{}, nil
+	x.Bytes, x.sized, x.due, x.Middle, x.touched = n, true, time.Time{}, nil, true
 	if n < c.o.SplitBytes {
 		return
 	}
@@ -271,9 +274,14 @@ func (c *Census) publish() {
 	defer c.mu.Unlock()
 	c.mu.node = Node{CapacityBytes: capacity, UsedBytes: used, Full: full}
 	for id, x := range c.known {
+		gone := x.seen != c.round
+		if !x.touched && !gone {
+			continue
+		}
+		x.touched = false
 		old, known := c.mu.published[id]
 		switch {
-		case x.seen != c.round:
+		case gone:
 			delete(c.known, id)
 			if known && !old.gone {
 				c.changedLocked(id, published{Range: Range{Descriptor: base.RangeDescriptor{ID: id}}, gone: true})

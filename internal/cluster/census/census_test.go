@@ -23,7 +23,7 @@ import (
 // fixture is a store whose ranges can be hidden, as if others led them.
 type fixture struct {
 	*store.Store
-	t      *testing.T
+	t      testing.TB
 	db     *kv.DB
 	hidden map[base.RangeID]bool
 	c      *census.Census
@@ -39,7 +39,7 @@ func (f *fixture) Replicas() (list []*replica.Replica) {
 	return list
 }
 
-func start(t *testing.T, o census.Options) *fixture {
+func start(t testing.TB, o census.Options) *fixture {
 	s, err := store.Open(store.Options{FS: vfs.NewMem(), Dir: "data", SegmentBytes: 1 << 20, WindowAge: time.Millisecond,
 		OnFatal: func(err error) { t.Errorf("fatal: %+v", err) }})
 	if err != nil {
