@@ -39,8 +39,8 @@ type Config struct {
 
 	DeadAfter time.Duration `koanf:"dead-after" default:"5m" help:"how long a node is silent before its copies are replaced on others"`
 
-	RangeMaxBytes int64 `koanf:"range-max-bytes" default:"0" help:"size on disk, in bytes, above which a range is cut in two; 0: never"`
-	RangeMaxOps   int   `koanf:"range-max-ops" default:"0" help:"transactions per second above which a range is cut in two; 0: never"`
+	RangeMaxBytes int64 `koanf:"range-max-bytes" default:"536870912" help:"size on disk, in bytes, above which a range is cut in two; 0: never"`
+	RangeMaxOps   int   `koanf:"range-max-ops" default:"50000" help:"transactions per second above which a range of a cluster of several nodes is cut in two; 0: never"`
 
 	RequirePass   string `koanf:"requirepass" help:"password of the default user and of gRPC clients; empty: none"`
 	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`

@@ -180,7 +180,7 @@ func strataTrio(o *options, dir string) (*trio, error) {
 		}
 		s := &server{name: "strata", dir: filepath.Join(dir, fmt.Sprintf("strata-%d", i)), args: func(addr, dir string) []string {
 			args := []string{o.strata, "start", "--data", dir, "--resp-addr", addr, "--grpc-addr", "off", "--log-level", "warn",
-				"--cluster-addr", peers}
+				"--cluster-addr", peers, "--range-max-ops", "0"} // one range, as with the others
 			if i == 0 {
 				return append(args, "--admin-addr", admin)
 			}

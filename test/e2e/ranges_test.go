@@ -56,69 +56,28 @@ func awaitRanges(t *testing.T, n *process.Node, why string, good func([]rangeRow
 	}
 }
 
-// TestRangesSplitThemselves: a range that has grown large is cut, and one that is busy.
-func TestRangesSplitThemselves(t *testing.T) {
+// TestLargeRangeSplits: a range that has grown large is cut, on a node that is alone, too.
+func TestLargeRangeSplits(t *testing.T) {
 	ctx := t.Context()
+	n := process.Start(t, process.Options{Args: []string{"--range-max-bytes", "1048576"}})
+	g := grpcClient(t, n, strata.Options{}).Namespace("global")
+	random, values := rand.New(rand.NewPCG(1, 2)), [64][]byte{}
 	key := func(i int) []byte { return fmt.Appendf(nil, "%06d", i) }
-	t.Run("by size", func(t *testing.T) {
-		t.Parallel()
-		n := process.Start(t, process.Options{Args: []string{"--range-max-bytes", "1048576"}})
-		g := grpcClient(t, n, strata.Options{}).Namespace("global")
-		random, values := rand.New(rand.NewPCG(1, 2)), [64][]byte{}
-		for i := range values {
-			values[i] = make([]byte, 48<<10)
-			for j := range values[i] {
-				values[i][j] = byte(random.Uint32())
-			}
-			if err := g.Put(ctx, key(i), values[i]); err != nil {
-				t.Fatal(err)
-			}
+	for i := range values {
+		values[i] = make([]byte, 48<<10)
+		for j := range values[i] {
+			values[i][j] = byte(random.Uint32())
 		}
-		awaitRanges(t, n, "3 MiB in ranges of 1 MiB at most", func(list []rangeRow) bool { return len(list) >= 3 })
-		for i := range values {
-			if v, err := g.Get(ctx, key(i)); err != nil || string(v) != string(values[i]) {
-				t.Errorf("%s: %d bytes, %v", key(i), len(v), err)
-			}
+		if err := g.Put(ctx, key(i), values[i]); err != nil {
+			t.Fatal(err)
 		}
-	})
-	t.Run("by load", func(t *testing.T) {
-		t.Parallel()
-		n := process.Start(t, process.Options{Args: []string{"--range-max-ops", "100"}})
-		stop := busy(t, n, 2, 500)
-		awaitRanges(t, n, "more than 100 reads per second", func(list []rangeRow) bool { return len(list) >= 2 })
-		stop()
-	})
-}
-
-// busy lets clients read and write keys of the ordered map, until stop is called or the
-// test ends.
-func busy(t *testing.T, n *process.Node, clients, keys int) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	for range clients {
-		g := grpcClient(t, n, strata.Options{}).Namespace("global")
-		wait.Go(func() {
-			for ctx.Err() == nil {
-				k := fmt.Appendf(nil, "%06d", rand.IntN(keys))
-				_, err := g.Get(ctx, k)
-				if err == nil && rand.IntN(4) == 0 {
-					err = g.Put(ctx, k, k)
-				}
-				if err != nil && ctx.Err() == nil {
-					t.Log(err)
-				}
-			}
-		})
 	}
-	var once sync.Once
-	stop = func() {
-		once.Do(func() {
-			cancel()
-			wait.Wait()
-		})
+	awaitRanges(t, n, "3 MiB in ranges of 1 MiB at most", func(list []rangeRow) bool { return len(list) >= 3 })
+	for i := range values {
+		if v, err := g.Get(ctx, key(i)); err != nil || string(v) != string(values[i]) {
+			t.Errorf("%s: %d bytes, %v", key(i), len(v), err)
+		}
 	}
-	t.Cleanup(stop)
-	return stop
 }
 
 // TestSplitRangeOnAnyNode: whichever node is asked, the leader cuts its range, and all

@@ -349,3 +349,15 @@ func TestLostRange(t *testing.T) {
 		t.Errorf("worried by %v", w.o.worried)
 	}
 }
+
+// TestAlone: a node that is alone cuts what is large, and not what is busy.
+func TestAlone(t *testing.T) {
+	w := newWorld(t, 1, Options{SplitBytes: 1000, SplitOps: 1000})
+	large, hot := w.add(1), w.add(1)
+	large.Bytes, large.Middle = 1001, []byte("0001middle")
+	hot.Reads, hot.Hot = 5000, load.Verdict{Outcome: load.Splittable, Key: []byte("0002hot")}
+	w.rounds(40)
+	if len(w.done) != 1 || w.done[0].Range != 1 {
+		t.Errorf("%v", w.done)
+	}
+}

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"time"
 
@@ -113,12 +114,27 @@ func (o *Operator) picture(now time.Time) *placement.Snapshot {
 		}
 		snap.Nodes = append(snap.Nodes, n)
 	}
+	if !o.shares(snap) {
+		snap.Settings.SplitOps = math.Inf(1)
+	}
 	for _, r := range o.order {
 		if len(r.Descriptor.Replicas) > 0 && !r.Descriptor.Span.Empty() {
 			snap.Ranges = append(snap.Ranges, o.rangeOf(r, now))
 		}
 	}
 	return snap
+}
+
+// shares reports whether there is a node that could take a part of another's load. For one
+// node alone several ranges are more work than one.
+func (o *Operator) shares(snap *placement.Snapshot) bool {
+	others := 0
+	for i := range snap.Nodes {
+		if n := &snap.Nodes[i]; n.ID != o.self && n.Liveness == placement.Up && n.Standing == placement.Active {
+			others++
+		}
+	}
+	return others > 0
 }
 
 func (o *Operator) rangeOf(r *census.Range, now time.Time) placement.Range {
