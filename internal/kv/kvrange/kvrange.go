@@ -44,6 +44,7 @@ type Engine struct {
 	client      *remote.Client // nil: this node is alone
 	ranges      coordinator.Ranges
 	coordinator *coordinator.Coordinator
+	quiet       quiet
 }
 
 var _ kv.Engine = (*Engine)(nil)
@@ -135,17 +136,6 @@ func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value 
 func (e *Engine) Expect(keys [][]byte) (useful bool) {
 	r := e.sole()
 	return r != nil && r.Expect(keys)
-}
-
-// Kick implements kv.Engine.
-func (e *Engine) Kick() {
-	if r := e.store.Only(); r != nil {
-		r.Kick()
-		return
-	}
-	for _, r := range e.store.Replicas() {
-		r.Kick()
-	}
 }
 
 // EstimateSize implements kv.Engine.
@@ -246,7 +236,7 @@ func (a *attempt) Commit(req *kv.CommitRequest) (r kv.Receipt, err error) {
 		if req.Fence != nil {
 			a.atHome(req)
 		}
-		r, err = commitHere(a.on, a.here, req, &a.req)
+		r, err = a.e.commitHere(a.on, a.here, req, &a.req)
 		err = a.e.moved(err)
 	}
 	return r, a.rerouted(err)
@@ -254,7 +244,7 @@ func (a *attempt) Commit(req *kv.CommitRequest) (r kv.Receipt, err error) {
 
 // commitHere commits on a replica of this node, and ends the attempt on it. q is memory to
 // use again.
-func commitHere(r *replica.Replica, a *replica.Attempt, req *kv.CommitRequest, q *replica.Request) (kv.Receipt, error) {
+func (e *Engine) commitHere(r *replica.Replica, a *replica.Attempt, req *kv.CommitRequest, q *replica.Request) (kv.Receipt, error) {
 	*q = replica.Request{
 		ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans, Mutations: req.Mutations, Stamped: req.Stamped,
 		Session: req.ID.Session, Number: req.ID.Number, Guards: q.Guards[:0], Quiet: req.Quiet,
@@ -274,6 +264,9 @@ func commitHere(r *replica.Replica, a *replica.Attempt, req *kv.CommitRequest, q
 		return kv.Receipt{}, base.ErrConflict
 	}
 	rec, err := a.Commit(q)
+	if q.Quiet && len(q.Mutations) > 0 && err == nil {
+		e.sequenced(r)
+	}
 	return kv.Receipt(rec), err
 }
 

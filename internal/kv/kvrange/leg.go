@@ -121,7 +121,7 @@ func (l *leg) holds(req *kv.CommitRequest) bool {
 // commit commits what lies in the leg's range. q is memory to use again.
 func (l *leg) commit(req *kv.CommitRequest, q *replica.Request) (kv.Receipt, error) {
 	if l.r != nil {
-		r, err := commitHere(l.r, l.here, req, q)
+		r, err := l.e.commitHere(l.r, l.here, req, q)
 		return r, l.e.moved(err)
 	}
 	c := remote.Commit{Range: l.id, Place: l.span.Start, At: l.away.at, Basis: l.away.basis, ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans,
