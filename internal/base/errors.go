@@ -42,6 +42,9 @@ var (
 	// ErrWrongRange: the request's keys or epoch are not this range's; look the
 	// range up again.
 	ErrWrongRange = errors.New("key is not in this range")
+	// ErrWouldWait: who asked not to be kept waiting would have to wait for another
+	// transaction, another range or another node. Nothing was written.
+	ErrWouldWait = errors.New("the transaction would have to wait")
 	// ErrShuttingDown: the process is draining.
 	ErrShuttingDown = errors.New("server is shutting down")
 )

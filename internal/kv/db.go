@@ -53,6 +53,9 @@ type Session struct {
 	Guards []Watch
 	// Fence is one more guard for the next Run; nil for none.
 	Fence Fence
+	// Prompt makes Run fail with base.ErrWouldWait, and do nothing, where it would have to
+	// wait for something other than its turn in a range of this node.
+	Prompt bool
 	// Quiet leaves it to the caller to Kick the database once it has run all the
 	// closures at hand: they commit together then.
 	Quiet bool
@@ -78,10 +81,13 @@ const (
 // closure got from the transaction stays valid until the next Run.
 func (s *Session) Run(c Closure) (base.Ticket, error) {
 	for attempt := 0; ; attempt++ {
-		o := AttemptOptions{Hold: HoldShort, Again: attempt > 0}
+		o := AttemptOptions{Hold: HoldShort, Again: attempt > 0, Prompt: s.Prompt}
 		if attempt >= exclusiveAttempt {
 			o.Hold = HoldAlways
 		} else if attempt == snapshotAttempt {
+			if s.Prompt && !s.db.engine.Local() {
+				return base.Ticket{}, base.ErrWouldWait
+			}
 			at, err := s.db.engine.ReadVersion(context.Background())
 			if err != nil {
 				return base.Ticket{}, err
@@ -192,7 +198,7 @@ func (db *DB) transactOnce(t *txn, fn func(t Txn) error, o AttemptOptions, id Re
 // other (K2): what it was based on must have been one state, or the closure runs
 // again.
 func (t *txn) refused(req *CommitRequest, err error) (Receipt, error) {
-	if base.Retryable(err) {
+	if base.Retryable(err) || errors.Is(err, base.ErrWouldWait) {
 		return t.att.Abort(), err
 	}
 	req.ReadKeys, req.ReadSpans = t.readKeys, t.readSpans

@@ -64,6 +64,9 @@ type AttemptOptions struct {
 	Hold Hold
 	// Again says that the attempt before was one of the same transaction.
 	Again bool
+	// Prompt says that the attempt is to fail with base.ErrWouldWait rather than wait for
+	// a transaction, a range or a node other than the one that it begins on.
+	Prompt bool
 }
 
 // Hold says whether an attempt on the newest state keeps other writers out.

@@ -49,6 +49,8 @@ const (
 	// flagPrompt marks commands that are no data commands and still never wait, so
 	// that a connection loop executes them.
 	flagPrompt
+	// flagSole marks those of them that wait where there are several ranges.
+	flagSole
 	// flagUnpaused commands are executed during CLIENT PAUSE.
 	flagUnpaused
 )

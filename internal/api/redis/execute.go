@@ -3,6 +3,9 @@ package redis
 import (
 	"time"
 
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 )
 
@@ -10,7 +13,7 @@ import (
 const sampleMask = 15
 
 // execute runs one command, nil for an unknown one, and leaves its reply, if any,
-// in x.w.
+// in x.w. On a loop it may find out that it must be executed elsewhere (x.waits).
 func (s *session) execute(x *executor, cmd *Command, args [][]byte) {
 	x.mark = len(x.w.Buf)
 	if err := s.admit(cmd, args); err != nil {
@@ -38,10 +41,12 @@ func (s *session) execute(x *executor, cmd *Command, args [][]byte) {
 	x.sample++
 	if x.sample&sampleMask == 0 {
 		start := time.Now()
-		s.invoke(x, cmd, args)
+		if s.invoke(x, cmd, args); x.waits {
+			return
+		}
 		cmd.stats.micros.Add(int64(time.Since(start)/time.Microsecond+1) * (sampleMask + 1))
-	} else {
-		s.invoke(x, cmd, args)
+	} else if s.invoke(x, cmd, args); x.waits {
+		return
 	}
 	cmd.stats.calls.Add(1)
 	if s.reply != replyOn && s.mute(x) && len(x.w.Buf) == 0 {
@@ -98,6 +103,10 @@ func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
 		err = s.run(x, cmd.Flags&FlagWrite != 0, x)
 	}
 	if err != nil {
+		if x.kvs.Prompt && errors.Is(err, base.ErrWouldWait) {
+			x.w.Buf, x.waits = x.w.Buf[:x.mark], true
+			return
+		}
 		if interactive {
 			err = transactionError(err)
 		}

@@ -84,8 +84,8 @@ func (s *session) Readable() {
 	}
 }
 
-// staysOnLoop reports whether a command can be executed by the loop: it waits for
-// nothing, or for no longer than other commands do.
+// staysOnLoop reports whether a command can be tried by the loop: it waits for nothing, or
+// for no longer than other commands do, or says so in time.
 func (s *session) staysOnLoop(cmd *Command) bool {
 	switch {
 	case s.tx != nil || s.srv.pause.until.Load() != 0:
@@ -95,5 +95,8 @@ func (s *session) staysOnLoop(cmd *Command) bool {
 	case s.multi.open && cmd.Flags&flagImmediate == 0:
 		return true // it is queued
 	}
-	return (cmd.Kind == KindData || cmd.Flags&flagPrompt != 0) && s.srv.db.Local()
+	if cmd.Flags&flagPrompt != 0 {
+		return cmd.Flags&flagSole == 0 || s.srv.db.Local()
+	}
+	return cmd.Kind == KindData // which tells when it would have to wait after all
 }

@@ -42,7 +42,7 @@ func transactionCommands() []Command {
 		{Name: "discard", Summary: "Discards a transaction.", Since: "2.0.0", Group: GroupTransactions, Arity: 1,
 			Flags: flags, Kind: KindConnection, Handler: discardCommand},
 		{Name: "watch", Summary: "Monitors changes to keys to determine the execution of a transaction.", Since: "2.2.0",
-			Group: GroupTransactions, Arity: -2, Flags: flags, Keys: allKeys, Kind: KindConnection, Handler: watchCommand},
+			Group: GroupTransactions, Arity: -2, Flags: flags | flagSole, Keys: allKeys, Kind: KindConnection, Handler: watchCommand},
 		{Name: "unwatch", Summary: "Forgets about watched keys of a transaction.", Since: "2.2.0", Group: GroupTransactions, Arity: 1,
 			Flags: flags &^ flagImmediate, Kind: KindConnection, Handler: unwatchCommand},
 	}
@@ -123,17 +123,29 @@ func execCommand(c *Call) error {
 	if !s.multi.open {
 		return replyError("ERR EXEC without MULTI")
 	}
-	queue, dirty := s.multi.queue, s.multi.dirty
+	held := s.multi
 	s.discardMulti()
-	defer s.unwatch()
-	if dirty {
+	err := s.exec(c, &held)
+	if x.kvs.Prompt && errors.Is(err, base.ErrWouldWait) { // it comes again
+		s.multi = held
+		s.multiLen.Store(int32(len(held.queue)))
+		return err
+	}
+	s.unwatch()
+	return err
+}
+
+// exec executes what was queued.
+func (s *session) exec(c *Call, m *multi) error {
+	x := c.x
+	if m.dirty {
 		return errExecAbort
 	}
 	if s.watchDirty(x) {
 		x.w.NullArray()
 		return nil
 	}
-	e := &exec{x: x, s: s, queue: queue, watches: s.multi.watches, before: s.choice}
+	e := &exec{x: x, s: s, queue: m.queue, watches: m.watches, before: s.choice}
 	defer func(cmd *Command) { x.call.cmd = cmd }(c.cmd)
 	s.takeShards(x)
 	if err := e.renewed(s); err != nil {

@@ -120,9 +120,11 @@ type executor struct {
 	mark    int // where the running command's reply begins
 	call    Call
 	tickets []base.Ticket // one per log: what the replies in w depend on
-	rand    *rand.Rand
-	sample  uint32
-	ahead   ahead
+	// waits says that the command was not executed, because a loop must not wait for it.
+	waits  bool
+	rand   *rand.Rand
+	sample uint32
+	ahead  ahead
 }
 
 // Do implements kv.Closure for a single command.
@@ -293,7 +295,7 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	defer func() { s.inSize.Store(int32(s.in.Size())) }()
 	x := s.srv.takeExecutor()
 	x.w.Proto = s.proto
-	x.kvs.Quiet = onLoop
+	x.kvs.Quiet, x.kvs.Prompt, x.waits = onLoop, onLoop, false
 	x.ahead.commands = 0
 	defer func() {
 		if p := recover(); p != nil {
@@ -315,7 +317,10 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 				s.flush(x)
 				return false
 			}
-			s.execute(x, cmd, args)
+			if s.execute(x, cmd, args); x.waits {
+				s.flush(x)
+				return false
+			}
 		}
 		s.in.Consume(n)
 		if err != nil {

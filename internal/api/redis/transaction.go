@@ -327,6 +327,9 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 // renew brings the session and the closure up to date after the fence has broken.
 // Nothing but its watch may have moved: then the closure just runs again.
 func (s *session) renew(x *executor, c kv.Closure) error {
+	if x.kvs.Prompt && !s.srv.db.Local() {
+		return base.ErrWouldWait
+	}
 	since, err := x.fence.Mend()
 	if err != nil {
 		return err

@@ -16,6 +16,25 @@ func (a *attempt) atHome(req *kv.CommitRequest) {
 	req.Guards, req.Fence = a.guards, nil
 }
 
+// fencedIn is fenced for what lies in the range of a leg and in the fence's area, as nearly
+// everything does. It answers false where that is not so.
+func (m *several) fencedIn(l *leg, req *kv.CommitRequest) (bool, error) {
+	piece := l.span.Clip(req.Fence.Area())
+	if len(req.Guards) > 0 || first(l.span) || piece.Empty() || !inside(req, piece) {
+		return false, nil
+	}
+	w := req.Fence.At(piece.Start)
+	if w == nil {
+		return false, base.ErrConflict
+	}
+	m.guards = append(m.guards[:0], w)
+	req.Guards, req.Fence = m.guards, nil
+	return true, nil
+}
+
+// first reports whether a range is the one in which fences have their home.
+func first(s base.Span) bool { return bytes.Compare(s.Start, keyspace.SplitMin()) < 0 }
+
 // fenced puts a watch in the place of a request's fence: if everything lies in the
 // fence's area, one in a range that the transaction has to do with. Every watch that a
 // fence offers guards the whole transaction, so a range that is another one by now
@@ -66,7 +85,7 @@ func (m *several) fenceKey(req *kv.CommitRequest) (at []byte, within bool, err e
 			return nil, false, err
 		}
 	}
-	if bytes.Compare(span.Start, keyspace.SplitMin()) < 0 {
+	if first(span) {
 		return nil, false, nil
 	}
 	if bytes.Compare(span.Start, area.Start) > 0 {

@@ -134,8 +134,39 @@ func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value 
 
 // Expect implements kv.Engine.
 func (e *Engine) Expect(keys [][]byte) (useful bool) {
-	r := e.sole()
-	return r != nil && r.Expect(keys)
+	if r := e.sole(); r != nil {
+		return r.Expect(keys)
+	}
+	return e.expect(keys)
+}
+
+// expectMax is how many keys are looked for together where there are several ranges.
+const expectMax = 32
+
+// expect sorts keys by the ranges of this node.
+func (e *Engine) expect(keys [][]byte) (useful bool) {
+	var ranges [expectMax]*replica.Replica
+	var some [expectMax][]byte
+	keys = keys[:min(len(keys), expectMax)]
+	for i, key := range keys {
+		ranges[i] = e.store.Range(key)
+	}
+	for i, r := range ranges[:len(keys)] {
+		if r == nil {
+			continue
+		}
+		n := 0
+		for j := i; j < len(keys); j++ {
+			if ranges[j] == r {
+				some[n], ranges[j] = keys[j], nil
+				n++
+			}
+		}
+		if n > 1 {
+			useful = r.Expect(some[:n]) || useful
+		}
+	}
+	return useful
 }
 
 // EstimateSize implements kv.Engine.

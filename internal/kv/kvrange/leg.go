@@ -27,12 +27,15 @@ type distant struct {
 	now   int64         // the leader's TTL clock then
 }
 
-func (l *leg) begin(at base.Stamp, hold kv.Hold) {
+func (l *leg) begin(at base.Stamp, o *kv.AttemptOptions) {
 	if l.r == nil {
 		l.away = distant{at: at}
 		return
 	}
-	l.here.Begin(at, replica.Hold(hold))
+	l.here.Begin(at, replica.Hold(o.Hold))
+	if o.Prompt {
+		l.here.Prompt()
+	}
 }
 
 func (l *leg) get(key []byte) ([]byte, error) {

@@ -22,13 +22,17 @@ func (e *Engine) serving(key []byte) *replica.Replica {
 }
 
 // find is the replica that works on key, nil if another node leads, and where its range is.
-func (e *Engine) find(key []byte) (*replica.Replica, router.Route, error) {
+// Who is in a hurry is not told of what others lead.
+func (e *Engine) find(key []byte, prompt bool) (*replica.Replica, router.Route, error) {
 	if r := e.serving(key); r != nil {
 		d := r.Descriptor()
 		return r, router.Route{Range: d.ID, Span: d.Span}, nil
 	}
 	if e.client == nil {
 		return nil, router.Route{}, errors.Wrap(base.ErrUnavailable, "no range holds the key")
+	}
+	if prompt {
+		return nil, router.Route{}, base.ErrWouldWait
 	}
 	route, err := e.client.Route(key)
 	return nil, route, err

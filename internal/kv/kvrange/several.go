@@ -26,6 +26,7 @@ type several struct {
 	crossed  bool       // the attempt before was not wide and had to be
 	at       base.Stamp // S of a wide attempt; zero until it is needed
 	now      base.Stamp
+	stuck    bool       // a prompt attempt could not tell the time
 	priority base.Stamp // of the transaction's first wide attempt (C6)
 	legs     []*leg
 	live     int // legs that this attempt is on
@@ -38,7 +39,7 @@ func (m *several) begin(o kv.AttemptOptions) {
 	if !o.Again {
 		m.crossed, m.priority = false, 0
 	}
-	m.o, m.at, m.now = o, o.At, 0
+	m.o, m.at, m.now, m.stuck = o, o.At, 0, false
 	m.wide = o.At != 0 || m.crossed
 }
 
@@ -54,6 +55,9 @@ func (m *several) finish() {
 var errSeveral = errors.Wrap(base.ErrConflict, "the transaction needs several ranges")
 
 func (m *several) cross() error {
+	if m.o.Prompt {
+		return base.ErrWouldWait
+	}
 	m.crossed = true
 	return errSeveral
 }
@@ -79,7 +83,7 @@ func (m *several) on(key []byte) (*leg, error) {
 	if m.live > 0 && !m.wide {
 		return nil, m.cross()
 	}
-	r, route, err := m.e.find(key)
+	r, route, err := m.e.find(key, m.o.Prompt)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +95,7 @@ func (m *several) on(key []byte) (*leg, error) {
 	}
 	l := m.leg(r)
 	l.id, l.span = route.Range, route.Span
-	l.begin(at, m.o.Hold)
+	l.begin(at, &m.o)
 	return l, nil
 }
 
@@ -192,6 +196,10 @@ func (m *several) nowMillis() int64 {
 			return now
 		}
 	}
+	if m.now == 0 && m.o.Prompt && m.e.client != nil {
+		m.stuck = true // another node may have to be asked
+		return 0
+	}
 	if m.now == 0 {
 		m.now, _ = m.e.ReadVersion(context.Background())
 	}
@@ -218,8 +226,27 @@ func (m *several) abort() kv.Receipt {
 }
 
 func (m *several) commit(req *kv.CommitRequest) (kv.Receipt, error) {
+	if m.stuck {
+		m.finish()
+		return kv.Receipt{}, base.ErrWouldWait
+	}
+	if m.live == 0 && !m.wide && len(req.Mutations) > 0 { // nearly always they lie in one range
+		if _, err := m.on(someKey(req)); err != nil {
+			return kv.Receipt{}, err
+		}
+	}
 	if req.Fence != nil {
-		if err := m.fenced(req); err != nil {
+		fits, err := false, error(nil)
+		if m.live == 1 && !m.wide {
+			fits, err = m.fencedIn(m.legs[0], req)
+		}
+		if fits {
+			return m.commitIn(m.legs[0], req)
+		}
+		if err == nil {
+			err = m.fenced(req)
+		}
+		if err != nil {
 			m.finish()
 			return kv.Receipt{}, err
 		}
@@ -235,6 +262,10 @@ func (m *several) commit(req *kv.CommitRequest) (kv.Receipt, error) {
 		if len(req.ReadKeys)+len(req.ReadSpans) > 0 || len(req.Mutations) == 0 {
 			return kv.Receipt{}, m.cross()
 		}
+	}
+	if m.o.Prompt {
+		m.finish()
+		return kv.Receipt{}, base.ErrWouldWait
 	}
 	var guards []coordinator.Guard
 	for _, g := range req.Guards {

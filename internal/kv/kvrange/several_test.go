@@ -304,3 +304,55 @@ func get(t *testing.T, db *kv.DB, key string) (value []byte) {
 	}
 	return value
 }
+
+// TestPrompt: who must not wait is told so: of a second range, and of a lock.
+func TestPrompt(t *testing.T) {
+	s := open(t, vfs.NewMem(), "data")
+	divide(t, s, "\x04b", "\x04c")
+	var crash atomic.Bool
+	db := kv.New(kvrange.NewWith(s, coordinator.Options{Faults: coordinator.Faults{Crash: func(at coordinator.Step) bool {
+		return at == coordinator.StepPrepared && crash.Load()
+	}}}), time.Now)
+	session := db.NewSession()
+	session.Prompt = true
+	try := func(want error, keys ...string) {
+		t.Helper()
+		if err := session.RunAndWait(kv.Func(func(tx kv.Txn) error {
+			for _, k := range keys {
+				if _, err := tx.Get([]byte(k)); err != nil {
+					return err
+				}
+				tx.Set([]byte(k), nil)
+			}
+			return nil
+		})); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", keys, err, want)
+		}
+		if err := session.RunAndWait(kv.Func(func(tx kv.Txn) error { // blindly
+			for _, k := range keys {
+				tx.Set([]byte(k), nil)
+			}
+			return nil
+		})); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", keys, err, want)
+		}
+	}
+	try(nil, "\x04a", "\x04a1")
+	try(nil, "\x04c")
+	try(base.ErrWouldWait, "\x04a", "\x04c")
+	crash.Store(true) // leaves locks
+	if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+		tx.Set([]byte("\x04b"), nil)
+		tx.Set([]byte("\x04c"), nil)
+		return nil
+	}); !errors.Is(err, base.ErrUnknownOutcome) {
+		t.Fatal(err)
+	}
+	try(nil, "\x04a")
+	try(base.ErrWouldWait, "\x04b")
+	try(base.ErrWouldWait, "\x04c")
+	try(nil, "\x04b1")
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

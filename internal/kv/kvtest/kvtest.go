@@ -25,7 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) kv.Engine) {
 		"SnapshotReads": testSnapshotReads, "ConflictRanges": testConflictRanges, "Watch": testWatch,
 		"Limits": testLimits, "Counter": testCounter, "FailedClosureWritesNothing": testFailedClosure, "FailedClosureSawOneState": testFailedClosureValidates,
 		"InteractiveSnapshot": testInteractiveSnapshot, "Guards": testGuards, "PanicReleases": testPanic,
-		"ManyWrites": testManyWrites, "EndedTransaction": testEnded, "Clock": testClock, "Touch": testTouch, "Fence": testFence,
+		"ManyWrites": testManyWrites, "EndedTransaction": testEnded, "Clock": testClock, "Touch": testTouch, "Fence": testFence, "Prompt": testPrompt,
 	}
 	for name, fn := range tests {
 		t.Run(name, func(t *testing.T) { fn(t, kv.New(open(t), time.Now)) })
@@ -661,5 +661,41 @@ func testClock(t *testing.T, db *kv.DB) {
 		}))
 		must(t, err)
 		must(t, ticket.Wait())
+	}
+}
+
+// testPrompt: a transaction that must not wait either happens or does nothing.
+func testPrompt(t *testing.T, db *kv.DB) {
+	s := db.NewSession()
+	s.Prompt = true
+	for i := range 40 {
+		first, second := key("%c%d", 'A'+i, i), key("%c%d", 'z'-i%3, i)
+		err := s.RunAndWait(kv.Func(func(tx kv.Txn) error {
+			if _, err := tx.Get(first); err != nil {
+				return err
+			}
+			tx.Set(first, []byte("x"))
+			if _, err := tx.Get(second); i%4 > 1 && err != nil {
+				return err
+			}
+			if i%2 == 1 {
+				tx.Set(second, []byte("x"))
+			}
+			return nil
+		}))
+		waits := errors.Is(err, base.ErrWouldWait)
+		if err != nil && !waits {
+			t.Fatal(err)
+		}
+		transact(t, db, func(tx kv.Txn) error {
+			for k, want := range map[string]bool{string(first): !waits, string(second): !waits && i%2 == 1} {
+				v, err := tx.Get([]byte(k))
+				read(t, err)
+				if (v != nil) != want {
+					t.Fatalf("%q is %q; the transaction said %v", k, v, err)
+				}
+			}
+			return nil
+		})
 	}
 }

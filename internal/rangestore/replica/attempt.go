@@ -45,6 +45,7 @@ type Attempt struct {
 	split   bool // the lock was given up after the first read: validate
 	waited  bool // batches below a snapshot are committed
 	held    bool // awaitHold has waited
+	prompt  bool // it does not wait for others
 	reads   int
 	ten     *tenure
 	bounds  uint64 // of the range when the attempt was based
@@ -83,7 +84,7 @@ func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 	a.at, a.hold = at, hold
 	a.holding = at == 0 && hold != HoldNever
 	a.based, a.split, a.waited, a.reads = false, false, false, 0
-	a.counted, a.picked, a.shown = false, false, false
+	a.prompt, a.counted, a.picked, a.shown = false, false, false, false
 	a.pos, a.now = 0, 0
 	clear(a.passed)
 	if cap(a.cache) > 64<<10 {
@@ -91,6 +92,10 @@ func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 	}
 	a.cache = a.cache[:0]
 }
+
+// Prompt makes an attempt that has just begun fail with base.ErrWouldWait rather than wait
+// for a transaction over several ranges, for a split, or for room.
+func (a *Attempt) Prompt() { a.prompt = true }
 
 // Basis is what an attempt on the newest state was based on, so that it can be
 // resumed by another one.

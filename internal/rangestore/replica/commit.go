@@ -211,6 +211,12 @@ func (r *Replica) crowdedLocked() bool {
 // waitForRoom waits until the loop or the evictor has made room. It gives up the
 // lock meanwhile.
 func (a *Attempt) waitForRoom() error {
+	if a.prompt {
+		a.r.signal()
+		a.r.evictor.wake()
+		a.unlock()
+		return base.ErrWouldWait
+	}
 	if !a.r.o.Manual {
 		a.r.signal()
 		a.r.evictor.wake()

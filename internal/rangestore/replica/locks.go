@@ -86,6 +86,10 @@ func (w *lockWaiter) isGone() bool {
 // it is known that the snapshot at, if there is one, passes one of them.
 func (a *Attempt) waitLocks(holders []*prepared.Held, at base.Stamp) error {
 	a.split = true
+	if a.prompt {
+		a.unlock()
+		return base.ErrWouldWait
+	}
 	w := a.r.mu.waits.park(holders)
 	a.unlock()
 	err := a.attend(w, holders, at)

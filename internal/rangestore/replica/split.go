@@ -214,6 +214,9 @@ func (a *Attempt) awaitHold(holds func() bool) error {
 	for a.r.mu.tenure == a.ten && a.r.withheldLocked() && !holds() {
 		a.held, a.split = true, true
 		switch {
+		case a.prompt:
+			a.unlock()
+			return base.ErrWouldWait
 		case !a.r.o.Manual:
 			a.r.signal()
 			a.r.room.Wait()
