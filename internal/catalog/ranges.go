@@ -179,7 +179,7 @@ func writeRange(t kv.Txn, d *base.RangeDescriptor) (moved bool, err error) {
 	if err != nil || old.Epoch >= d.Epoch {
 		return false, err
 	}
-	if before, err := rowBefore(t, d.Span.Start); err != nil || d.Superseded(&before) && value == nil {
+	if before, err := rowBefore(t, d.Span.Start); err != nil || d.Superseded(&before) {
 		return false, err
 	}
 	if !bytes.Equal(d.Span.End, keyspace.All().End) {

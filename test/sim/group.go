@@ -3,8 +3,8 @@ package sim
 import (
 	crand "crypto/rand"
 	"fmt"
+	"hash"
 	"hash/fnv"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -123,8 +123,12 @@ type group struct {
 	stamps  []stampQuestion
 	nextID  uint32
 	ranges  base.RangeID // the last one that was made
-	hash    interface{ Write([]byte) (int, error) }
-	res     GroupResult
+	slow    int64        // time passes slowly up to that event
+	// Directed tests only: who does nothing, and which messages arrive.
+	deaf  base.NodeID
+	hears func(*packet) bool
+	hash  hash.Hash64
+	res   GroupResult
 }
 
 type groupPending struct {
@@ -139,11 +143,8 @@ const (
 
 // RunGroup executes one seed and checks what came of it.
 func RunGroup(o GroupOptions) (_ GroupResult, err error) {
-	h := fnv.New64a()
-	g := &group{o: o, ranges: 1, rnd: rand.New(rand.NewPCG(o.Seed, 0x6e7)), cut: map[[2]base.NodeID]bool{}, hash: h}
-	// Raft draws its election timeouts from here.
-	defer func(r io.Reader) { crand.Reader = r }(crand.Reader)
-	crand.Reader = rand.NewChaCha8([32]byte{0: byte(o.Seed), 1: byte(o.Seed >> 8), 2: byte(o.Seed >> 16)})
+	g := newGroup(o)
+	defer g.seed()()
 	g.loss = []int{0, 1, 10}[g.rnd.IntN(3)]
 	g.wild = []int{10, 40, 160}[g.rnd.IntN(3)]
 	if o.Merging { // it takes a while without trouble
@@ -155,15 +156,7 @@ func RunGroup(o GroupOptions) (_ GroupResult, err error) {
 			err = errors.Newf("panic: %v", v)
 		}
 	}()
-	for id := base.NodeID(1); id <= groupNodes; id++ {
-		m := &member{id: id, disk: newDisk(vfs.NewCrashableMem(), g.rnd)}
-		m.clock = &nodeClock{g: g, skew: g.rnd.Int64N(2_000_000) - 1_000_000, rate: 0.97 + 0.06*g.rnd.Float64()}
-		g.members = append(g.members, m)
-		if err := g.open(m); err != nil {
-			return g.res, errors.Wrapf(err, "node %d", id)
-		}
-	}
-	err = g.assemble()
+	err = g.begin()
 	events := int64(o.Events)
 	if err == nil && o.Seed%5 == 2 {
 		events = min(events, orphanEvents)
@@ -175,8 +168,33 @@ func RunGroup(o GroupOptions) (_ GroupResult, err error) {
 	if err == nil {
 		err = g.finish()
 	}
-	g.res.Trace = h.Sum64()
+	g.res.Trace = g.hash.Sum64()
 	return g.res, err
+}
+
+func newGroup(o GroupOptions) *group {
+	return &group{o: o, ranges: 1, rnd: rand.New(rand.NewPCG(o.Seed, 0x6e7)), cut: map[[2]base.NodeID]bool{}, hash: fnv.New64a()}
+}
+
+// seed makes Raft draw its election timeouts from the run's seed, until the result is
+// called.
+func (g *group) seed() func() {
+	before := crand.Reader
+	crand.Reader = rand.NewChaCha8([32]byte{0: byte(g.o.Seed), 1: byte(g.o.Seed >> 8), 2: byte(g.o.Seed >> 16)})
+	return func() { crand.Reader = before }
+}
+
+// begin opens the nodes and makes a range of three of them.
+func (g *group) begin() error {
+	for id := base.NodeID(1); id <= groupNodes; id++ {
+		m := &member{id: id, disk: newDisk(vfs.NewCrashableMem(), g.rnd)}
+		m.clock = &nodeClock{g: g, skew: g.rnd.Int64N(2_000_000) - 1_000_000, rate: 0.97 + 0.06*g.rnd.Float64()}
+		g.members = append(g.members, m)
+		if err := g.open(m); err != nil {
+			return errors.Wrapf(err, "node %d", id)
+		}
+	}
+	return g.assemble()
 }
 
 func (g *group) note(format string, args ...any) {
@@ -333,7 +351,11 @@ func (g *group) leader(key []byte) (*member, *replica.Replica) {
 
 func (g *group) event() error {
 	g.now++
-	g.micros += g.rnd.Int64N(3000)
+	pass := int64(3000)
+	if g.now < g.slow {
+		pass /= 10
+	}
+	g.micros += g.rnd.Int64N(pass)
 	err := g.act()
 	g.spring()
 	for _, m := range g.members {
@@ -370,7 +392,7 @@ func (g *group) act() error {
 	case n < 9700:
 		if m := g.any(); g.micros >= m.paused && m.disk.after == nil {
 			m.store.Heal()
-			return g.step(m)
+			return g.ambush(m)
 		}
 	case g.trap != nil: // nothing else may spoil it
 	case n < operating:

@@ -120,3 +120,20 @@ func (g *group) change(d base.RangeDescriptor) []replica.Change {
 	}
 	return nil
 }
+
+// ambush makes a step of a node that may have begun a merge, and sometimes has it hand the
+// left range over before it knows what became of that. Much happens then before its lease
+// of the right range ends.
+func (g *group) ambush(m *member) error {
+	frozen := m.store.Frozen()
+	if err := g.step(m); err != nil || len(frozen) == 0 || g.rnd.IntN(2) == 0 {
+		return err
+	}
+	if l := m.store.Replica(frozen[0].Frozen.Left); l != nil && l.Serving() {
+		d := l.Descriptor()
+		if l.TransferLeader(d.Replicas[g.rnd.IntN(len(d.Replicas))].Replica) == nil { // refused for itself
+			g.slow = g.now + 800
+		}
+	}
+	return nil
+}

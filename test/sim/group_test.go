@@ -101,13 +101,40 @@ func TestGroupPlantedBugs(t *testing.T) {
 		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 7},
 	} {
 		t.Run(b.name, func(t *testing.T) {
-			for s := uint64(1); s <= within; s++ {
-				if _, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, Faults: b.faults, Whole: true}); err != nil {
-					t.Logf("seen at seed %d (once at %d): %.300v", s, b.seed, err)
-					return
-				}
-			}
-			t.Errorf("not seen within %d seeds", within)
+			seen(t, within, b.seed, func(s uint64) error {
+				_, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, Faults: b.faults, Whole: true})
+				return err
+			})
 		})
 	}
+}
+
+// seen wants a run to fail within so many seeds.
+func seen(t *testing.T, within int, once uint64, run func(seed uint64) error) {
+	t.Helper()
+	for s := uint64(1); s <= uint64(within); s++ {
+		if err := run(s); err != nil {
+			t.Logf("seen at seed %d (once at %d): %.300v", s, once, err)
+			return
+		}
+	}
+	t.Errorf("not seen within %d seeds", within)
+}
+
+// TestMergePlantedBugs is TestPlantedBugs for what only merges can break. TestFrozenServesNothing
+// is another one.
+func TestMergePlantedBugs(t *testing.T) {
+	const within = 200
+	t.Run("thawed without a refusal", func(t *testing.T) {
+		seen(t, within, 3, func(s uint64) error {
+			_, err := RunGroup(GroupOptions{Seed: s, Events: 2 * groupEvents, Faults: replica.Faults{ThawAtOnce: true}, Merging: true})
+			return err
+		})
+	})
+	t.Run("the right side's locks forgotten", func(t *testing.T) {
+		seen(t, within, 18, func(s uint64) error {
+			_, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: true, Faults: replica.Faults{ForgetRightTable: true}})
+			return err
+		})
+	})
 }

@@ -309,6 +309,9 @@ func (s *Store) Heal() {
 // have become void by the time: then it is begun again.
 func (s *Store) heal(r *replica.Replica, d *base.RangeDescriptor, overdue bool) {
 	l := s.Replica(d.Frozen.Left)
+	if s.o.Faults.ThawAtOnce {
+		_, _ = r.BeginThaw(d)
+	}
 	switch {
 	case l == nil: // it has moved, and so it has refused: others of this range may see that
 		self, _ := d.On(s.id.Node)

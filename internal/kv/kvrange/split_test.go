@@ -1,6 +1,7 @@
 package kvrange_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -50,10 +51,17 @@ func total(db *kv.DB) (sum int, err error) {
 	return sum, err
 }
 
-// TestBankWhileRangesSplit moves money between accounts while the ranges under them are
-// cut, locks of transactions that are under way included: nobody is refused, no
-// reader sees another sum, and a restart neither.
-func TestBankWhileRangesSplit(t *testing.T) {
+// before is a key right before another.
+func before(key []byte) []byte {
+	b := bytes.Clone(key)
+	b[len(b)-1]--
+	return append(b, 0xFF)
+}
+
+// TestBankWhileRangesChange moves money between accounts while the ranges under them are
+// cut and united, locks of transactions that are under way included: nobody is
+// refused, no reader sees another sum, and a restart neither.
+func TestBankWhileRangesChange(t *testing.T) {
 	fs := vfs.NewMem()
 	s := open(t, fs, "data")
 	db := kv.New(kvrange.New(s), time.Now)
@@ -109,6 +117,17 @@ func TestBankWhileRangesSplit(t *testing.T) {
 			t.Errorf("%+v", err)
 		}
 	}
+	for _, right := range []base.RangeID{7, 3, 2} { // and three of them united again
+		for range 100 {
+			if !end.Load() {
+				<-moved
+			}
+		}
+		left, _ := s.Range(before(s.Replica(right).Descriptor().Span.Start)).ID()
+		if _, err := s.Merge(context.Background(), left, right); err != nil {
+			t.Errorf("%+v", err)
+		}
+	}
 	end.Store(true)
 	wg.Wait()
 	check := func(when string) {
@@ -117,14 +136,14 @@ func TestBankWhileRangesSplit(t *testing.T) {
 			t.Errorf("%s: %d, %v", when, sum, err)
 		}
 	}
-	check("after the splits")
+	check("after the splits and merges")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, fs, "data")
 	db = kv.New(kvrange.New(s), time.Now)
 	check("after a restart")
-	if n := len(s.Replicas()); n != 7 {
+	if n := len(s.Replicas()); n != 4 {
 		t.Errorf("%d ranges", n)
 	}
 	if err := s.Close(); err != nil {

@@ -14,7 +14,7 @@ import (
 var ErrUnsplittable = errors.New("a versionstamped key may land on either side")
 
 // ErrUnmergeable: a versionstamped key of one side may land on the other, where another
-// transaction holds a lock. Try when one of the two has ended.
+// transaction has locked a span. Try when one of the two has ended.
 var ErrUnmergeable = errors.New("locks of two ranges meet")
 
 // Split gives the keys below at to left and the others to right: locks are cut,

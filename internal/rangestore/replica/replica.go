@@ -114,8 +114,6 @@ type Faults struct {
 	ResolveByBatchStamp bool
 	// ServeFrozen goes on reading after a freeze.
 	ServeFrozen bool
-	// MergeRefused merges although the left range has refused.
-	MergeRefused bool
 	// ThawAtOnce thaws without a proof that the left range has refused.
 	ThawAtOnce bool
 	// ForgetRightTable does not unite the tables of two ranges.

@@ -104,7 +104,7 @@ func (r *Replica) BeginMerge(x batch.Merge, table []byte) (base.Ticket, error) {
 		return base.Ticket{}, err
 	}
 	return r.beginChange(ErrMerge, func(d *base.RangeDescriptor) (batch.Change, error) {
-		if _, fits := united(d, &x, r.o.Faults.MergeRefused); !fits {
+		if _, fits := united(d, &x); !fits {
 			return nil, errors.Wrapf(ErrMerge, "ranges %d and %d", d.ID, x.Right.ID)
 		}
 		if err := prepared.Mergeable(r.mu.seq.Table(), right); err != nil {
@@ -116,9 +116,9 @@ func (r *Replica) BeginMerge(x batch.Merge, table []byte) (base.Ticket, error) {
 
 // united is the descriptor of both; fits says whether the merge is still the one that was
 // sequenced. Its epoch is above those of both.
-func united(d *base.RangeDescriptor, x *batch.Merge, anyway bool) (both base.RangeDescriptor, fits bool) {
+func united(d *base.RangeDescriptor, x *batch.Merge) (both base.RangeDescriptor, fits bool) {
 	r := &x.Right
-	if d.Epoch != x.Epoch && !anyway || r.Frozen != (base.Freeze{Left: d.ID, Epoch: x.Epoch}) || d.Frozen != (base.Freeze{}) ||
+	if d.Epoch != x.Epoch || r.Frozen != (base.Freeze{Left: d.ID, Epoch: x.Epoch}) || d.Frozen != (base.Freeze{}) ||
 		!Neighbours(d, r) {
 		return *d, false
 	}
@@ -151,7 +151,7 @@ type Union struct {
 
 // applyMerge applies a batch that ends with a merge.
 func (r *Replica) applyMerge(ctx context.Context, index base.LogIndex, x *batch.Merge, h batch.Header, data []byte) error {
-	both, fits := united(&r.loop.desc, x, r.o.Faults.MergeRefused)
+	both, fits := united(&r.loop.desc, x)
 	r.lockEviction() // what is in the window leaves it together with the merge
 	defer r.unlockEviction()
 	if err := r.applyBatch(index, h, data); err != nil {
