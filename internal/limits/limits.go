@@ -19,7 +19,7 @@ const (
 
 	// LockAge is how long somebody waits for a transaction over several ranges before
 	// its coordinator counts as gone.
-	LockAge = 2 * time.Second
+	LockAge = time.Second
 
 	// Resolving bounds the transactions over several ranges whose ranges are told the
 	// outcome behind the answer.

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"sync"
 
@@ -23,6 +24,7 @@ type Watch struct {
 
 // Watch registers an interest at the leader, as a call would; see lead.
 func (c *Client) Watch(key []byte) *Watch {
+	key = bytes.Clone(key)
 	w := &Watch{key: key, changed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel

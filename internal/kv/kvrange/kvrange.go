@@ -43,6 +43,7 @@ type Engine struct {
 	store       Store
 	client      *remote.Client // nil: this node is alone
 	ranges      coordinator.Ranges
+	clock       highest // TTL clock, in milliseconds, as told to anybody
 	coordinator *coordinator.Coordinator
 	quiet       quiet
 }

@@ -3,6 +3,7 @@ package kvrange
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 
 	"github.com/cockroachdb/errors"
 
@@ -184,16 +185,19 @@ func (m *several) next(span base.Span, reverse bool) (piece base.Span, err error
 	}
 }
 
+// nowMillis is the TTL clock. Ranges have heard of stamps more or less lately; what this
+// node was told once does not go back.
 func (m *several) nowMillis() int64 {
 	switch {
 	case m.wide:
 		if _, err := m.stamp(); err != nil {
 			return 0 // nothing is due without an oracle
 		}
+		m.e.clock.told(m.at.Millis())
 		return m.at.Millis()
 	case m.now == 0 && m.live > 0: // the leg may hold its range's lock: nobody else is asked
 		if now := m.legs[0].nowMillis(); now != 0 {
-			return now
+			return m.e.clock.told(now)
 		}
 	}
 	if m.now == 0 && m.o.Prompt && m.e.client != nil {
@@ -203,7 +207,20 @@ func (m *several) nowMillis() int64 {
 	if m.now == 0 {
 		m.now, _ = m.e.ReadVersion(context.Background())
 	}
-	return m.now.Millis()
+	return m.e.clock.told(m.now.Millis())
+}
+
+// highest is the highest of numbers.
+type highest struct{ atomic.Int64 }
+
+// told takes one more.
+func (h *highest) told(n int64) int64 {
+	for {
+		old := h.Load()
+		if old >= n || h.CompareAndSwap(old, n) {
+			return max(old, n)
+		}
+	}
 }
 
 // abort ends all legs. What they have read must have come from leaders (R2).

@@ -379,8 +379,9 @@ func testConflictRanges(t *testing.T, db *kv.DB) {
 }
 
 func testWatch(t *testing.T, db *kv.DB) {
-	w := db.Watch(key("w"))
-	other := db.Watch(key("other"))
+	name := key("other")
+	w, other := db.Watch(key("w")), db.Watch(name)
+	clear(name) // it is the caller's
 	defer w.Close()
 	defer other.Close()
 	if dirty, _ := w.Dirty(); dirty {
@@ -402,7 +403,9 @@ func testWatch(t *testing.T, db *kv.DB) {
 
 func testGuards(t *testing.T, db *kv.DB) {
 	s := db.NewSession()
-	w := db.Watch(key("g"))
+	name := key("g")
+	w := db.Watch(name)
+	clear(name) // it is the caller's
 	defer w.Close()
 	s.Guards = []kv.Watch{w}
 	ticket, err := s.Run(kv.Func(func(tx kv.Txn) error { tx.Set(key("out"), []byte("1")); return nil }))

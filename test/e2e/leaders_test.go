@@ -1,0 +1,245 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stratadb/strata/internal/hashslot"
+	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/wire/resp"
+	"github.com/stratadb/strata/proto"
+	"github.com/stratadb/strata/test/process"
+)
+
+const (
+	slotRanges  = 6 // of the slots; the first one is also that of the meta area
+	loadClients = 50
+)
+
+// increments are clients that increment counters, each its own, in a range of its own or
+// one that it shares.
+type increments struct {
+	*trio
+	mu      sync.Mutex // guards trio.nodes, while one is started again
+	clients [loadClients]struct {
+		key                string
+		sent, acknowledged atomic.Int64
+	}
+	ranges [slotRanges]pulse
+	stop   atomic.Bool
+	wait   sync.WaitGroup
+}
+
+// pulse is when a range has acknowledged something.
+type pulse struct {
+	mu      sync.Mutex
+	last    time.Time
+	longest time.Duration // between two
+	count   int
+}
+
+func (p *pulse) beat() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.longest, p.last = max(p.longest, now.Sub(p.last)), now
+	p.count++
+}
+
+// reset begins a measurement.
+func (p *pulse) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.longest, p.last, p.count = 0, time.Now(), 0
+}
+
+func (p *pulse) read() (longest time.Duration, count int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.longest, p.count
+}
+
+// keyIn is a key in a part of the slots.
+func keyIn(part, client int) string {
+	for i := 0; ; i++ {
+		key := fmt.Sprintf("%d:%d", client, i)
+		if int(hashslot.Slot([]byte(key)))*slotRanges/hashslot.Slots == part {
+			return key
+		}
+	}
+}
+
+func startIncrements(t *testing.T) *increments {
+	l := &increments{trio: startTrio(t)}
+	d := distribution(t, l.nodes[0])
+	for i := 1; i < slotRanges; i++ {
+		slot := (i*hashslot.Slots + slotRanges - 1) / slotRanges
+		l.until("a range was cut", func() error {
+			known, err := d.ListRoutes(t.Context(), &proto.ListRoutesRequest{})
+			if err != nil {
+				return err
+			}
+			last := known.Routes[len(known.Routes)-1]
+			_, err = d.SplitRange(t.Context(), &proto.SplitRangeRequest{ExpectedCatalogVersion: known.CatalogVersion, RouteId: last.RouteId,
+				SplitKey: keyspace.AppendRedisSlot(nil, keyspace.AppendRedisDB(nil, 1, 0), uint16(slot))})
+			return err
+		})
+	}
+	for i := range l.clients {
+		l.clients[i].key = keyIn(i%slotRanges, i)
+		l.wait.Go(func() { l.client(i) })
+	}
+	return l
+}
+
+func (l *increments) until(what string, do func() error) {
+	l.t.Helper()
+	for end := time.Now().Add(replyWithin); ; time.Sleep(50 * time.Millisecond) {
+		err := do()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			l.stuck(fmt.Sprintf("waited until %s: %v", what, err))
+		}
+	}
+}
+
+func (l *increments) client(i int) {
+	c := &l.clients[i]
+	for !l.stop.Load() {
+		l.mu.Lock()
+		addr := l.nodes[rand.IntN(len(l.nodes))].RESP
+		l.mu.Unlock()
+		conn, err := process.Dial(addr)
+		if err != nil {
+			continue // that node is down
+		}
+		for !l.stop.Load() {
+			_ = conn.SetDeadline(time.Now().Add(replyWithin))
+			c.sent.Add(1)
+			v, err := conn.Do("INCR", c.key)
+			if err != nil || v.Kind == resp.KindError {
+				break
+			}
+			c.acknowledged.Add(1)
+			l.ranges[i%slotRanges].beat()
+		}
+		_ = conn.Close()
+	}
+}
+
+// spread gives the ranges to the nodes in turn, and says who leads which.
+func (l *increments) spread() (leads [slotRanges]int) {
+	l.t.Helper()
+	l.until("the leaders are spread", func() error {
+		d := distribution(l.t, l.nodes[0])
+		for _, r := range rangesOf(l.t, l.nodes[0]) {
+			part := slotRanges - 1
+			for i := range slotRanges {
+				slot := (i*hashslot.Slots + slotRanges - 1) / slotRanges
+				if r.Start == keyspace.Pretty(keyspace.AppendRedisSlot(nil, keyspace.AppendRedisDB(nil, 1, 0), uint16(slot))) {
+					part = i
+				}
+			}
+			if r.Start == keyspace.Pretty(keyspace.All().Start) {
+				part = 0
+			}
+			want := part%3 + 1
+			if leads[part] = r.Leader; r.Leader == want {
+				continue
+			}
+			_, err := d.TransferLeader(context.Background(), &proto.TransferLeaderRequest{RouteId: uint64(r.ID), NodeId: uint64(want)})
+			return fmt.Errorf("range %d is led by node %d: %v", r.ID, r.Leader, err)
+		}
+		return nil
+	})
+	return leads
+}
+
+// progress waits until every range has acknowledged something.
+func (l *increments) progress() {
+	l.t.Helper()
+	for i := range l.ranges {
+		l.ranges[i].reset()
+	}
+	l.until("all ranges work", func() error {
+		for i := range l.ranges {
+			if _, n := l.ranges[i].read(); n < 10 {
+				return fmt.Errorf("part %d has acknowledged %d writes", i, n)
+			}
+		}
+		return nil
+	})
+}
+
+func (l *increments) end() {
+	l.t.Helper()
+	l.stop.Store(true)
+	l.wait.Wait()
+	at := dial(l.t, l.nodes[1].RESP)
+	for i := range l.clients {
+		c := &l.clients[i]
+		v, err := at.Do("GET", c.key)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		var got int64
+		_, _ = fmt.Sscan(string(v.Str), &got)
+		if got < c.acknowledged.Load() || got > c.sent.Load() {
+			l.t.Errorf("%s is %d, of %d sent %d were acknowledged", c.key, got, c.sent.Load(), c.acknowledged.Load())
+		}
+	}
+}
+
+// TestLeadersFail kills leaders of some of the ranges under clients that write to all of
+// them: nothing acknowledged is lost. It prints how long the ranges of the node that was
+// killed did not acknowledge anything, and how long the others; and the same for the node
+// that leads the meta area's range, and issues the stamps.
+func TestLeadersFail(t *testing.T) {
+	l := startIncrements(t)
+	gaps := map[string][]time.Duration{}
+	for round := range *kills {
+		leads := l.spread()
+		l.progress()
+		victim := []int{1, 2, 3}[round%3]
+		for i := range l.ranges {
+			l.ranges[i].reset()
+		}
+		l.nodes[victim-1].Kill()
+		l.until("all ranges have gone on", func() error {
+			for i := range l.ranges {
+				if _, n := l.ranges[i].read(); n < 200 {
+					return fmt.Errorf("part %d has acknowledged %d writes", i, n)
+				}
+			}
+			return nil
+		})
+		for i := range l.ranges {
+			longest, _ := l.ranges[i].read()
+			what := "led by another node"
+			if leads[i] == victim {
+				what = "led by the node"
+			}
+			if victim == leads[0] {
+				what += ", which led the meta range"
+			}
+			gaps[what] = append(gaps[what], longest)
+		}
+		l.mu.Lock()
+		l.restart(victim - 1)
+		l.mu.Unlock()
+		l.progress()
+	}
+	l.end()
+	for what, list := range gaps {
+		slices.Sort(list)
+		t.Logf("ranges %s: %d gaps, median %v, longest %v", what, len(list), list[len(list)/2], list[len(list)-1])
+	}
+}
