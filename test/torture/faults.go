@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/stratadb/strata/internal/keyspace"
@@ -16,6 +17,8 @@ type faults struct {
 	rnd  *rand.Rand
 	load *load
 	gaps map[string][]time.Duration // until transactions went on, by what was done
+
+	merged atomic.Int64
 }
 
 func (f *faults) between(low, high time.Duration) time.Duration {
@@ -117,7 +120,7 @@ func (f *faults) cuts(list [][2]int) {
 	}
 }
 
-// move cuts ranges and moves their leaders, until stop is closed; what is refused because
+// move cuts and unites ranges and moves their leaders, until stop is closed; what is refused because
 // something else is under way, or because nobody answers, is left.
 func (f *faults) move(rnd *rand.Rand, stop <-chan struct{}) {
 	for {
@@ -132,8 +135,16 @@ func (f *faults) move(rnd *rand.Rand, stop <-chan struct{}) {
 			if err != nil || len(known.Routes) == 0 {
 				return err
 			}
-			if len(known.Routes) < ranges && rnd.IntN(2) == 0 {
+			switch i := rnd.IntN(len(known.Routes)); {
+			case len(known.Routes) < ranges && rnd.IntN(2) == 0:
 				return f.split(ctx, d, rnd, known)
+			case i > 0 && len(known.Routes) > 3 && rnd.IntN(4) == 0:
+				_, err = d.MergeRanges(ctx, &proto.MergeRangesRequest{ExpectedCatalogVersion: known.CatalogVersion,
+					LeftRouteId: known.Routes[i-1].RouteId, RightRouteId: known.Routes[i].RouteId})
+				if err == nil {
+					f.merged.Add(1)
+				}
+				return err
 			}
 			route := known.Routes[rnd.IntN(len(known.Routes))]
 			_, err = d.TransferLeader(ctx, &proto.TransferLeaderRequest{RouteId: route.RouteId, NodeId: uint64(1 + rnd.IntN(size))})
@@ -142,7 +153,7 @@ func (f *faults) move(rnd *rand.Rand, stop <-chan struct{}) {
 	}
 }
 
-// ranges is how many there are in the end.
+// ranges is how many there are at most.
 const ranges = 12
 
 func (f *faults) split(ctx context.Context, d proto.DistributionClient, rnd *rand.Rand, known *proto.ListRoutesResponse) error {

@@ -58,7 +58,7 @@ func TestTorture(t *testing.T) {
 	if err := c.distribution(1, func(ctx context.Context, d proto.DistributionClient) error {
 		known, err := d.ListRoutes(ctx, &proto.ListRoutesRequest{})
 		if err == nil {
-			t.Logf("%d ranges in the end", len(known.Routes))
+			t.Logf("%d ranges in the end, %d merges", len(known.Routes), f.merged.Load())
 		}
 		return err
 	}); err != nil {
