@@ -294,14 +294,11 @@ const (
 	handOverLook = 10 * time.Millisecond
 )
 
-// awaitLeader waits until the database answers, or stop is closed.
-func awaitLeader(ctx context.Context, db *kv.DB, log *slog.Logger) error {
-	session := db.NewSession()
+// insist repeats what a node needs before it serves, and what does no harm when it is done
+// twice, until the database answers or ctx ends.
+func insist(ctx context.Context, log *slog.Logger, do func() error) error {
 	for {
-		err := session.RunAndWait(kv.Func(func(t kv.Txn) error {
-			_, err := catalog.Nodes(t)
-			return err
-		}))
+		err := do()
 		if err == nil || !errors.IsAny(err, base.ErrUnavailable, base.ErrUnknownOutcome) {
 			return err
 		}

@@ -130,7 +130,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 		return nil, err
 	}
 	n.wait.Go(func() { n.tendMemory(n.stop) })
-	if err := n.serve(c, db); err != nil {
+	if err := n.serve(ctx, c, db); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -178,10 +178,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 			n.fatal(errors.Wrap(err, "serving other nodes"))
 		}
 	})
-	if err := awaitLeader(ctx, db, n.log); err != nil {
-		return nil, err
-	}
-	if err := n.cluster.register(db); err != nil {
+	if err := insist(ctx, n.log, func() error { return n.cluster.register(db) }); err != nil {
 		return nil, errors.Wrap(err, "registering the node")
 	}
 	if err := n.endRecovery(db, recovery); err != nil {
@@ -264,9 +261,15 @@ func (n *Node) listen(c config.Config) error {
 }
 
 // serve makes the doors over db and lets them serve their listeners.
-func (n *Node) serve(c config.Config, db *kv.DB) (err error) {
+func (n *Node) serve(ctx context.Context, c config.Config, db *kv.DB) (err error) {
 	n.catalog = catalog.New(db)
-	if n.shards, err = catalog.OpenShards(db, catalog.ShardCounts{}); err != nil {
+	if err := insist(ctx, n.log, func() error {
+		shards, err := catalog.OpenShards(db, catalog.ShardCounts{})
+		if err == nil {
+			n.shards = shards
+		}
+		return err
+	}); err != nil {
 		return errors.Wrap(err, "reading the shards")
 	}
 	common := redis.Options{
@@ -284,11 +287,14 @@ func (n *Node) serve(c config.Config, db *kv.DB) (err error) {
 		if d.name == "resp" {
 			o.Shards, o.Topology = n.shards, n.topology(c)
 		} else {
-			a, err := admin.New(admin.Options{
-				DB: db, Shards: n.shards, MemberID: n.memberID(), External: n.announced(c), Internal: n.address("admin"),
-				Cluster: n.clusterID(), Nodes: n, Version: Version(),
-			})
-			if err != nil {
+			var a *admin.Admin
+			if err := insist(ctx, n.log, func() (err error) {
+				a, err = admin.New(admin.Options{
+					DB: db, Shards: n.shards, MemberID: n.memberID(), External: n.announced(c), Internal: n.address("admin"),
+					Cluster: n.clusterID(), Nodes: n, Version: Version(),
+				})
+				return err
+			}); err != nil {
 				return errors.Wrap(err, "registering the member")
 			}
 			o.Families, o.ManualExpiry = a.Families(), true
