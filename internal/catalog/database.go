@@ -65,13 +65,6 @@ func databasesKey(ns keyspace.NamespaceID) []byte {
 	return keyspace.AppendOrdered([]byte{keyspace.Sys, keyspace.SysRedisDatabase, keyspace.DatabasePhysical}, uint64(ns))
 }
 
-// SwapKey is the row that every swap of a database writes: the one to watch. There
-// never is such a row, because what is written is that there is none.
-func SwapKey(ns keyspace.NamespaceID, number uint8) []byte {
-	key := []byte{keyspace.Sys, keyspace.SysRedisDatabase, keyspace.DatabaseSwapped}
-	return append(keyspace.AppendOrdered(key, uint64(ns)), number)
-}
-
 // ReadDatabases reads where the databases of a namespace are stored.
 func ReadDatabases(t kv.Reader, ns keyspace.NamespaceID) (Databases, error) {
 	value, err := t.Get(databasesKey(ns))
@@ -97,8 +90,6 @@ func SwapDatabases(t kv.Txn, ns keyspace.NamespaceID, a, b uint8) (Databases, er
 	} else {
 		t.Set(databasesKey(ns), []byte(d))
 	}
-	t.Clear(SwapKey(ns, a))
-	t.Clear(SwapKey(ns, b))
 	bumpEpoch(t, first, second)
 	return d, nil
 }

@@ -33,7 +33,7 @@ func TestSwapDatabases(t *testing.T) {
 	for name, f := range map[string]*fixture{"memory": overMemory(t), "range": overRange(t)} {
 		t.Run(name, func(t *testing.T) {
 			term := f.c.Renew()
-			first, third := f.db.Watch(SwapKey(7, 1)), f.db.Watch(SwapKey(7, 3))
+			first, third := f.db.Watch(slotKey(7, 1, 5)), f.db.Watch(slotKey(7, 3, 5))
 			defer first.Close()
 			defer third.Close()
 			for _, pair := range [][2]uint8{{0, 1}, {1, 15}, {4, 4}} {
@@ -54,16 +54,16 @@ func TestSwapDatabases(t *testing.T) {
 				t.Error("the term goes on")
 			}
 			if touched, _ := first.Dirty(); !touched {
-				t.Error("a watch of a swapped database is clean")
+				t.Error("a watch in a swapped database is clean")
 			}
 			if touched, _ := third.Dirty(); touched {
-				t.Error("a watch of another database is dirty")
+				t.Error("a watch in another database is dirty")
 			}
 			rows := f.rows()
 			if len(rows) != 1 {
 				t.Fatalf("rows %q", rows)
 			}
-			if got := keyspace.Pretty(rows[0][0]) + keyspace.Pretty(SwapKey(7, 3)); got != "/sys/redis-db/physical/7/sys/redis-db/swapped/7/3" {
+			if got := keyspace.Pretty(rows[0][0]); got != "/sys/redis-db/physical/7" {
 				t.Error(got)
 			}
 			if ns, same, err := DecodeDatabases(rows[0][0], rows[0][1]); ns != 7 || same != d || err != nil {
@@ -112,7 +112,7 @@ func TestDecodeDatabases(t *testing.T) {
 		key   []byte
 		value string
 	}{
-		"swap key":  {SwapKey(7, 1), ""},
+		"other":     {[]byte{keyspace.Sys, keyspace.SysRedisDatabase, 0x02, 1, 7, 1}, ""},
 		"longer":    {append(databasesKey(7), 0), string(sound)},
 		"no number": {databasesKey(7)[:3], string(sound)},
 		"too few":   {databasesKey(7), string(sound[:15])},

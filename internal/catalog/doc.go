@@ -54,9 +54,8 @@
 // the same until they are swapped:
 //
 //	sys/redis-db/0x01 <id>            →  16 bytes: the physical number of each
-//	sys/redis-db/0x02 <id> <number>      never there, cleared by every swap
 //
-// A swap rewrites the first row, or clears it when every database is back under its
+// A swap rewrites the row, or clears it when every database is back under its
 // own number; no data moves. Nothing about it is kept but what sessions hold.
 //
 //	B1  A transaction that uses a database conflicts with a swap of its namespace's
@@ -66,8 +65,8 @@
 //	B2  A transaction sees its own swap: it resolves from what it reads.
 //	B3  What looks at a database by its physical number needs no mapping: background
 //	    expiry deletes the same rows whatever they are called.
-//	B4  A WATCH on a key watches the second row of its database, too, since the key's
-//	    header is where the database was.
+//	B4  A WATCH on a key sees a swap, though the key's header is where the database
+//	    was: the swap touches both databases (F1).
 //
 // # Shards
 //

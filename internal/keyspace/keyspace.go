@@ -68,7 +68,7 @@ const (
 // Areas of the table SysRedisDatabase.
 const (
 	DatabasePhysical byte = 0x01
-	DatabaseSwapped  byte = 0x02
+	_                byte = 0x02 // was cleared by swaps; never a row
 )
 
 // RedisDatabases is how many numbered Redis databases a namespace has.
@@ -219,11 +219,8 @@ func prettySys(b []byte) string {
 func prettyDatabase(b []byte) string {
 	if len(b) > 0 {
 		ns, rest, ok := DecodeOrdered(b[1:])
-		switch {
-		case ok && b[0] == DatabasePhysical && len(rest) == 0:
+		if ok && b[0] == DatabasePhysical && len(rest) == 0 {
 			return fmt.Sprintf("/sys/redis-db/physical/%d", ns)
-		case ok && b[0] == DatabaseSwapped && len(rest) == 1:
-			return fmt.Sprintf("/sys/redis-db/swapped/%d/%d", ns, rest[0])
 		}
 	}
 	return fmt.Sprintf("/sys/redis-db/?%x", b)

@@ -226,6 +226,7 @@ func TestFarCommands(t *testing.T) {
 	for i, slot := range []uint16{1, 8000, 4000, 12000, 6000} {
 		split(t, st, catalog.DefaultID, 0, slot)
 		l.script("SET k v\nGET k => v\nHSET h f v => 1\nMULTI\nSET {h}x 1 => QUEUED\nHDEL h f => QUEUED\nEXEC => [OK 1]")
+		l.script("WATCH h\nMULTI\nSET {h}y 1 => QUEUED\nEXEC => [OK]")
 		l.script(fmt.Sprintf("SELECT 3\nINCR far => %d\nZSET z%d v\nZGET z%d => v\nSELECT 0", i+1, i, i))
 	}
 	for _, r := range st.Replicas() {

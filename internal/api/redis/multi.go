@@ -4,7 +4,6 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
-	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
 	model "github.com/stratadb/strata/internal/model/redis"
@@ -25,7 +24,7 @@ type queued struct {
 	args [][]byte
 }
 
-// watched is a row under WATCH: a key's header, or what a swap of its database writes.
+// watched is a row under WATCH: a key's header. A swap of its database touches it.
 type watched struct {
 	watch    kv.Watch
 	row      string
@@ -235,16 +234,12 @@ func watchCommand(c *Call) error {
 		return err
 	}
 	c.DB = s.handle
-	swap := catalog.SwapKey(s.ns.ID, c.DB.Number())
 	for _, key := range c.Args[1:] {
 		if s.isWatched(c.DB.AppendHeaderKey(nil, key)) {
 			continue
 		}
 		if len(s.multi.watches) >= limits.WatchesPerConnection {
 			return replyError("ERR too many watched keys")
-		}
-		if !s.isWatched(swap) {
-			s.multi.watches = append(s.multi.watches, watched{watch: s.srv.db.Watch(swap), row: string(swap)})
 		}
 		w, err := c.watch(key)
 		if err != nil {
