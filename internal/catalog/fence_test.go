@@ -273,3 +273,24 @@ func TestPostsBound(t *testing.T) {
 		t.Errorf("mended %d times", mended)
 	}
 }
+
+// TestFenceManyRanges: a change that concerns all data is one transaction over all ranges,
+// and ends in each of them.
+func TestFenceManyRanges(t *testing.T) {
+	var starts [][]byte
+	for slot := uint16(100); slot <= 8000; slot += 100 {
+		starts = append(starts, slotKey(DefaultID, 0, slot))
+	}
+	f := overRanges(t, starts...)
+	g := f.guarded(DefaultID)
+	for round := range 2 {
+		for slot := uint16(100); slot <= 8000; slot += 100 {
+			if _, mended := g.mustSet(0, slot+50); mended != 1 {
+				t.Errorf("round %d, slot %d: mended %d times", round, slot+50, mended)
+			}
+		}
+		if err := f.run(func(t kv.Txn) error { ClearShards(t); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -157,9 +157,7 @@ func (c *Coordinator) Commit(q *Request) (Result, error) {
 	}
 	a := attempt{c: c, parts: parts, txn: prepared.Txn{Begin: begin, Priority: res.Priority}}
 	c.o.Random(a.txn.ID[:])
-	for _, p := range parts {
-		a.txn.Participants = append(a.txn.Participants, p.around())
-	}
+	a.txn.Participants = participants(parts)
 	a.txn.Anchor = anchor(q.Mutations, begin)
 	res.Commit, err = a.run(begin)
 	return res, err

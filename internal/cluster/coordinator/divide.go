@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/cockroachdb/errors"
 
@@ -32,18 +33,44 @@ func (p *part) reach(s base.Span) {
 	}
 }
 
+// participantsMax is how many participants are named one by one. Every prepare names all
+// of them, so neighbours are named together where there are more.
+const participantsMax = 64
+
+// participants names the parts for those who resolve the transaction: they go through a
+// span from range to range.
+func participants(parts []*part) (list []base.Span) {
+	group := (len(parts) + participantsMax - 1) / participantsMax
+	if group > 1 {
+		parts = slices.SortedFunc(slices.Values(parts), func(a, b *part) int { return bytes.Compare(a.span.Start, b.span.Start) })
+	}
+	n := 0 // parts in the last span
+	for i, p := range parts {
+		if i > 0 && n < group && bytes.Equal(parts[i-1].span.End, p.span.Start) {
+			list[len(list)-1].End = p.high
+			n++
+			continue
+		}
+		list, n = append(list, p.around()), 1
+	}
+	return list
+}
+
 // division sorts what a transaction did by ranges.
 type division struct {
-	c     *Coordinator
-	parts []*part
+	c      *Coordinator
+	parts  []*part
+	sorted []*part // by their ranges
 }
 
 // at is the part of the range that holds key.
 func (d *division) at(key []byte) (*part, error) {
-	for _, p := range d.parts {
-		if p.span.Contains(key) {
-			return p, nil
-		}
+	i, found := slices.BinarySearchFunc(d.sorted, key, func(p *part, key []byte) int { return bytes.Compare(p.span.Start, key) })
+	switch {
+	case found:
+		return d.sorted[i], nil
+	case i > 0 && d.sorted[i-1].span.Contains(key):
+		return d.sorted[i-1], nil
 	}
 	span, err := d.c.o.Ranges.Span(key)
 	if err != nil {
@@ -54,6 +81,7 @@ func (d *division) at(key []byte) (*part, error) {
 	}
 	p := &part{span: span, at: key}
 	d.parts = append(d.parts, p)
+	d.sorted = slices.Insert(d.sorted, i, p)
 	return p, nil
 }
 

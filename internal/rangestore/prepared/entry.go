@@ -24,8 +24,8 @@ type Txn struct {
 	// Anchor is the first written key: the range that owns it keeps the record.
 	Anchor []byte
 	// Participants are the smallest spans around what the transaction locks, one
-	// per range that takes part. Whoever settles tells every range that overlaps
-	// them, so that ranges may split and merge meanwhile.
+	// per range that takes part, or per few neighbours where many do. Whoever settles
+	// tells every range that overlaps them, so that ranges may split and merge meanwhile.
 	Participants []base.Span
 }
 
