@@ -241,6 +241,9 @@ func unread(st *store.Store) string {
 	return ""
 }
 
+// healsMax is how many steps a store may need to end the merges that were under way.
+const healsMax = 16
+
 // restart starts the store on the view and walks over what a client would see.
 func (c *checker) restart() {
 	var fatal error
@@ -250,6 +253,10 @@ func (c *checker) restart() {
 		c.r.Copies, err = st.Copies()
 	}
 	if err == nil {
+		err = errors.CombineErrors(st.Step(), fatal)
+	}
+	for n := 0; err == nil && n < healsMax && len(st.Frozen()) > 0; n++ { // a merge was interrupted
+		st.Heal()
 		err = errors.CombineErrors(st.Step(), fatal)
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/store"
@@ -365,6 +366,118 @@ func TestFrozenRangeIsHealed(t *testing.T) {
 	set(t, db, "\x04300", "w")
 	if len(s.Replicas()) != 1 {
 		t.Error("not merged")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMergeDescriptors: the epoch of what was united is above those of both, and its end
+// is as old as the right side's was; what proves a merge, or a refusal, depends on it.
+func TestMergeDescriptors(t *testing.T) {
+	s, _ := open(t, vfs.NewMem(), "data")
+	split(t, s, "\x0450", 2)
+	split(t, s, "\x0425", 3)
+	first, middle, last := s.Replica(1).Descriptor(), s.Replica(3).Descriptor(), s.Replica(2).Descriptor()
+	if first.Epoch != 3 || first.EndEpoch != 3 || middle.Epoch != 3 || middle.EndEpoch != 2 || last.EndEpoch != 0 {
+		t.Fatalf("%+v, %+v, %+v", first, middle, last)
+	}
+	merge(t, s, 3, 2)
+	d := s.Replica(3).Descriptor()
+	if d.Epoch != 4 || d.EndEpoch != 0 || last.Ends(&d) != base.Merged {
+		t.Errorf("%+v", d)
+	}
+	merge(t, s, 1, 3) // whose epoch is 5 then
+	if d = s.Replica(1).Descriptor(); d.Epoch != 6 || d.EndEpoch != 0 || middle.Ends(&d) != base.Merged {
+		t.Errorf("%+v", d)
+	}
+	split(t, s, "\x0450", 4) // where range 2 began
+	if d = s.Replica(1).Descriptor(); d.EndEpoch != 7 || last.Ends(&d) != base.Merged {
+		t.Errorf("%+v", d)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLeftBehind: a replica that others have merged is told so by whoever it asks. It goes,
+// unless its left neighbour is here and may still need it.
+func TestLeftBehind(t *testing.T) {
+	var sent []*replica.Message
+	s, err := store.Open(store.Options{FS: vfs.NewMem(), Dir: "data", SegmentBytes: 1 << 20, Manual: true,
+		Send:    func(_ base.NodeID, m *replica.Message) { sent = append(sent, m) },
+		OnFatal: func(err error) { t.Errorf("fatal: %+v", err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	step(t, s)
+	split2(t, s)
+	told := &replica.Message{Range: 2, To: 1, Node: 7, Gone: true, Raft: heartbeat()}
+	deliver := func(m *replica.Message) {
+		t.Helper()
+		if err := s.Deliver(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if deliver(told); s.Replica(2) == nil {
+		t.Fatal("the right side is gone, and its left neighbour may still merge it")
+	}
+	united(t, s)
+	sent = nil
+	deliver(&replica.Message{Range: 2, From: 3, To: 1, Node: 7, Raft: heartbeat()})
+	if len(sent) != 1 || !sent[0].Gone || sent[0].From != 0 || sent[0].To != 3 || sent[0].Range != 2 || s.Replica(2) != nil {
+		t.Errorf("%+v", sent)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func heartbeat() *pb.Message { return &pb.Message{Type: pb.MsgHeartbeat.Enum()} }
+
+// TestMergeEndsReaders: who reads below the stamp of a merge is too late, on both sides;
+// watches on the right side's keys fire, and those on the left side's do not; what was
+// read at the right side before does not commit behind it.
+func TestMergeEndsReaders(t *testing.T) {
+	s, db := manual(t, vfs.NewMem())
+	write := writer(t, s, db)
+	keys := [][]byte{[]byte("\x0405"), []byte("\x0415")}
+	for _, k := range keys {
+		write(string(k), "a")
+	}
+	split2(t, s)
+	at, err := s.NextStamp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var attempts []*replica.Attempt
+	var watches []*replica.Watch
+	for _, k := range keys {
+		r := s.Range(k)
+		a := r.NewAttempt()
+		a.Begin(0, replica.HoldNever)
+		if _, err := a.Get(k); err != nil {
+			t.Fatal(err)
+		}
+		attempts, watches = append(attempts, a), append(watches, r.Watch(k))
+	}
+	if _, err := s.BeginMerge(1, 2); err != nil {
+		t.Fatal(err)
+	}
+	united(t, s)
+	for i, k := range keys {
+		a := s.Range(k).NewAttempt()
+		a.Begin(at, replica.HoldNever)
+		if _, err := a.Get(k); !errors.Is(err, base.ErrTooOld) {
+			t.Errorf("a snapshot from before reads %q: %v", k, err)
+		}
+		if dirty, _ := watches[i].Dirty(); dirty != (i == 1) {
+			t.Errorf("watch %d is dirty: %v", i, dirty)
+		}
+		q := &replica.Request{ReadKeys: [][]byte{k}, Mutations: []base.Mutation{{Op: base.OpSet, Key: k, Value: []byte("b")}}}
+		if _, err := attempts[i].Commit(q); !errors.Is(err, base.ErrConflict) {
+			t.Errorf("an attempt from before commits %q: %v", k, err)
+		}
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
