@@ -65,6 +65,18 @@ func (c *respClient) set(key, value string) error {
 	return nil
 }
 
+// do sends any command whose reply is one line.
+func (c *respClient) do(args ...string) (string, error) {
+	c.buf = fmt.Appendf(c.buf[:0], "*%d\r\n", len(args))
+	for _, arg := range args {
+		c.buf = fmt.Appendf(c.buf, "$%d\r\n%s\r\n", len(arg), arg)
+	}
+	if _, err := c.conn.Write(c.buf); err != nil {
+		return "", err
+	}
+	return c.line()
+}
+
 func (c *respClient) get(key string) error {
 	c.buf = fmt.Appendf(c.buf[:0], "*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n", len(key), key)
 	if _, err := c.conn.Write(c.buf); err != nil {

@@ -16,6 +16,7 @@ import (
 type trio struct {
 	name    string
 	servers []*server
+	grpc    string // of the first, if it has one
 	// dial makes a client of the server that takes the writes.
 	dial func() (client, error)
 }
@@ -65,7 +66,10 @@ func clusters(o *options, dir string) (err error) {
 			return err
 		}
 	}
-	return nil
+	if o.only != "" {
+		return nil
+	}
+	return ranges(o, all[0], all[0].grpc)
 }
 
 func compareTrios(o *options, all []*trio, name string, get bool, etcd, redis float64) error {
@@ -170,6 +174,9 @@ func await(what string, there func() bool) error {
 func strataTrio(o *options, dir string) (*trio, error) {
 	t := &trio{name: "strata"}
 	admin, err := freeAddress()
+	if err == nil {
+		t.grpc, err = freeAddress()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -179,12 +186,12 @@ func strataTrio(o *options, dir string) (*trio, error) {
 			return t, err
 		}
 		s := &server{name: "strata", dir: filepath.Join(dir, fmt.Sprintf("strata-%d", i)), args: func(addr, dir string) []string {
-			args := []string{o.strata, "start", "--data", dir, "--resp-addr", addr, "--grpc-addr", "off", "--log-level", "warn",
+			args := []string{o.strata, "start", "--data", dir, "--resp-addr", addr, "--log-level", "warn",
 				"--cluster-addr", peers, "--range-max-ops", "0"} // one range, as with the others
 			if i == 0 {
-				return append(args, "--admin-addr", admin)
+				return append(args, "--admin-addr", admin, "--grpc-addr", t.grpc)
 			}
-			return append(args, "--admin-addr", "off", "--join", admin)
+			return append(args, "--admin-addr", "off", "--grpc-addr", "off", "--join", admin)
 		}}
 		t.servers = append(t.servers, s)
 		if _, err := s.start(); err != nil {
