@@ -315,7 +315,8 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 		t, err := x.kvs.Run(c)
 		x.kvs.Fence = nil
 		x.note(t)
-		if err == nil || !x.fence.Broken() {
+		// What was not refused may have happened, whatever has become of the fence.
+		if !base.Retryable(err) || !x.fence.Broken() {
 			return err
 		}
 		if err := s.renew(x, c); err != nil {
