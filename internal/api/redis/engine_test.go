@@ -121,14 +121,8 @@ func (a *lateAttempt) Abort() kv.Receipt {
 
 func (a *lateAttempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
 	defer a.Abort()
-	guards := req.Guards
-	if req.Fence != nil {
-		guards = append(guards[:len(guards):len(guards)], req.Fence.Home()...)
-	}
-	for _, g := range guards {
-		if g.(*lateWatch).dirty {
-			return kv.Receipt{Ticket: a.ticket()}, base.ErrConflict
-		}
+	if dirty(req.Guards) || req.Fence != nil && dirty(req.Fence.Home()) {
+		return kv.Receipt{Ticket: a.ticket()}, base.ErrConflict
 	}
 	if len(req.Mutations) > 0 {
 		a.e.pos++
@@ -141,6 +135,10 @@ func (a *lateAttempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
 		a.apply(m)
 	}
 	return kv.Receipt{Ticket: a.ticket()}, nil
+}
+
+func dirty(guards []kv.Watch) bool {
+	return slices.ContainsFunc(guards, func(w kv.Watch) bool { return w.(*lateWatch).dirty })
 }
 
 func (a *lateAttempt) apply(m base.Mutation) {
