@@ -36,3 +36,36 @@ func BenchmarkGuard(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFence is a short write behind a fence: at home, and under a post in one of
+// several ranges. It must not allocate.
+func BenchmarkFence(b *testing.B) {
+	for name, slot := range map[string]uint16{"home": 10, "post": 9000} {
+		b.Run(name, func(b *testing.B) {
+			f := overRanges(b, slotKey(DefaultID, 0, 1000), slotKey(DefaultID, 0, 8000))
+			g := f.guarded(DefaultID)
+			g.mustSet(0, slot)
+			area := g.dbs.area(DefaultID, 0)
+			key, value := append(slotKey(DefaultID, 0, slot), "\x01key:000000"...), make([]byte, 100)
+			write := kv.Func(func(t kv.Txn) error {
+				_, err := t.Get(key)
+				t.Set(key, value)
+				return err
+			})
+			var last base.Ticket
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				key[len(key)-1] = byte('0' + i%10)
+				g.fence.Raise(f.c, area, g.basis)
+				g.s.Fence = &g.fence
+				var err error
+				if last, err = g.s.Run(write); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := last.Wait(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}

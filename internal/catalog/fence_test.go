@@ -17,7 +17,7 @@ import (
 )
 
 // overRanges is a fixture over ranges that begin at the given keys.
-func overRanges(t *testing.T, starts ...[]byte) *fixture {
+func overRanges(t testing.TB, starts ...[]byte) *fixture {
 	s, err := store.Open(store.Options{FS: vfs.NewMem(), Dir: "data", OnFatal: func(err error) { t.Errorf("fatal: %+v", err) }})
 	if err != nil {
 		t.Fatal(err)
