@@ -127,7 +127,8 @@ func readExpected(t kv.Reader, version uint64) (Ranges, error) {
 }
 
 // BeginMerge claims the next version of the catalog for a merge of two neighbours. What
-// follows is the merge itself, and WriteRanges.
+// follows is the merge itself, and WriteRanges. That somebody has cut between the two by
+// hand is forgotten.
 func BeginMerge(t kv.Txn, expected uint64, left, right base.RangeID) error {
 	r, err := readExpected(t, expected)
 	if err != nil {
@@ -140,6 +141,7 @@ func BeginMerge(t kv.Txn, expected uint64, left, right base.RangeID) error {
 	}
 	for i := range r.List {
 		if r.List[i].ID == left && i+1 < len(r.List) && r.List[i+1].ID == right {
+			forgetBound(t, r.List[i+1].Span.Start)
 			setNumber(t, keyspace.MetaCatalog, expected+1)
 			return nil
 		}
@@ -226,3 +228,27 @@ func rowsIn(t kv.Reader, span base.Span, last bool) (list []base.RangeDescriptor
 	})
 	return list, errors.CombineErrors(err, bad)
 }
+
+func boundPrefix() []byte { return []byte{keyspace.Meta, keyspace.MetaBound} }
+
+// KeepBound notes that somebody has cut a range at key by hand: it stays cut there until
+// the sides are merged by hand. It is a new version of the catalog.
+func KeepBound(t kv.Txn, key []byte) error {
+	version, err := number(t, keyspace.MetaCatalog)
+	if err == nil {
+		setNumber(t, keyspace.MetaCatalog, version+1)
+		t.Set(append(boundPrefix(), key...), nil)
+	}
+	return err
+}
+
+func forgetBound(t kv.Txn, key []byte) { t.Clear(append(boundPrefix(), key...)) }
+
+// Bounds are the keys of KeepBound, in order.
+func Bounds(t kv.Reader) ([][]byte, error) {
+	n := len(boundPrefix())
+	return rows(t, boundPrefix(), 0, func(key, _ []byte) ([]byte, error) { return bytes.Clone(key[n:]), nil })
+}
+
+// RangesVersion is the version of the catalog.
+func RangesVersion(t kv.Reader) (uint64, error) { return number(t, keyspace.MetaCatalog) }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -169,4 +170,42 @@ func TestMergedRanges(t *testing.T) {
 	look(5, all+"\x04k", "\x04k"+end)
 	write(both, late)
 	look(5, all+"\x04k", "\x04k"+end)
+}
+
+// TestBounds: a cut by hand is remembered until the sides are merged.
+func TestBounds(t *testing.T) {
+	stamp := base.Stamp(0)
+	db := kv.New(kvmem.New(func() base.Stamp { stamp++; return stamp }), time.Now)
+	look := func(want ...string) {
+		t.Helper()
+		var got [][]byte
+		if _, err := db.Transact(context.Background(), func(tx kv.Txn) (err error) { got, err = Bounds(tx); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	do := func(f func(tx kv.Txn) error) {
+		t.Helper()
+		if _, err := db.Transact(context.Background(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look()
+	do(func(tx kv.Txn) error {
+		if err := WriteRanges(tx, described(1, 2, "\x01", "\x04m"), described(2, 2, "\x04m", "\x05")); err != nil {
+			return err
+		}
+		return errors.CombineErrors(KeepBound(tx, []byte("\x04m")), KeepBound(tx, []byte("\x04a")))
+	})
+	look("\x04a", "\x04m")
+	do(func(tx kv.Txn) error {
+		version, err := RangesVersion(tx)
+		if err != nil {
+			return err
+		}
+		return BeginMerge(tx, version, 1, 2)
+	})
+	look("\x04a")
 }

@@ -42,6 +42,8 @@ type Config struct {
 	RangeMaxBytes int64 `koanf:"range-max-bytes" default:"536870912" help:"size on disk, in bytes, above which a range is cut in two; 0: never"`
 	RangeMaxOps   int   `koanf:"range-max-ops" default:"50000" help:"transactions per second above which a range of a cluster of several nodes is cut in two; 0: never"`
 
+	RangeMergeAfter time.Duration `koanf:"range-merge-after" default:"5m" help:"how long ranges are left alone after a cut before neighbours that are small and idle become one; 0: for ever"`
+
 	RequirePass   string `koanf:"requirepass" help:"password of the default user and of gRPC clients; empty: none"`
 	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`
 	MaxClients    int    `koanf:"maxclients" default:"10000" help:"most RESP clients at a time"`
@@ -195,6 +197,8 @@ func (c *Config) check() error {
 		return errors.New("--range-max-bytes: 0, or at least 1048576")
 	case c.RangeMaxOps < 0:
 		return errors.New("--range-max-ops: cannot be negative")
+	case c.RangeMergeAfter < 0:
+		return errors.New("--range-merge-after: cannot be negative")
 	case c.DeadAfter < time.Second:
 		return errors.New("--dead-after: must be at least a second")
 	case c.Join != "" && c.ClusterAddr == Off:

@@ -49,6 +49,8 @@ const (
 	// of the ranges.
 	MetaNextRange byte = 0x03
 	MetaCatalog   byte = 0x04
+	// MetaBound begins the keys at which somebody has cut a range by hand.
+	MetaBound byte = 0x05
 )
 
 // Tables of the sys area.

@@ -44,7 +44,7 @@ func (n *Node) newCare(c config.Config, db *kv.DB) *care {
 	k := &care{store: n.store, db: db, cluster: n.cluster, log: n.log,
 		census: census.New(n.store, census.Options{SplitBytes: bytes, SplitOps: ops})}
 	k.operator = operator.New(k, operator.Options{Self: k.self(), Replicas: c.Replicas, DeadAfter: c.DeadAfter,
-		SplitBytes: bytes, SplitOps: ops, Now: time.Now, Log: n.log})
+		SplitBytes: bytes, SplitOps: ops, MergeAfter: c.RangeMergeAfter, Now: time.Now, Log: n.log})
 	if n.cluster != nil {
 		remote.ServeStates(n.cluster.transport, k.census.Since)
 		remote.ServeOperators(n.cluster.transport, func(ctx context.Context, op placement.Operator) (remote.Done, error) {
@@ -138,24 +138,29 @@ func (k *care) Heard(id base.NodeID) (time.Time, bool) {
 	return k.cluster.server.Heard(id)
 }
 
-// Pins implements operator.Cluster: the primary of a REDIS shard should lead its slots,
-// and its standbys hold them. They are those of the database that clients in cluster
-// mode see.
-func (k *care) Pins(ctx context.Context, known string) (pins []placement.Pin, version string) {
-	if k.cluster == nil {
-		return nil, "" // all is here, whatever is wished
-	}
+// Wishes implements operator.Cluster. The primary of a REDIS shard should lead its slots,
+// and its standbys hold them: those of the database that clients in cluster mode see. On
+// a node that is alone all is where it is.
+func (k *care) Wishes(ctx context.Context, known string) (w operator.Wishes, changed bool) {
 	var routes []catalog.ShardRoute
-	nodes := k.cluster.changes.Load()
-	if _, err := k.db.Transact(ctx, func(t kv.Txn) error {
-		v, err := catalog.ShardVersion(t)
-		if version = fmt.Sprintf("%x %d", v, nodes); err == nil && version != known {
+	nodes := uint64(0)
+	if k.cluster != nil {
+		nodes = k.cluster.changes.Load()
+	}
+	_, err := k.db.Transact(ctx, func(t kv.Txn) error {
+		shards, err := catalog.ShardVersion(t)
+		if err != nil {
+			return err
+		}
+		ranges, err := catalog.RangesVersion(t)
+		if w.Version = fmt.Sprintf("%x %d %d", shards, ranges, nodes); err != nil || w.Version == known {
+			return err
+		}
+		if w.Bounds, err = catalog.Bounds(t); err == nil && k.cluster != nil {
 			routes, err = catalog.ShardRoutes(t)
 		}
 		return err
-	}); err != nil || version == known {
-		return nil, ""
-	}
+	})
 	for _, r := range routes {
 		p := placement.Pin{Span: base.Span{Start: slotStart(int(r.First)), End: slotStart(int(r.Last) + 1)}, Leader: k.memberNode(r.Primary)}
 		for _, m := range r.Standbys {
@@ -163,9 +168,9 @@ func (k *care) Pins(ctx context.Context, known string) (pins []placement.Pin, ve
 				p.Voters = append(p.Voters, id)
 			}
 		}
-		pins = append(pins, p)
+		w.Pins = append(w.Pins, p)
 	}
-	return pins, version
+	return w, err == nil && w.Version != known
 }
 
 // memberNode is the node that a member is; zero: none.
@@ -198,13 +203,11 @@ func (k *care) Do(ctx context.Context, at base.NodeID, op placement.Operator) er
 			return err
 		}
 	}
-	known, err := r.read(ctx)
-	switch {
-	case err != nil:
-	case op.Kind == placement.Merge:
-		_, err = r.merge(ctx, known.Version, op.Range, op.Right)
-	default:
-		_, err = r.split(ctx, known.Version, op, func(op placement.Operator) (remote.Done, error) { return k.carry(ctx, at, op) })
+	var err error
+	if op.Kind == placement.Merge {
+		_, err = r.merge(ctx, anyVersion, op.Range, op.Right)
+	} else {
+		_, err = r.split(ctx, anyVersion, op, func(op placement.Operator) (remote.Done, error) { return k.carry(ctx, at, op) })
 	}
 	return err
 }

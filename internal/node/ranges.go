@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -263,6 +264,9 @@ func (r routes) Split(ctx context.Context, expected uint64, id base.RangeID, key
 	if err != nil {
 		return s, busy(err)
 	}
+	if _, err := r.db.Transact(ctx, func(t kv.Txn) error { return catalog.KeepBound(t, op.Key) }); err != nil {
+		return s, err
+	}
 	known, err := r.read(ctx)
 	return kvgrpc.Split{Version: known.Version, Left: route(&done.Left), Right: route(&done.Right)}, err
 }
@@ -284,7 +288,13 @@ func (r routes) Merge(ctx context.Context, expected uint64, left, right base.Ran
 // leader, has it done there, and writes the rows. These follow the ranges, as those of a
 // split do.
 func (r routes) merge(ctx context.Context, expected uint64, left, right base.RangeID) (both base.RangeDescriptor, err error) {
-	if _, err := r.db.Transact(ctx, func(t kv.Txn) error { return catalog.BeginMerge(t, expected, left, right) }); err != nil {
+	if _, err := r.db.Transact(ctx, func(t kv.Txn) error {
+		version, err := expect(t, expected)
+		if err == nil {
+			err = catalog.BeginMerge(t, version, left, right)
+		}
+		return err
+	}); err != nil {
 		return both, err
 	}
 	at := r.self()
@@ -312,6 +322,17 @@ func (r routes) merge(ctx context.Context, expected uint64, left, right base.Ran
 	return done.Left, r.write(ctx, done.Left)
 }
 
+// anyVersion stands for the version that the catalog has.
+const anyVersion = math.MaxUint64
+
+// expect is the version that a change is made for.
+func expect(t kv.Reader, version uint64) (uint64, error) {
+	if version != anyVersion {
+		return version, nil
+	}
+	return catalog.RangesVersion(t)
+}
+
 // busy turns the refusal of a range's leader into the door's words.
 func busy(err error) error {
 	if errors.Is(err, remote.ErrRefused) {
@@ -324,8 +345,11 @@ func busy(err error) error {
 // ranges; a crash in between is made up for by the next report.
 func (r routes) split(ctx context.Context, expected uint64, op placement.Operator,
 	do func(placement.Operator) (remote.Done, error)) (done remote.Done, err error) {
-	if _, err := r.db.Transact(ctx, func(t kv.Txn) (err error) {
-		op.Right, err = catalog.BeginSplit(t, expected, op.Range, op.Key)
+	if _, err := r.db.Transact(ctx, func(t kv.Txn) error {
+		version, err := expect(t, expected)
+		if err == nil {
+			op.Right, err = catalog.BeginSplit(t, version, op.Range, op.Key)
+		}
 		return err
 	}); err != nil {
 		return done, err

@@ -24,6 +24,9 @@ type Store interface {
 	MiddleKey(base.Span) ([]byte, error)
 	// FlushState begins to write to disk what EstimateSize does not see yet.
 	FlushState()
+	// Tidy begins to rewrite what the disk has of a span without what was removed; false if
+	// it is busy.
+	Tidy(base.Span) bool
 	// Room is what the store has on disk, and what it could have.
 	Room() (used, capacity int64, full bool)
 }
@@ -50,6 +53,11 @@ const (
 	// sizeEvery is how often the size of a range that grows is estimated; the window
 	// has written by then what was new the last time.
 	sizeEvery = limits.WindowAge + time.Second
+	// A range from which clearsLeast keys were removed, and which is written to less than
+	// quietWrites times per second, is rewritten, but not more often than every tidyEvery.
+	clearsLeast = 10
+	quietWrites = 10
+	tidyEvery   = 5 * time.Minute
 	// sizesMax bounds the estimates of one look.
 	sizesMax = 64
 )
@@ -96,7 +104,10 @@ type subject struct {
 	judged  time.Time
 	sized   bool
 	due     time.Time // for an estimate; zero: nothing was written since
+	later   time.Time // for the one after it
 	flushed uint64    // what was written when the state was written to disk last
+	cleared uint64    // what was removed when it was tidied last
+	tidied  time.Time
 }
 
 // processBits of a version tell processes apart: one knows nothing of the versions of
@@ -133,7 +144,14 @@ func (c *Census) Look(now time.Time) (busy bool) {
 			continue
 		}
 		if x == nil || x.Term != m.Term || !sameSpan(x.metered.Descriptor.Span, m.Descriptor.Span) {
-			x = &subject{metered: m, sample: load.New(uint64(id)), decayed: now, flushed: m.Bytes}
+			next := &subject{metered: m, sample: load.New(uint64(id)), decayed: now}
+			if x != nil {
+				next.flushed, next.cleared, next.tidied = x.flushed, x.cleared, x.tidied
+			}
+			if m.Clears > next.cleared {
+				next.due = now.Add(sizeEvery)
+			}
+			x = next
 			x.Term, x.Leader, x.touched = m.Term, self, true
 			c.known[id] = x
 		}
@@ -176,7 +194,7 @@ func learners(r *replica.Replica, d *base.RangeDescriptor) (ids []base.ReplicaID
 // count brings rates and sample up to date.
 func (x *subject) count(m *replica.Metered, now time.Time, passed time.Duration) {
 	all, writes := m.Transactions-x.metered.Transactions, m.Writes-x.metered.Writes
-	if m.Bytes > x.metered.Bytes && x.due.IsZero() {
+	if writes > 0 && x.due.IsZero() {
 		x.due = now.Add(sizeEvery)
 	}
 	x.metered = *m
@@ -223,16 +241,21 @@ func (x *subject) wantsSize(now time.Time) bool {
 // measure estimates the range's size. What is only in memory is not seen: where that
 // may be much, it is written to disk first.
 func (c *Census) measure(x *subject, now time.Time) {
-	if written := x.metered.Bytes; x.sized && written-x.flushed >= uint64(c.o.SplitBytes)/8 {
-		c.store.FlushState()
-		x.flushed, x.due = written, now.Add(Every)
+	if x.sized && c.hidden(x, now) {
+		x.due, x.later = now.Add(Every), now.Add(sizeEvery)
 		return
 	}
 	n, err := c.store.EstimateSize(x.Descriptor.Span)
 	if err != nil {
 		return // the store is closing
 	}
-	x.Bytes, x.sized, x.due, x.Middle, x.touched = n, true, time.Time{}, nil, true
+	if !x.due.After(now) { // else it is the first estimate
+		x.due, x.later = x.later, time.Time{}
+	}
+	x.Bytes, x.sized, x.Middle, x.touched = n, true, nil, true
+	if x.due.IsZero() && x.metered.Clears-x.cleared >= clearsLeast {
+		x.due = now.Add(2 * Every) // another range is being tidied, or this one is busy
+	}
 	if n < c.o.SplitBytes {
 		return
 	}
@@ -243,6 +266,23 @@ func (c *Census) measure(x *subject, now time.Time) {
 			}
 		}
 	}
+}
+
+// hidden reports whether much of what was written, or is there only because what was
+// removed is not gone yet, has just begun to be brought to the disk, which it sees to. A
+// range in which much was removed is rewritten once it is quiet again.
+func (c *Census) hidden(x *subject, now time.Time) bool {
+	switch {
+	case x.metered.Bytes-x.flushed >= uint64(c.o.SplitBytes)/8:
+		c.store.FlushState()
+	case x.metered.Clears-x.cleared >= clearsLeast && x.Writes < quietWrites && now.Sub(x.tidied) >= tidyEvery &&
+		c.store.Tidy(x.Descriptor.Span):
+		x.tidied, x.cleared = now, x.metered.Clears
+	default:
+		return false
+	}
+	x.flushed = x.metered.Bytes
+	return true
 }
 
 // finer is what a cut should leave whole, if it can.

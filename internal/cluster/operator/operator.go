@@ -37,6 +37,10 @@ const (
 	// doTime bounds an operator, and doing how many are carried out at a time.
 	doTime = 10 * time.Second
 	doing  = 8
+	// Two neighbours are united if they have this part of the bounds for splitting together,
+	// and do not more than that.
+	mergeBytes, mergeOps = 4, 10
+	mergeOpsMost         = 5000
 	// restTime is how long nothing is decided while nothing changes.
 	restTime = 5 * time.Second
 	// splitCooldown is short, since what is known of a range's load begins anew when it
@@ -58,13 +62,20 @@ type Cluster interface {
 	Ranges(context.Context) ([]base.RangeDescriptor, error)
 	// Heard is when a node was last heard of.
 	Heard(base.NodeID) (time.Time, bool)
-	// Pins are the wishes about ranges and the version of them, which is not empty; nothing
-	// where that is still the known one, or they cannot be read now.
-	Pins(ctx context.Context, known string) (pins []placement.Pin, version string)
+	// Wishes are those about ranges; nothing where their version is still the known one, or
+	// they cannot be read now.
+	Wishes(ctx context.Context, known string) (w Wishes, changed bool)
 	// States asks a node, this one too, for what has changed since a version of its census.
 	States(ctx context.Context, node base.NodeID, since uint64) (census.Report, error)
 	// Do has an operator carried out by the leader, which is on the node at.
 	Do(ctx context.Context, at base.NodeID, op placement.Operator) error
+}
+
+// Wishes are what people want of the ranges.
+type Wishes struct {
+	Version string // is not empty
+	Pins    []placement.Pin
+	Bounds  [][]byte
 }
 
 // Operator does rounds. Make one with New.
@@ -82,8 +93,7 @@ type Operator struct {
 	told    map[base.NodeID]*told
 	ranges  map[base.RangeID]*census.Range
 	order   []*census.Range // those of which the keys are certain, in their order
-	pins    []placement.Pin
-	pinned  string // their version
+	wishes  Wishes
 	memory  map[base.RangeID]*memory
 	states  map[base.NodeID]state
 	heard   map[base.NodeID]time.Time // that a node has answered
@@ -109,6 +119,9 @@ type Options struct {
 	// A range is cut when it has more bytes, or more operations per second.
 	SplitBytes int64
 	SplitOps   float64
+	// MergeAfter is how long a range is left as it is after it was cut, or became known,
+	// before it is united with a neighbour because both are small and idle; zero: for ever.
+	MergeAfter time.Duration
 	Now        func() time.Time
 	Log        *slog.Logger
 }
@@ -121,8 +134,12 @@ func New(c Cluster, opt Options) *Operator {
 	s.DeadAfter = max(opt.DeadAfter-dead, 0)
 	s.SettleAfter = dead
 	s.SplitBytes, s.SplitOps, s.SplitCooldown = opt.SplitBytes, opt.SplitOps, splitCooldown
-	s.MergeBytes, s.MergeOps = -1, 0 // no range is so small: none are united yet
-	s.BusyCPU = 0                    // nobody says how busy it is
+	s.MergeBytes, s.MergeOps = min(opt.SplitBytes/mergeBytes, s.MergeBytes), min(opt.SplitOps/mergeOps, mergeOpsMost)
+	s.MergeCooldown = opt.MergeAfter
+	if opt.MergeAfter == 0 {
+		s.MergeBytes = -1 // no range is so small
+	}
+	s.BusyCPU = 0 // nobody says how busy it is
 	o := &Operator{cluster: c, self: opt.Self, settings: s, dead: dead, now: opt.Now, log: opt.Log}
 	o.forget()
 	return o
@@ -130,7 +147,7 @@ func New(c Cluster, opt Options) *Operator {
 
 // forget makes the operator one that knows nothing.
 func (o *Operator) forget() {
-	o.since, o.snap, o.order, o.pins, o.pinned = time.Time{}, nil, nil, nil, ""
+	o.since, o.snap, o.order, o.wishes = time.Time{}, nil, nil, Wishes{}
 	o.told, o.ranges = map[base.NodeID]*told{}, map[base.RangeID]*census.Range{}
 	o.memory, o.states, o.heard = map[base.RangeID]*memory{}, map[base.NodeID]state{}, map[base.NodeID]time.Time{}
 	o.said, o.worried = map[base.RangeID]string{}, map[string]bool{}
@@ -196,9 +213,9 @@ func (o *Operator) begin(ctx context.Context) {
 // listen asks all nodes for what has changed.
 func (o *Operator) listen(ctx context.Context) {
 	o.mu.Lock()
-	known := o.pinned
+	known := o.wishes.Version
 	o.mu.Unlock()
-	pins, version := o.cluster.Pins(ctx, known)
+	wishes, changed := o.cluster.Wishes(ctx, known)
 	nodes := o.cluster.Nodes()
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -235,8 +252,8 @@ func (o *Operator) listen(ctx context.Context) {
 			delete(o.told, id)
 		}
 	}
-	if version != "" && version != o.pinned {
-		o.pins, o.pinned, o.news = pins, version, true
+	if changed {
+		o.wishes, o.news = wishes, true
 	}
 }
 
@@ -310,9 +327,12 @@ func (o *Operator) do(ctx context.Context, op placement.Operator) error {
 	if err == nil {
 		o.memoryOf(op.Range).began(&op, r.Leader, o.now())
 	}
-	if said := op.String(); err == nil || said != o.said[op.Range] {
+	switch said := op.String(); {
+	case err == nil:
+		o.log.Info("placement", "operator", said, "reason", op.Reason, "rule", op.Rule)
+	case said != o.said[op.Range]: // once
 		o.said[op.Range] = said
-		o.log.Info("placement", "operator", said, "reason", op.Reason, "rule", op.Rule, "error", err)
+		o.log.Info("placement", "operator", said, "reason", op.Reason, "rule", op.Rule, "error", err.Error())
 	}
 	return err
 }

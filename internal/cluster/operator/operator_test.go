@@ -361,3 +361,30 @@ func TestAlone(t *testing.T) {
 		t.Errorf("%v", w.done)
 	}
 }
+
+// TestMerges: small, idle neighbours become one after a while, but for those that somebody
+// has cut by hand. What was united is forgotten.
+func TestMerges(t *testing.T) {
+	w := newWorld(t, 3, Options{SplitBytes: 1000, SplitOps: 1000, MergeAfter: time.Minute})
+	for _, leader := range []base.NodeID{1, 2, 3, 1, 2, 3} {
+		w.add(leader, leader%3+1, (leader+1)%3+1)
+	}
+	w.ranges[6].Reads = 500 // it is busy
+	w.changed(w.ranges[6])
+	w.bounds = [][]byte{[]byte("0003")}
+	if w.rounds(int(50 * time.Second / Every)); slices.ContainsFunc(w.done, func(op placement.Operator) bool { return op.Kind == placement.Merge }) {
+		t.Errorf("too early: %v", w.done)
+	}
+	w.rest()
+	var spans []string
+	for i := range w.o.snap.Ranges {
+		s := w.o.snap.Ranges[i].Span
+		spans = append(spans, string(s.Start)+"-"+string(s.End))
+	}
+	if want := []string{"0001-0003", "0003-0006", "0006-0007"}; !slices.Equal(spans, want) {
+		t.Errorf("%v, want %v", spans, want)
+	}
+	if len(w.o.ranges) != 3 || len(w.o.memory) != 3 {
+		t.Errorf("%d ranges, %d remembered", len(w.o.ranges), len(w.o.memory))
+	}
+}

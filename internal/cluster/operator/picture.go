@@ -104,7 +104,7 @@ func (o *Operator) disjoin() (n int) {
 
 // picture is the cluster as placement sees it.
 func (o *Operator) picture(now time.Time) *placement.Snapshot {
-	snap := &placement.Snapshot{Now: stamp(now), Settings: o.settings, Pins: o.pins,
+	snap := &placement.Snapshot{Now: stamp(now), Settings: o.settings, Pins: o.wishes.Pins, Bounds: o.wishes.Bounds,
 		Ranges: make([]placement.Range, 0, len(o.order))}
 	for _, id := range o.nodes {
 		st := o.liveness(id, now)
@@ -166,7 +166,7 @@ var types = map[base.ReplicaRole]placement.ReplicaType{
 }
 
 // memory is what the operator remembers of a range. Another one that takes over does
-// without: cool-downs begin anew, and a learner finds another purpose or is removed.
+// without: cool-downs begin when it hears of the range, and a learner finds another purpose or is removed.
 type memory struct {
 	seen               time.Time
 	epoch              base.Epoch
@@ -189,7 +189,7 @@ const pendingTime = 5 * time.Second
 func (o *Operator) memoryOf(id base.RangeID) *memory {
 	m := o.memory[id]
 	if m == nil {
-		m = &memory{seen: o.now(), copies: map[base.ReplicaID]copyMemory{}}
+		m = &memory{seen: o.now(), merge: stamp(o.now()), copies: map[base.ReplicaID]copyMemory{}}
 		o.memory[id] = m
 	}
 	return m

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,7 @@ type world struct {
 	silent   map[base.NodeID]bool
 	places   map[base.NodeID]placement.Locality
 	pins     []placement.Pin
+	bounds   [][]byte
 	ranges   map[base.RangeID]*wranged
 	version  uint64
 	asked    []uint64             // versions that nodes were asked since
@@ -110,11 +112,9 @@ func (w *world) elect(r *wranged, id base.ReplicaID) {
 func (w *world) Leads() bool          { return w.leads }
 func (w *world) Nodes() []base.NodeID { return w.nodes }
 
-func (w *world) Pins(_ context.Context, known string) ([]placement.Pin, string) {
-	if version := fmt.Sprint(len(w.pins)); version != known {
-		return w.pins, version
-	}
-	return nil, ""
+func (w *world) Wishes(_ context.Context, known string) (Wishes, bool) {
+	version := fmt.Sprint(len(w.pins), w.bounds)
+	return Wishes{Version: version, Pins: w.pins, Bounds: w.bounds}, version != known
 }
 
 func (w *world) Locality(id base.NodeID) placement.Locality { return w.places[id] }
@@ -191,6 +191,15 @@ func (w *world) Do(_ context.Context, at base.NodeID, op placement.Operator) err
 		right.Load, right.Middle, r.Load, r.Middle = census.Load{}, nil, census.Load{}, nil
 		w.ranges[right.Descriptor.ID] = &right
 		w.changed(&right)
+	}
+	if op.Kind == placement.Merge {
+		right := w.ranges[op.Right]
+		if right.node != r.node || !bytes.Equal(right.Descriptor.Span.Start, d.Span.End) {
+			w.t.Errorf("%v: %+v", op, right)
+		}
+		d.Span.End, d.Epoch = right.Descriptor.Span.End, max(d.Epoch, right.Descriptor.Epoch)
+		right.node = 0
+		w.changed(right)
 	}
 	d.Epoch++
 	w.changed(r)

@@ -47,6 +47,8 @@ func (v *view) partner(x *subject) (y *subject, why string) {
 		return nil, "together with the right neighbour it is not small and cold"
 	case v.policies[policyAt(v.policies, y.Span.Start)].bounds(y.Span.Start):
 		return nil, "a pin begins or ends between the two"
+	case v.cutByHand(y.Span.Start):
+		return nil, "somebody has cut between the two"
 	case !x.healthy || !y.healthy || x.voters != y.voters:
 		return nil, "not all replicas of the two are in place and live"
 	case y.closed:
@@ -65,6 +67,12 @@ const alignBelow = 0.8
 func (v *view) mergeable(x, y *subject, share float64) bool {
 	s := &v.Settings
 	return float64(x.Bytes+y.Bytes) <= share*float64(s.MergeBytes) && x.Reads+y.Reads+x.Writes+y.Writes <= share*s.MergeOps
+}
+
+// cutByHand reports whether key is one of Bounds.
+func (v *view) cutByHand(key []byte) bool {
+	i := v.boundBehind(key)
+	return i > 0 && bytes.Equal(v.Bounds[i-1], key)
 }
 
 // bounds reports whether the policy begins exactly at key.

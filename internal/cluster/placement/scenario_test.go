@@ -28,6 +28,7 @@ import (
 //	           Keys: leader, next, bytes, reads, writes, middle, split, merged, moved (ages),
 //	           hot=key, hot=single:key, pending (an AddLearner on that node)
 //	pins       lines "start end [replicas=n] [require=tiers] [leader=n] [voters=n,n]"
+//	bounds     keys
 //	points     lines "prefix count [bytes=MiB] [reads=n] [writes=n]": keys with sizes and loads
 //	decide     the plan
 //	explain n
@@ -67,6 +68,9 @@ func (s scenario) run(t *testing.T, d *datadriven.TestData) (string, error) {
 	case "pins":
 		s.Pins = nil
 		s.lines(d, func(f []string) { s.Pins = append(s.Pins, parsePin(f)) })
+	case "bounds":
+		s.Bounds = nil
+		s.lines(d, func(f []string) { s.Bounds = append(s.Bounds, []byte(f[0])) })
 	case "points":
 		s.parsePoints(d)
 	case "decide":

@@ -24,6 +24,9 @@ type Snapshot struct {
 	Ranges []Range
 	// Pins may overlap; see Pin.
 	Pins []Pin
+	// Bounds are the keys, in order, at which ranges are and stay cut, since somebody has
+	// cut there by hand.
+	Bounds [][]byte
 }
 
 // Liveness is what the heartbeats of a node say. The zero value is no liveness.
@@ -200,6 +203,11 @@ func (s *Snapshot) Check() error {
 		}
 		if err := r.check(); err != nil {
 			return errors.Wrapf(err, "range %d", r.ID)
+		}
+	}
+	for i := 1; i < len(s.Bounds); i++ {
+		if bytes.Compare(s.Bounds[i-1], s.Bounds[i]) >= 0 {
+			return errors.New("bounds are not in order")
 		}
 	}
 	for _, p := range s.Pins {

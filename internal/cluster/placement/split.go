@@ -2,6 +2,7 @@ package placement
 
 import (
 	"bytes"
+	"sort"
 
 	"github.com/stratadb/strata/internal/cluster/placement/load"
 )
@@ -12,6 +13,9 @@ import (
 func (v *view) split(x *subject) finding {
 	if bound := v.boundInside(x); bound != nil {
 		return acts(x, Operator{Kind: Split, Key: bound}, "a pin begins or ends inside of the range")
+	}
+	if i := v.boundBehind(x.Span.Start); i < len(v.Bounds) && x.inside(v.Bounds[i]) {
+		return acts(x, Operator{Kind: Split, Key: v.Bounds[i]}, "somebody has cut it there")
 	}
 	s, ops := &v.Settings, x.Reads+x.Writes
 	if v.tracing(x) {
@@ -55,4 +59,9 @@ func (v *view) boundInside(x *subject) []byte {
 		return v.policies[next].from
 	}
 	return nil
+}
+
+// boundBehind is the index of the first of Bounds behind key.
+func (v *view) boundBehind(key []byte) int {
+	return sort.Search(len(v.Bounds), func(i int) bool { return bytes.Compare(v.Bounds[i], key) > 0 })
 }

@@ -101,6 +101,7 @@ type Store struct {
 
 	settler settler
 	full    atomic.Bool
+	tidying atomic.Bool
 	cached  cachedStamp
 	flush   chan struct{}
 	ctx     context.Context
@@ -619,6 +620,26 @@ func (s *Store) FlushState() {
 	if _, err := s.state.FlushAsync(); err != nil {
 		s.o.Log.Warn("flushing the state", "error", err)
 	}
+}
+
+// Tidy begins to rewrite what the disk has of a span, so that nothing of what was removed
+// stays. It does not wait; while it is busy with another span it answers false.
+func (s *Store) Tidy(span base.Span) bool {
+	if !s.tidying.CompareAndSwap(false, true) {
+		return false
+	}
+	tidy := func() {
+		defer s.tidying.Store(false)
+		if err := s.state.CompactSpan(s.ctx, span); err != nil && s.ctx.Err() == nil {
+			s.o.Log.Warn("compacting the state", "error", err)
+		}
+	}
+	if s.o.Manual {
+		tidy()
+	} else {
+		s.wait.Go(tidy)
+	}
+	return true
 }
 
 // Room is what the store has on disk, what it could have, and whether it takes only what

@@ -18,9 +18,10 @@ type Access struct {
 // were picked since they were last asked for.
 type Metered struct {
 	// Transactions are all that have read or written something, Writes those that have
-	// written, and Bytes what they have written.
-	Transactions, Writes, Bytes uint64
-	Trail                       []Access
+	// written, and Bytes what they have written. Clears are the keys that they have
+	// removed; a span counts as many.
+	Transactions, Writes, Bytes, Clears uint64
+	Trail                               []Access
 	// Descriptor is the range's, Term that of the leader's spell; zero: this replica does
 	// not serve.
 	Descriptor base.RangeDescriptor
@@ -30,15 +31,17 @@ type Metered struct {
 const (
 	// trailMax bounds the accesses that are kept until somebody asks.
 	trailMax = 64
+	// spanClears is for how many keys the removal of a span counts.
+	spanClears = 100
 	// pickFirst is how many transactions one stands for until somebody says better.
 	pickFirst = 16
 )
 
 // meter counts on the hot path, under the range's lock.
 type meter struct {
-	transactions, writes, bytes uint64
-	every, left                 uint64
-	trail                       []Access
+	transactions, writes, bytes, clears uint64
+	every, left                         uint64
+	trail                               []Access
 }
 
 // Meter reads the meter, and takes the trail. From now on one transaction of every is
@@ -47,7 +50,7 @@ func (r *Replica) Meter(every uint64) (m Metered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := &r.mu.meter
-	m = Metered{Transactions: t.transactions, Writes: t.writes, Bytes: t.bytes, Trail: t.trail, Descriptor: r.mu.desc}
+	m = Metered{Transactions: t.transactions, Writes: t.writes, Bytes: t.bytes, Clears: t.clears, Trail: t.trail, Descriptor: r.mu.desc}
 	if r.mu.tenure != nil {
 		m.Term = r.mu.tenure.term
 	}
@@ -134,6 +137,14 @@ func (a *Attempt) wrote(muts []base.Mutation, size int) {
 	t := &a.r.mu.meter
 	t.writes++
 	t.bytes += uint64(size)
+	for i := range muts {
+		switch muts[i].Op {
+		case base.OpClear, base.OpCompareAndClear:
+			t.clears++
+		case base.OpClearRange:
+			t.clears += spanClears
+		}
+	}
 	if !a.picked || len(muts) == 0 {
 		return
 	}

@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"bytes"
+	"context"
 
 	"github.com/cockroachdb/errors"
 
@@ -45,6 +46,19 @@ func (s *Store) EstimateSize(span base.Span) (int64, error) {
 		return int64(n), readError(err)
 	}
 	return 0, nil
+}
+
+// CompactSpan makes the span durable, and its disk usage that of what it holds: nothing of
+// what was removed or overwritten stays. It rewrites the span's tables.
+func (s *Store) CompactSpan(ctx context.Context, span base.Span) error {
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	if err := s.gate.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	return errors.Wrap(s.db.Compact(ctx, dataStart(span.Start), span.End, false), "compacting a span")
 }
 
 // Checkpoint writes a consistent copy to dir, which must not exist; files are
