@@ -26,8 +26,17 @@ type fixture struct {
 	t      testing.TB
 	db     *kv.DB
 	hidden map[base.RangeID]bool
+	tidied []base.Span
 	c      *census.Census
 	now    time.Time
+}
+
+func (f *fixture) Tidy(span base.Span) bool {
+	if !f.Store.Tidy(span) {
+		return false // it is busy with another one
+	}
+	f.tidied = append(f.tidied, span)
+	return true
 }
 
 func (f *fixture) Replicas() (list []*replica.Replica) {
@@ -263,4 +272,7 @@ func TestSize(t *testing.T) {
 		return nil
 	})
 	await("removed", func() bool { other, _ := f.c.Of(2); return x.Bytes+other.Bytes < 1<<18 && x.Middle == nil })
+	if len(f.tidied) != 2 { // not again and again
+		t.Errorf("tidied %v", f.tidied)
+	}
 }

@@ -84,6 +84,37 @@ func TestBetween(t *testing.T) {
 	}
 }
 
+// TestCompactSpan: what was removed key by key is gone from the disk afterwards.
+func TestCompactSpan(t *testing.T) {
+	s := mustOpen(t, Options{FS: vfs.NewMem(), Dir: "lsm", CacheBytes: 1 << 20})
+	defer func() { must(t, s.Close()) }()
+	random := rand.New(rand.NewPCG(1, 2))
+	key := func(i int) []byte { return fmt.Appendf(nil, "\x04%03d", i) }
+	apply(t, s, func(b *Batch) {
+		for i := range 100 {
+			value := make([]byte, 10_000)
+			for j := range value {
+				value[j] = byte(random.Uint32())
+			}
+			b.Set(key(i), value)
+		}
+	})
+	must(t, s.Flush())
+	apply(t, s, func(b *Batch) {
+		for i := range 99 {
+			b.Delete(key(i))
+		}
+	})
+	span := base.Span{Start: []byte{0x04}, End: []byte{0x05}}
+	must(t, s.CompactSpan(t.Context(), span))
+	if n, err := s.EstimateSize(span); err != nil || n < 9_000 || n > 30_000 {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if _, found, err := s.Get(key(99)); err != nil || !found {
+		t.Errorf("the last key: %v, %v", found, err)
+	}
+}
+
 func BenchmarkMiddleKey(b *testing.B) {
 	s := mustOpen(b, Options{FS: vfs.Default, Dir: b.TempDir()})
 	defer func() { must(b, s.Close()) }()
