@@ -45,6 +45,7 @@ func (t *txn) request() *CommitRequest {
 func (t *txn) Interactive() bool      { return t.interactive }
 func (t *txn) Alloc(n int) []byte     { return t.mem.alloc(n) }
 func (t *txn) NowMillis() int64       { return t.att.NowMillis() }
+func (t *txn) Expect(keys [][]byte)   { t.att.Expect(keys) }
 func (t *txn) ApproximateSize() int64 { return t.w.bytes + t.readBytes }
 func (t *txn) Snapshot() Reader       { return snapshotReader{t} }
 

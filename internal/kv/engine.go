@@ -44,6 +44,8 @@ type Attempt interface {
 	Get(key []byte) ([]byte, error)
 	// Scan visits pairs until visit returns false.
 	Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error
+	// Expect tells that keys will be read; see Txn. They stay as they are until then.
+	Expect(keys [][]byte)
 	// NowMillis is the TTL clock.
 	NowMillis() int64
 	// Commit validates the reads and sequences the writes. The writes are in

@@ -68,6 +68,12 @@ func (a *lazyAttempt) Scan(span base.Span, reverse bool, visit func(key, value [
 	return a.Attempt.Scan(span, reverse, visit)
 }
 
+func (a *lazyAttempt) Expect(keys [][]byte) {
+	if a.ready() == nil { // else the next call says why
+		a.Attempt.Expect(keys)
+	}
+}
+
 func (a *lazyAttempt) NowMillis() int64 {
 	if err := a.ready(); err != nil {
 		a.tx.fail(err)

@@ -75,6 +75,9 @@ type Txn interface {
 	// Interactive reports whether the transaction reads at a snapshot stamp and
 	// was opened with Begin.
 	Interactive() bool
+	// Expect tells that keys will be read. It is a hint, which pays where they are asked
+	// of other nodes: all at once then.
+	Expect(keys [][]byte)
 	// Alloc returns n bytes that live until the transaction ends.
 	Alloc(n int) []byte
 }

@@ -4,11 +4,16 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/stratadb/strata/internal/hashslot"
 	"github.com/stratadb/strata/internal/keyspace"
@@ -75,22 +80,33 @@ func keyIn(part, client int) string {
 	}
 }
 
-func startIncrements(t *testing.T) *increments {
-	l := &increments{trio: startTrio(t)}
-	d := distribution(t, l.nodes[0])
+// slotKey is where a part of the slots begins.
+func slotKey(part int) []byte {
+	slot := (part*hashslot.Slots + slotRanges - 1) / slotRanges
+	return keyspace.AppendRedisSlot(nil, keyspace.AppendRedisDB(nil, 1, 0), uint16(slot))
+}
+
+// startDivided is three nodes with a range for each part of the slots.
+func startDivided(t *testing.T) *trio {
+	c := startTrio(t)
+	d := distribution(t, c.nodes[0])
 	for i := 1; i < slotRanges; i++ {
-		slot := (i*hashslot.Slots + slotRanges - 1) / slotRanges
-		l.until("a range was cut", func() error {
+		c.until("a range was cut", func() error {
 			known, err := d.ListRoutes(t.Context(), &proto.ListRoutesRequest{})
 			if err != nil {
 				return err
 			}
 			last := known.Routes[len(known.Routes)-1]
 			_, err = d.SplitRange(t.Context(), &proto.SplitRangeRequest{ExpectedCatalogVersion: known.CatalogVersion, RouteId: last.RouteId,
-				SplitKey: keyspace.AppendRedisSlot(nil, keyspace.AppendRedisDB(nil, 1, 0), uint16(slot))})
+				SplitKey: slotKey(i)})
 			return err
 		})
 	}
+	return c
+}
+
+func startIncrements(t *testing.T) *increments {
+	l := &increments{trio: startDivided(t)}
 	for i := range l.clients {
 		l.clients[i].key = keyIn(i%slotRanges, i)
 		l.wait.Go(func() { l.client(i) })
@@ -98,7 +114,7 @@ func startIncrements(t *testing.T) *increments {
 	return l
 }
 
-func (l *increments) until(what string, do func() error) {
+func (l *trio) until(what string, do func() error) {
 	l.t.Helper()
 	for end := time.Now().Add(replyWithin); ; time.Sleep(50 * time.Millisecond) {
 		err := do()
@@ -136,15 +152,14 @@ func (l *increments) client(i int) {
 }
 
 // spread gives the ranges to the nodes in turn, and says who leads which.
-func (l *increments) spread() (leads [slotRanges]int) {
+func (l *trio) spread() (leads [slotRanges]int) {
 	l.t.Helper()
 	l.until("the leaders are spread", func() error {
 		d := distribution(l.t, l.nodes[0])
 		for _, r := range rangesOf(l.t, l.nodes[0]) {
 			part := slotRanges - 1
 			for i := range slotRanges {
-				slot := (i*hashslot.Slots + slotRanges - 1) / slotRanges
-				if r.Start == keyspace.Pretty(keyspace.AppendRedisSlot(nil, keyspace.AppendRedisDB(nil, 1, 0), uint16(slot))) {
+				if r.Start == keyspace.Pretty(slotKey(i)) {
 					part = i
 				}
 			}
@@ -241,5 +256,71 @@ func TestLeadersFail(t *testing.T) {
 	for what, list := range gaps {
 		slices.Sort(list)
 		t.Logf("ranges %s: %d gaps, median %v, longest %v", what, len(list), list[len(list)/2], list[len(list)-1])
+	}
+}
+
+// TestClusterClientsOverRanges: clients in cluster mode are told who leads which slots, and
+// are served there; commands over several slots work on any node.
+func TestClusterClientsOverRanges(t *testing.T) {
+	c := startDivided(t)
+	leads := c.spread()
+	ctx := t.Context()
+	for i, n := range c.nodes {
+		c.until("the slots are known", func() error {
+			slots, err := client(t, n.RESP).ClusterSlots(ctx).Result()
+			if err != nil {
+				return err
+			}
+			for _, s := range slots {
+				for part := range slotRanges {
+					first, last := part*hashslot.Slots/slotRanges+1, (part+1)*hashslot.Slots/slotRanges-1
+					if s.Start <= first && last <= s.End && s.Nodes[0].Addr != c.nodes[leads[part]-1].RESP {
+						return fmt.Errorf("node %d says that slots %d to %d are led at %s", i+1, s.Start, s.End, s.Nodes[0].Addr)
+					}
+				}
+			}
+			return nil
+		})
+	}
+	cluster := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{c.nodes[2].RESP}})
+	defer func() { _ = cluster.Close() }()
+	var pairs []any
+	var keys []string
+	for i := range 200 {
+		key := fmt.Sprintf("key:%d", i)
+		keys, pairs = append(keys, key), append(pairs, key, "many")
+		if err := cluster.Set(ctx, key, i, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := cluster.Get(ctx, key).Int(); err != nil || v != i {
+			t.Fatalf("%s is %d, %v", key, v, err)
+		}
+	}
+	if n, err := client(t, c.nodes[1].RESP).DBSize(ctx).Result(); err != nil || n != 200 {
+		t.Errorf("%d keys, %v", n, err)
+	}
+	if err := client(t, c.nodes[1].RESP).MSet(ctx, pairs...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.nodes {
+		values, err := client(t, n.RESP).MGet(ctx, keys...).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range values {
+			if v != "many" {
+				t.Errorf("%s is %v", keys[i], v)
+			}
+		}
+	}
+	if _, err := exec.LookPath("redis-cli"); err != nil {
+		t.Skip("redis-cli is not here")
+	}
+	_, port, _ := net.SplitHostPort(c.nodes[0].RESP)
+	for part := range slotRanges {
+		out, err := exec.Command("redis-cli", "-c", "-p", port, "INCR", keyIn(part, 1)).CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != "1" {
+			t.Errorf("redis-cli -c: %s, %v", out, err)
+		}
 	}
 }

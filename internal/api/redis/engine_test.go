@@ -95,6 +95,8 @@ func (a *lateAttempt) Scan(span base.Span, reverse bool, visit func(key, value [
 	return nil
 }
 
+func (a *lateAttempt) Expect([][]byte) {}
+
 func (a *lateAttempt) NowMillis() int64 {
 	if n := a.e.now.Load(); n != 0 {
 		return n

@@ -131,7 +131,25 @@ type executor struct {
 func (x *executor) Do(t kv.Txn) error {
 	x.w.Buf = x.w.Buf[:x.mark]
 	x.call.Txn = t
+	x.expect(t)
 	return x.call.cmd.Handler(&x.call)
+}
+
+// expect tells the transaction which keys a command with several of them begins with.
+func (x *executor) expect(t kv.Txn) {
+	c := &x.call
+	if len(c.Args) <= 2 || c.DB == nil || c.s.srv.db.Local() {
+		return
+	}
+	at := c.cmd.Keys.positions(c.Args, nil)
+	if len(at) < 2 {
+		return
+	}
+	keys := make([][]byte, len(at))
+	for i, k := range at {
+		keys[i] = c.DB.AppendHeaderKey(nil, c.Args[k])
+	}
+	t.Expect(keys)
 }
 
 // note makes the replies in w wait for t.

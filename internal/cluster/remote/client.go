@@ -286,11 +286,7 @@ func (c *Client) Span(key []byte) (base.Span, error) {
 
 // Read reads at the leader. All of it must lie in one range.
 func (c *Client) Read(q *Read) (Pairs, error) {
-	key := q.Key
-	if key == nil {
-		key = q.Span.Start
-	}
-	b, err := c.ask(key, kindRead, q.append(nil), harmless)
+	b, err := c.ask(q.place(), kindRead, q.append(nil), harmless)
 	if err != nil {
 		return Pairs{}, err
 	}

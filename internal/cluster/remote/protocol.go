@@ -34,17 +34,18 @@ const largeMessage = 256 << 10
 
 var errMalformed = errors.New("malformed request between nodes")
 
-// Read asks for a key, or for the pairs of a span.
+// Read asks for keys, or for the pairs of a span.
 type Read struct {
 	Range   base.RangeID
 	At      base.Stamp // zero: the newest state
-	Key     []byte     // or
+	Keys    [][]byte   // or
 	Span    base.Span
 	Reverse bool
 	Limit   int
 }
 
-// Pairs are what a read found.
+// Pairs are what a read found: of keys, in the order in which they were asked for. The key
+// is left out where there was only one.
 type Pairs struct {
 	Basis replica.Basis
 	// NowMillis is the leader's TTL clock.
@@ -117,23 +118,33 @@ func decodeBasis(d *base.Decoder) replica.Basis {
 	return replica.Basis{Range: base.RangeID(d.Uvarint()), Term: base.Term(d.Uvarint()), Pos: base.Position(d.Uvarint())}
 }
 
-func (r *Read) append(dst []byte) []byte {
-	dst = appendNumbers(dst, uint64(r.Range), uint64(r.At), flag(r.Key != nil), flag(r.Reverse), uint64(r.Limit))
-	if r.Key != nil {
-		return base.AppendBytes(dst, r.Key)
+// place is a key of the range.
+func (r *Read) place() []byte {
+	if len(r.Keys) > 0 {
+		return r.Keys[0]
 	}
-	return appendSpan(dst, r.Span)
+	return r.Span.Start
+}
+
+func (r *Read) append(dst []byte) []byte {
+	dst = appendNumbers(dst, uint64(r.Range), uint64(r.At), uint64(len(r.Keys)))
+	for _, key := range r.Keys {
+		dst = base.AppendBytes(dst, key)
+	}
+	if len(r.Keys) > 0 {
+		return dst
+	}
+	return appendSpan(appendNumbers(dst, flag(r.Reverse), uint64(r.Limit)), r.Span)
 }
 
 func decodeRead(b []byte) (r Read, err error) {
 	d := base.NewDecoder(b)
 	r.Range, r.At = base.RangeID(d.Uvarint()), base.Stamp(d.Uvarint())
-	single := d.Uvarint() == 1
-	r.Reverse, r.Limit = d.Uvarint() == 1, int(d.Uvarint())
-	if single {
-		r.Key = d.Bytes()
-	} else {
-		r.Span = decodeSpan(&d)
+	for n := d.Count(1); n > 0; n-- {
+		r.Keys = append(r.Keys, d.Bytes())
+	}
+	if len(r.Keys) == 0 {
+		r.Reverse, r.Limit, r.Span = d.Uvarint() == 1, int(d.Uvarint()), decodeSpan(&d)
 	}
 	if !d.Done() {
 		err = errMalformed

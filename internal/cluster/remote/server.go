@@ -140,11 +140,7 @@ func (v *Server) read(_ context.Context, from base.NodeID, request []byte) ([]by
 	if err != nil {
 		return nil, err
 	}
-	key := q.Key
-	if key == nil {
-		key = q.Span.Start
-	}
-	r, other := v.leading(key)
+	r, other := v.leading(q.place())
 	if r == nil {
 		return other, nil
 	}
@@ -154,11 +150,8 @@ func (v *Server) read(_ context.Context, from base.NodeID, request []byte) ([]by
 	a := r.NewAttempt()
 	a.Begin(q.At, replica.HoldNever)
 	var out Pairs
-	if q.Key != nil {
-		var value []byte
-		if value, err = a.Get(q.Key); value != nil {
-			out.Pairs = append(out.Pairs, base.KeyValue{Value: value})
-		}
+	if len(q.Keys) > 0 {
+		err = get(a, q.Keys, &out)
 	} else {
 		err = scan(a, &q, &out)
 	}
@@ -182,6 +175,29 @@ func readError(err error) error {
 		return base.ErrUnavailable
 	}
 	return err
+}
+
+func get(a *replica.Attempt, keys [][]byte, out *Pairs) error {
+	size := 0
+	for _, key := range keys {
+		if size >= readBytes {
+			out.More = true
+			return nil
+		}
+		value, err := a.Get(key)
+		if err != nil {
+			return err
+		}
+		if value == nil {
+			continue
+		}
+		if len(keys) == 1 {
+			key = nil
+		}
+		size += len(key) + len(value)
+		out.Pairs = append(out.Pairs, base.KeyValue{Key: key, Value: value})
+	}
+	return nil
 }
 
 func scan(a *replica.Attempt, q *Read, out *Pairs) error {

@@ -192,6 +192,10 @@ func (a *attempt) Scan(span base.Span, reverse bool, visit func(key, value []byt
 	return nil
 }
 
+// Expect implements kv.Attempt: here everything is near.
+func (a *attempt) Expect([][]byte) {}
+
+// NowMillis implements kv.Attempt.
 func (a *attempt) NowMillis() int64 { return a.at.Millis() }
 
 func (a *attempt) Abort() kv.Receipt {

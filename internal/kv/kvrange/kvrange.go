@@ -241,6 +241,13 @@ func (a *attempt) Scan(span base.Span, reverse bool, visit func(key, value []byt
 	return a.rerouted(a.e.moved(a.here.Scan(span, reverse, visit)))
 }
 
+// Expect implements kv.Attempt.
+func (a *attempt) Expect(keys [][]byte) {
+	if a.many {
+		a.multi.expect(keys)
+	}
+}
+
 // NowMillis implements kv.Attempt.
 func (a *attempt) NowMillis() int64 {
 	if a.many {

@@ -1,6 +1,8 @@
 package kvrange
 
 import (
+	"bytes"
+
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/cluster/remote"
@@ -23,8 +25,9 @@ type leg struct {
 // distant is what is known of a range that another node leads.
 type distant struct {
 	at    base.Stamp
-	basis replica.Basis // of the first read
-	now   int64         // the leader's TTL clock then
+	basis replica.Basis     // of the first read
+	ready map[string][]byte // what was expected and has been read; nil: absent
+	now   int64             // the leader's TTL clock then
 }
 
 func (l *leg) begin(at base.Stamp, o *kv.AttemptOptions) {
@@ -43,11 +46,40 @@ func (l *leg) get(key []byte) ([]byte, error) {
 		value, err := l.here.Get(key)
 		return value, l.e.moved(err)
 	}
-	p, err := l.read(&remote.Read{Range: l.id, At: l.away.at, Key: key})
+	if value, ready := l.away.ready[string(key)]; ready {
+		return value, nil
+	}
+	p, err := l.read(&remote.Read{Range: l.id, At: l.away.at, Keys: [][]byte{key}})
 	if err != nil || len(p.Pairs) == 0 {
 		return nil, err
 	}
 	return p.Pairs[0].Value, nil
+}
+
+// fetchMax is how many keys one call asks for.
+const fetchMax = 1024
+
+// fetch reads keys, all in one call. What goes wrong is seen when they are read one by one.
+func (l *leg) fetch(keys [][]byte) {
+	if len(keys) > fetchMax {
+		defer l.fetch(keys[fetchMax:])
+		keys = keys[:fetchMax]
+	}
+	p, err := l.read(&remote.Read{Range: l.id, At: l.away.at, Keys: keys})
+	if err != nil {
+		return
+	}
+	if l.away.ready == nil {
+		l.away.ready = make(map[string][]byte, len(keys))
+	}
+	found := p.Pairs
+	for _, key := range keys { // they are answered in this order
+		if len(found) > 0 && bytes.Equal(found[0].Key, key) {
+			l.away.ready[string(key)], found = found[0].Value, found[1:]
+		} else if !p.More || len(found) > 0 { // else it was not looked for any more
+			l.away.ready[string(key)] = nil
+		}
+	}
 }
 
 func (l *leg) read(q *remote.Read) (remote.Pairs, error) {

@@ -3,6 +3,7 @@ package kvrange
 import (
 	"bytes"
 	"context"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/errors"
@@ -131,6 +132,30 @@ func (m *several) get(key []byte) ([]byte, error) {
 		return nil, err
 	}
 	return l.get(key)
+}
+
+// expect reads keys of ranges that other nodes lead, with one call to each.
+func (m *several) expect(keys [][]byte) {
+	if m.e.client == nil || m.o.Prompt {
+		return
+	}
+	away := map[*leg][][]byte{}
+	for _, key := range keys {
+		l, err := m.on(key)
+		if err != nil {
+			return // as the read of that key will find
+		}
+		if l.r == nil {
+			away[l] = append(away[l], key)
+		}
+	}
+	var wait sync.WaitGroup
+	for l, keys := range away {
+		if len(keys) > 1 {
+			wait.Go(func() { l.fetch(keys) })
+		}
+	}
+	wait.Wait()
 }
 
 func (m *several) scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {

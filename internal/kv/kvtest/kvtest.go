@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) kv.Engine) {
 		"Limits": testLimits, "Counter": testCounter, "FailedClosureWritesNothing": testFailedClosure, "FailedClosureSawOneState": testFailedClosureValidates,
 		"InteractiveSnapshot": testInteractiveSnapshot, "Guards": testGuards, "PanicReleases": testPanic,
 		"ManyWrites": testManyWrites, "EndedTransaction": testEnded, "Clock": testClock, "Touch": testTouch, "Fence": testFence, "Prompt": testPrompt,
+		"Expect": testExpect,
 	}
 	for name, fn := range tests {
 		t.Run(name, func(t *testing.T) { fn(t, kv.New(open(t), time.Now)) })
@@ -700,5 +701,63 @@ func testPrompt(t *testing.T, db *kv.DB) {
 			}
 			return nil
 		})
+	}
+}
+
+// testExpect: what a transaction has said it would read is what it reads, its own writes
+// and those of others included.
+func testExpect(t *testing.T, db *kv.DB) {
+	var keys [][]byte
+	for i := range 60 {
+		name := fmt.Sprintf("%c%d", 'a'+i%24, i)
+		keys = append(keys, key("%s", name))
+		if i%3 != 0 {
+			set(t, db, name, name)
+		}
+	}
+	look := func(tx kv.Txn) error {
+		tx.Set(keys[7], []byte("own"))
+		tx.Expect(keys)
+		for i, k := range keys {
+			v, err := tx.Get(k)
+			if err != nil {
+				return err
+			}
+			want := string(k[len(k)-len(fmt.Sprintf("%c%d", 'a'+i%24, i)):])
+			switch {
+			case i == 7:
+				want = "own"
+			case i%3 == 0:
+				want = ""
+			}
+			if string(v) != want || (v == nil) != (want == "") {
+				t.Fatalf("%q is %q, want %q", k, v, want)
+			}
+		}
+		return nil
+	}
+	transact(t, db, look)
+	tx := db.Begin()
+	must(t, look(tx))
+	set(t, db, "b1", "changed") // that was read
+	if _, err := tx.Commit(); !errors.Is(err, base.ErrConflict) {
+		t.Fatalf("commit after a change of what was expected and read: %v", err)
+	}
+	runs := 0
+	transact(t, db, func(tx kv.Txn) error {
+		if runs++; runs == 2 {
+			return nil
+		}
+		tx.Expect(keys)
+		if _, err := tx.Get(keys[1]); err != nil {
+			return err
+		}
+		set(t, db, "b1", "again")
+		_, err := tx.Get(keys[2])
+		tx.Set(key("out"), nil)
+		return err
+	})
+	if runs != 2 {
+		t.Errorf("it ran %d times", runs)
 	}
 }
