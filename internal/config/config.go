@@ -35,6 +35,8 @@ type Config struct {
 	ClusterTLSCA   string `koanf:"cluster-tls-ca" help:"certificates (PEM) of the authorities that sign those of all nodes"`
 	Replicas       int    `koanf:"replicas" default:"3" help:"how many copies a cluster keeps, as far as it has nodes: 1, 3, 5 or 7"`
 
+	ReadMode string `koanf:"read-mode" default:"lease" help:"what proves to a leader that it may answer a read: lease, or quorum, which asks the others for every read and relies on no clock"`
+
 	Locality string `koanf:"locality" help:"where the node is, from the widest failure domain to the narrowest: region=eu,zone=b; copies are kept apart"`
 
 	DeadAfter time.Duration `koanf:"dead-after" default:"5m" help:"how long a node is silent before its copies are replaced on others"`
@@ -65,6 +67,12 @@ const EnvPrefix = "STRATA_"
 
 // Off is the address of a listener that is not started.
 const Off = "off"
+
+// What --read-mode takes.
+const (
+	ReadLease  = "lease"
+	ReadQuorum = "quorum"
+)
 
 // Setting is a row of the table.
 type Setting struct {
@@ -193,6 +201,8 @@ func (c *Config) check() error {
 		return errors.New("--data: the data directory has no name")
 	case c.Replicas < 1 || c.Replicas > 7 || c.Replicas%2 == 0:
 		return errors.New("--replicas: 1, 3, 5 or 7")
+	case c.ReadMode != ReadLease && c.ReadMode != ReadQuorum:
+		return errors.Newf("--read-mode: %q is neither lease nor quorum", c.ReadMode)
 	case c.RangeMaxBytes != 0 && c.RangeMaxBytes < 1<<20:
 		return errors.New("--range-max-bytes: 0, or at least 1048576")
 	case c.RangeMaxOps < 0:

@@ -60,6 +60,7 @@ func TestRefused(t *testing.T) {
 		{[]string{"--resp-addr", "nonsense"}, nil, "--resp-addr"},
 		{[]string{"--cluster-addr", "127.0.0.1:0", "--cluster-tls-cert", "a", "--cluster-tls-ca", "b"}, nil, "all three or none"},
 		{[]string{"--cluster-tls-cert", "a", "--cluster-tls-key", "b", "--cluster-tls-ca", "c"}, nil, "--cluster-addr"},
+		{[]string{"--read-mode", "leader"}, nil, "--read-mode"},
 		{[]string{"--dead-after", "10ms"}, nil, "--dead-after"},
 		{nil, []string{"STRATA_DEAD_AFTER=soon"}, "invalid duration"},
 		{[]string{"--maxclients", "0"}, nil, "--maxclients"},

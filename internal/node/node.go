@@ -141,7 +141,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 	o := store.Options{
 		FS: vfs.Default, Dir: dir, Log: n.log, OnFatal: n.fatal,
 		CacheBytes: c.CacheBytes, RowCacheBytes: c.RowCacheBytes, ReserveBytes: c.ReserveBytes,
-		PromptCommit: runtime.NumCPU() <= promptProcessors,
+		PromptCommit: runtime.NumCPU() <= promptProcessors, QuorumReads: c.ReadMode == config.ReadQuorum,
 	}
 	recovery, err := recovered(o)
 	if err != nil {
