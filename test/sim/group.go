@@ -376,6 +376,9 @@ func (g *group) event() error {
 func (g *group) act() error {
 	n := g.rnd.IntN(10_000)
 	healing, operating := 9640, 9740
+	if g.o.Whole { // nothing to heal
+		healing = 9700
+	}
 	if g.o.Merging {
 		healing, operating = 9550, 9850
 	}
