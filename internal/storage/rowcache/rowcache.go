@@ -173,7 +173,9 @@ func (c *Cache) Begin(key []byte) Token {
 }
 
 // Fill caches what a reader has found in Pebble: the value, or with present
-// false that there is none. It does nothing if key may have changed since t.
+// false that there is none. It does nothing if key may have changed since t, or if
+// somebody else was faster: of two readers beside a writer who has not told of its
+// write yet, the slower one may have found what is older.
 func (c *Cache) Fill(key, value []byte, present bool, t Token) {
 	if !c.cacheable(key, value) {
 		return
@@ -182,9 +184,13 @@ func (c *Cache) Fill(key, value []byte, present bool, t Token) {
 	s := c.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.versions[h%stripes].Load() == t.version {
-		s.put(c, h, key, value, present, t.gen)
+	if s.versions[h%stripes].Load() != t.version {
+		return
 	}
+	if off := s.find(h, key); off >= 0 && c.fresh(s, off, key, c.spans.state.Load()) {
+		return
+	}
+	s.put(c, h, key, value, present, t.gen)
 }
 
 // Update notes that key now has value or, with present false, is absent.

@@ -147,6 +147,24 @@ func TestSpanOverflow(t *testing.T) {
 	}
 }
 
+// TestFillDoesNotGoBack: between a write and its Update two readers find the old and the
+// new value; who comes first stays.
+func TestFillDoesNotGoBack(t *testing.T) {
+	c := New(Options{Bytes: 64 << 10})
+	key := []byte("k")
+	slow, quick := c.Begin(key), c.Begin(key)
+	c.Fill(key, []byte("new"), true, quick)
+	c.Fill(key, []byte("old"), true, slow)
+	if v, st := c.Get(key, nil); st != Hit || string(v) != "new" {
+		t.Errorf("%q, %v", v, st)
+	}
+	c.InvalidateSpan(base.KeySpan(key))
+	c.Fill(key, []byte("newer"), true, c.Begin(key))
+	if v, st := c.Get(key, nil); st != Hit || string(v) != "newer" {
+		t.Errorf("behind an invalidation: %q, %v", v, st)
+	}
+}
+
 // TestConcurrent: a reader never sees a counter go back. Every key holds a number
 // that only grows; the writer stores, then updates the cache.
 func TestConcurrent(t *testing.T) {
