@@ -223,8 +223,14 @@ func (c *Client) overtaken(ctx context.Context, key []byte, node base.NodeID, gi
 	return time.AfterFunc(overtakenEvery, look).Stop
 }
 
-// ask calls the leader of the range that holds key; see lead.
+// ask calls the leader of the range that holds key; see lead. What is asked first of a range
+// is where it is.
 func (c *Client) ask(key []byte, kind transport.Kind, request []byte, again repeats) (answer []byte, err error) {
+	if kind != kindRoute {
+		if _, err := c.Route(key); err != nil {
+			return nil, err
+		}
+	}
 	err = c.lead(key, again, func(node base.NodeID) error {
 		ctx, cancel := context.WithTimeout(context.Background(), callTime)
 		defer cancel()
@@ -252,8 +258,7 @@ func payload(b []byte) ([]byte, error) {
 
 // Known is the route of the range that holds key, if somebody has asked for it.
 func (c *Client) Known(key []byte) (router.Route, bool) {
-	n, ok := c.routes.Find(place(key))
-	return n, ok && n.Range != 0
+	return c.routes.Find(place(key))
 }
 
 // Route is where the range that holds key is.

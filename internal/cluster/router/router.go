@@ -15,7 +15,6 @@ import (
 
 // Route is what is known of a range.
 type Route struct {
-	// Range is zero where nothing is known but who leads the range of one key.
 	Range  base.RangeID
 	Epoch  base.Epoch
 	Span   base.Span
@@ -59,16 +58,15 @@ func (r *Router) Learn(n Route) {
 	r.routes = slices.Replace(r.routes, from, to, &n)
 }
 
-// Lead notes who leads the range of key.
+// Lead notes who leads the range of key, if that is known.
 func (r *Router) Lead(key []byte, leader base.NodeID) {
-	if n, ok := r.Find(key); ok && n.Leader == leader {
+	if n, ok := r.Find(key); !ok || n.Leader == leader {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i, ok := r.find(key)
 	if !ok {
-		r.routes = slices.Insert(r.routes, i+1, &Route{Span: base.KeySpan(bytes.Clone(key)), Leader: leader})
 		return
 	}
 	n := *r.routes[i]

@@ -32,7 +32,7 @@ func TestRoutes(t *testing.T) {
 		want string
 	}{
 		{func() {}, "- - - - - - - -"},
-		{func() { r.Lead([]byte("c"), 9) }, "- - 0/9 - - - - -"},
+		{func() { r.Lead([]byte("c"), 9) }, "- - - - - - - -"},
 		{func() { r.Learn(Route{Range: 1, Epoch: 1, Span: span("a", "i"), Leader: 1}) }, "1/1 1/1 1/1 1/1 1/1 1/1 1/1 1/1"},
 		{func() { r.Learn(Route{Range: 2, Epoch: 2, Span: span("c", "e"), Leader: 2}) }, "- - 2/2 2/2 - - - -"},
 		{func() { r.Learn(Route{Range: 1, Epoch: 3, Span: span("a", "c"), Leader: 1}) }, "1/1 1/1 2/2 2/2 - - - -"},
