@@ -18,11 +18,11 @@ help: ## this list
 build: ## build bin/strata
 	$(GO) build -trimpath -o bin/strata ./cmd/strata
 
-test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; below 10 minutes
+test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; below 15 minutes
 	$(GO) vet ./...
 	scripts/fuzz 20000x
-	$(GO) test -race -short $(RACED)
-	$(GO) test ./...
+	$(GO) test -race -short -timeout 20m $(RACED)
+	$(GO) test -timeout 20m ./...
 
 lint: ## go vet, the rules of the house, and golangci-lint where it is installed
 	$(GO) vet ./...
