@@ -13,9 +13,10 @@ import (
 // quorum has acknowledged the leader after the read was made, and what it looked
 // at is committed. It is a log of one position.
 type confirmation struct {
-	ten *tenure
-	pos base.Position // that the read looked at
-	mu  struct {
+	ten   *tenure
+	pos   base.Position // that the read looked at
+	asked uint64        // the first question that covers it
+	mu    struct {
 		sync.Mutex
 		proven  bool // a quorum has answered
 		done    bool
@@ -102,7 +103,10 @@ func (r *Replica) ask() (worked bool) {
 		return false
 	}
 	r.mu.Lock()
-	p.covers = append(p.covers, r.mu.unproven...)
+	for _, c := range r.mu.unproven {
+		c.asked = p.asked + 1
+		p.covers = append(p.covers, c)
+	}
 	r.mu.unproven = nil
 	r.mu.Unlock()
 	if len(p.covers) == 0 {
@@ -114,18 +118,26 @@ func (r *Replica) ask() (worked bool) {
 	return true
 }
 
-// answered takes the quorum's answers.
+// answered takes the quorum's answers. One to an earlier question proves what that one
+// covers: where the quorum is far away, it is asked again before it can answer.
 func (r *Replica) answered(states []raft.ReadState) {
 	p := &r.loop.proofs
 	for _, s := range states {
-		if !p.open || len(s.RequestCtx) != 8 || binary.BigEndian.Uint64(s.RequestCtx) != p.asked {
-			continue // of an earlier question
+		if len(s.RequestCtx) != 8 {
+			continue
 		}
-		p.open = false
+		n := binary.BigEndian.Uint64(s.RequestCtx)
+		if n == p.asked {
+			p.open = false
+		}
 		covers := p.covers
 		p.covers = nil
 		for _, c := range covers {
-			c.prove()
+			if c.asked <= n {
+				c.prove()
+			} else {
+				p.covers = append(p.covers, c)
+			}
 		}
 	}
 }

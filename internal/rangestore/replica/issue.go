@@ -20,13 +20,27 @@ var issueKey = []byte{keyspace.Meta, keyspace.MetaIssued}
 // IssueStamp returns a stamp above every one that was issued, by any leader of the
 // range, before the call.
 func (r *Replica) IssueStamp() (base.Stamp, error) {
+	list, err := r.IssueStamps(1)
+	if err != nil {
+		return 0, err
+	}
+	return list[0], nil
+}
+
+// IssueStamps is IssueStamp for several at once, ascending: one proof of leadership does
+// for all.
+func (r *Replica) IssueStamps(count int) ([]base.Stamp, error) {
+	list := make([]base.Stamp, count)
 	for {
-		s, t, issued, err := r.BeginIssue()
+		t, issued, err := r.beginIssue(list)
 		if err == nil {
 			err = r.await(t)
 		}
-		if issued || err != nil {
-			return s, err
+		switch {
+		case err != nil:
+			return nil, err
+		case issued:
+			return list, nil
 		}
 	}
 }
@@ -34,18 +48,29 @@ func (r *Replica) IssueStamp() (base.Stamp, error) {
 // BeginIssue is IssueStamp for those who do not wait: when the ticket is done, s is
 // issued, or, if it says that it is not, the next call may answer.
 func (r *Replica) BeginIssue() (s base.Stamp, t base.Ticket, issued bool, err error) {
+	var list [1]base.Stamp
+	t, issued, err = r.beginIssue(list[:])
+	if !issued {
+		return 0, t, false, err
+	}
+	return list[0], t, true, err
+}
+
+func (r *Replica) beginIssue(list []base.Stamp) (t base.Ticket, issued bool, err error) {
 	ten, err := r.tenureNow()
 	if err != nil {
-		return 0, t, false, err
+		return t, false, err
 	}
-	if s, err = r.o.Oracle.Next(); err != nil {
-		return 0, t, false, err
+	for i := range list {
+		if list[i], err = r.o.Oracle.Next(); err != nil {
+			return t, false, err
+		}
 	}
-	if t, issued, err = r.mayIssue(ten, s); err != nil || issued {
-		return s, t, issued, err
+	if t, issued, err = r.mayIssue(ten, list[len(list)-1]); err != nil || issued {
+		return t, issued, err
 	}
 	t, err = r.moveOn()
-	return 0, t, false, err
+	return t, false, err
 }
 
 func (r *Replica) tenureNow() (*tenure, error) {

@@ -14,8 +14,9 @@ import (
 type asking struct {
 	open   bool
 	batch  sequencer.Closed
-	number uint64 // of the question
-	ticks  int    // since it was asked
+	number uint64 // of the last question
+	first  uint64 // that was asked for this batch
+	ticks  int    // since the last one was asked
 }
 
 // stampAnswer is the answer to a question.
@@ -39,7 +40,7 @@ func (r *Replica) stampFor(c *sequencer.Closed) (stamp base.Stamp, ok bool, err 
 	}
 	q := &r.loop.asking
 	if !q.open {
-		q.open, q.batch = true, *c
+		q.open, q.batch, q.first = true, *c, q.number+1
 		r.pause(PointClosed)
 		r.askStamp()
 	}
@@ -66,8 +67,8 @@ func (r *Replica) freshen() {
 	})
 }
 
-// askStamp asks. The answers to earlier questions, from before the batch was closed
-// perhaps, do not count any more.
+// askStamp asks. Any answer will do that was asked for after the batch was closed: where
+// the way to the oracle is long, a question is asked again before its answer can come.
 func (r *Replica) askStamp() {
 	q := &r.loop.asking
 	q.number++
@@ -87,5 +88,5 @@ func (r *Replica) stampAnswered() (base.Stamp, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.mu.answer
-	return a.stamp, a.number == r.loop.asking.number && a.err == nil
+	return a.stamp, a.number >= r.loop.asking.first && a.err == nil
 }
