@@ -120,12 +120,12 @@ func (v *Server) stamp(_ context.Context, _ base.NodeID, request []byte) ([]byte
 	if r == nil {
 		return other, nil
 	}
+	stamps, err := r.IssueStamps(int(count))
+	if err != nil {
+		return nil, readError(err)
+	}
 	out := []byte{answerOK}
-	for range count {
-		s, err := r.IssueStamp()
-		if err != nil {
-			return nil, readError(err)
-		}
+	for _, s := range stamps {
 		out = appendNumbers(out, uint64(s))
 	}
 	return out, nil
@@ -226,6 +226,11 @@ func (v *Server) commit(_ context.Context, _ base.NodeID, request []byte) ([]byt
 		return nil, err
 	}
 	guards, dirty := v.guards(q.Guards)
+	for i, w := range guards {
+		if !w.Of(r) { // the key was in a range that is another one now: nobody marks it here
+			dirty = append(dirty, q.Guards[i])
+		}
+	}
 	if len(dirty) > 0 {
 		return (&Committed{Dirty: dirty}).append([]byte{answerOK}), nil
 	}

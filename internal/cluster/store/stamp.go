@@ -30,12 +30,26 @@ func (s *Store) stamps(id base.RangeID) func(done func(base.Stamp, error)) {
 		return nil
 	}
 	return func(done func(base.Stamp, error)) {
-		if first := s.Replica(firstRange); first != nil {
-			if stamp, t, issued, err := first.BeginIssue(); issued && err == nil && t.Done() {
-				done(stamp, nil)
-				return
-			}
+		first := s.Replica(firstRange)
+		if first == nil {
+			s.o.Stamp(done)
+			return
 		}
-		s.o.Stamp(done)
+		stamp, t, issued, err := first.BeginIssue()
+		switch {
+		case issued && err == nil && t.Done():
+			done(stamp, nil)
+		case err != nil || s.o.Manual:
+			s.o.Stamp(done)
+		default: // others would send it back to this node
+			s.wait.Go(func() {
+				if err := t.Wait(); err != nil || !issued {
+					stamp, err = first.IssueStamp()
+					done(stamp, err)
+					return
+				}
+				done(stamp, nil)
+			})
+		}
 	}
 }

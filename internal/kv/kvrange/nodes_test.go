@@ -42,13 +42,19 @@ type nodes struct {
 // nodes in turn.
 func startNodes(t *testing.T, keys ...string) *nodes {
 	t.Helper()
+	return startNodesWith(t, false, keys...)
+}
+
+// startNodesWith is startNodes where reads may ask a quorum instead of relying on a lease.
+func startNodesWith(t *testing.T, quorum bool, keys ...string) *nodes {
+	t.Helper()
 	c := &nodes{t: t}
 	book, log := &addresses{}, slog.New(slog.DiscardHandler)
 	ids := func() []base.NodeID { return []base.NodeID{1, 2, 3} }
 	for i := range c.list {
 		n := &node{}
 		c.list[i] = n
-		o := store.Options{FS: vfs.NewMem(), Dir: "data", SegmentBytes: 1 << 20, OnFatal: func(err error) { t.Errorf("fatal: %+v", err) },
+		o := store.Options{FS: vfs.NewMem(), Dir: "data", SegmentBytes: 1 << 20, QuorumReads: quorum, OnFatal: func(err error) { t.Errorf("fatal: %+v", err) },
 			Send: func(to base.NodeID, m *replica.Message) {
 				if s := n.sender.Load(); s != nil {
 					s.Send(to, m)
@@ -198,6 +204,47 @@ func TestStaleRoutes(t *testing.T) {
 		if v := get(t, n.db, "\x04m"); string(v) != "\x04b" {
 			t.Errorf("%q", v)
 		}
+	}
+}
+
+// TestStampsWithoutLease: a node that leads the first range and another one gives that one
+// stamps, although every one of them takes a quorum.
+func TestStampsWithoutLease(t *testing.T) {
+	c := startNodesWith(t, true, "\x04c")
+	c.lead(nil, 0)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.list[0].db.Transact(context.Background(), func(tx kv.Txn) error {
+			tx.Set([]byte("\x04m"), []byte("v"))
+			return nil
+		})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing is written to the second range")
+	}
+}
+
+// TestGuardOfAnotherRange: a watch does not guard what is written to another range, whose
+// leader would not mark it.
+func TestGuardOfAnotherRange(t *testing.T) {
+	c := startNodes(t, "\x04c")
+	c.lead([]byte("\x04b"), 0)
+	far, key := c.list[1], []byte("\x04m")
+	w := far.client.Watch([]byte("\x04b"))
+	defer w.Close()
+	done, err := far.client.Commit(&remote.Commit{Range: 2, Place: key, Guards: []uint64{w.ID()},
+		Mutations: []base.Mutation{{Op: base.OpSet, Key: key, Value: []byte("v")}}})
+	if err != nil || len(done.Dirty) != 1 || done.Dirty[0] != w.ID() {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if v := get(t, far.db, string(key)); v != nil {
+		t.Errorf("it was written: %q", v)
 	}
 }
 
