@@ -203,6 +203,9 @@ func (m *several) next(span base.Span, reverse bool) (piece base.Span, err error
 		if err != nil {
 			return piece, err
 		}
+		if bytes.Compare(held.End, at) <= 0 { // it was cut while it was looked for
+			return piece, errors.Wrapf(base.ErrWrongRange, "key %q", at)
+		}
 		piece = span.Clip(held)
 		if !reverse || bytes.Equal(piece.End, span.End) {
 			return piece, nil

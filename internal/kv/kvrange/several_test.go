@@ -356,3 +356,67 @@ func TestPrompt(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// cutWhileLookedFor cuts a range in the moment in which it was found.
+type cutWhileLookedFor struct {
+	coordinator.Ranges
+	cut func()
+	at  *store.Store
+}
+
+func (c *cutWhileLookedFor) Span(key []byte) (base.Span, error) {
+	if cut := c.cut; cut != nil {
+		c.cut = nil
+		r := c.at.Range(key)
+		cut()
+		return r.Descriptor().Span, nil
+	}
+	return c.Ranges.Span(key)
+}
+
+// TestScanOfRangeThatIsCut: a scan visits nothing outside of its span, whatever is cut.
+func TestScanOfRangeThatIsCut(t *testing.T) {
+	s := open(t, vfs.NewMem(), "data")
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ranges := &cutWhileLookedFor{Ranges: &coordinator.Here{Store: s}, at: s}
+	db := kv.New(kvrange.NewWith(s, coordinator.Options{Ranges: ranges}), time.Now)
+	if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+		for _, key := range []string{"\x04a", "\x04c5", "\x04d", "\x04e"} {
+			tx.Set([]byte(key), []byte("v"))
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	divideAt(t, s, "\x04x", 2)
+	for i, reverse := range []bool{false, true} {
+		cut := []string{"\x04c", "\x04b"}[i]
+		var found []string
+		ranges.cut = func() { divideAt(t, s, cut, base.RangeID(3+i)) }
+		span := base.Span{Start: []byte("\x04d"), End: []byte("\x04f")}
+		if reverse {
+			span = base.Span{Start: []byte("\x04b5"), End: []byte("\x04c")}
+		}
+		if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
+			found = nil
+			return tx.Scan(span, kv.ScanOptions{Reverse: reverse}, func(key, _ []byte) bool {
+				found = append(found, string(key))
+				return true
+			})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range found {
+			if !span.Contains([]byte(key)) {
+				t.Errorf("%q is outside of %q", key, span)
+			}
+		}
+		if want := []int{2, 0}[i]; len(found) != want {
+			t.Errorf("%q", found)
+		}
+	}
+}
