@@ -75,7 +75,7 @@ func (s *sim) engine() kv.Engine {
 			return false
 		}
 		s.rest(pointName(fmt.Sprintf("step %d of a commit", step)))
-		crash := s.rnd.IntN(40) == 0
+		crash := !s.o.Calm && s.rnd.IntN(40) == 0
 		if crash {
 			s.res.Orphans++
 			s.note("the coordinator crashes")

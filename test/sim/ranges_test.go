@@ -60,19 +60,21 @@ func TestRangePlantedBugs(t *testing.T) {
 		name        string
 		faults      replica.Faults
 		coordinator coordinator.Faults
+		cut         bool
 		seed        uint64
 	}{
-		{"latest read ignores write locks", replica.Faults{ReadIgnoresLocks: true}, coordinator.Faults{}, 2},
-		{"blind write passes a lock", replica.Faults{BlindWritePassesLock: true}, coordinator.Faults{}, 3},
-		{"no read locks", replica.Faults{NoReadLocks: true}, coordinator.Faults{}, 442},
-		{"prepared answered before commit", replica.Faults{PreparedBeforeCommit: true}, coordinator.Faults{}, 50},
-		{"resolve judged by its batch's stamp", replica.Faults{ResolveByBatchStamp: true}, coordinator.Faults{}, 14},
-		{"C asked before the last prepare", replica.Faults{}, coordinator.Faults{StampEarly: true}, 16},
-		{"read-only participant skipped", replica.Faults{}, coordinator.Faults{SkipReadOnly: true}, 31},
+		{"latest read ignores write locks", replica.Faults{ReadIgnoresLocks: true}, coordinator.Faults{}, false, 2},
+		{"blind write passes a lock", replica.Faults{BlindWritePassesLock: true}, coordinator.Faults{}, false, 3},
+		{"no read locks", replica.Faults{NoReadLocks: true}, coordinator.Faults{}, false, 442},
+		{"prepared answered before commit", replica.Faults{PreparedBeforeCommit: true}, coordinator.Faults{}, false, 50},
+		{"resolve judged by its batch's stamp", replica.Faults{ResolveByBatchStamp: true}, coordinator.Faults{}, false, 14},
+		{"C asked before the last prepare", replica.Faults{}, coordinator.Faults{StampEarly: true}, false, 16},
+		{"read-only participant skipped", replica.Faults{}, coordinator.Faults{SkipReadOnly: true}, false, 31},
+		{"bounds ignored behind a split", replica.Faults{IgnoreBounds: true}, coordinator.Faults{}, true, 31},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			seen(t, within, b.seed, func(s uint64) error {
-				_, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Faults: b.faults, Coordinator: b.coordinator})
+				_, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: b.cut, Faults: b.faults, Coordinator: b.coordinator})
 				return err
 			})
 		})

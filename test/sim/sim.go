@@ -34,7 +34,9 @@ type Options struct {
 	// coordinators crash.
 	Ranges bool
 	// Cut divides the ranges further while a run goes on, and unites them.
-	Cut         bool
+	Cut bool
+	// Calm lets no coordinator crash.
+	Calm        bool
 	Coordinator coordinator.Faults
 	// Trace receives a line per event; optional.
 	Trace func(line string)
@@ -157,11 +159,7 @@ type pending struct {
 
 // Run executes one seed and checks what came of it.
 func Run(o Options) (Result, error) {
-	h := fnv.New64a()
-	s := &sim{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x57a7a)), clock: &simClock{micros: 1_700_000_000_000_000},
-		trace: h, sum: h.Sum64}
-	s.weigh()
-	s.disk = newDisk(vfs.NewCrashableMem(), s.rnd)
+	s := newSim(o)
 	err := errors.Wrap(s.start(), "first start")
 	for err == nil && s.res.Events < o.Events {
 		s.now++
@@ -174,6 +172,15 @@ func Run(o Options) (Result, error) {
 	s.unwind()
 	s.res.Trace = s.sum()
 	return s.res, err
+}
+
+func newSim(o Options) *sim {
+	h := fnv.New64a()
+	s := &sim{o: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x57a7a)), clock: &simClock{micros: 1_700_000_000_000_000},
+		trace: h, sum: h.Sum64}
+	s.weigh()
+	s.disk = newDisk(vfs.NewCrashableMem(), s.rnd)
+	return s
 }
 
 // action is a kind of event and how often it comes.

@@ -68,6 +68,8 @@ type Faults struct {
 	StampEarly bool
 	// SkipReadOnly does not prepare where the transaction has only read.
 	SkipReadOnly bool
+	// AbortUnrecorded settles an undecided transaction without its tombstone.
+	AbortUnrecorded bool
 	// Crash is called at every step of a commit; true ends the coordinator there.
 	Crash func(Step) bool
 }
@@ -292,6 +294,9 @@ func (c *Coordinator) decide(t *prepared.Txn) (base.Stamp, error) {
 		return 0, prepared.ErrForgotten
 	case status != prepared.Undecided:
 		return commit, nil
+	}
+	if c.o.Faults.AbortUnrecorded {
+		return 0, nil
 	}
 	return c.o.Ranges.Record(&prepared.Record{Txn: *t})
 }

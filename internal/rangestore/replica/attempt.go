@@ -149,7 +149,7 @@ func (a *Attempt) enter() error {
 		}
 		return base.ErrUnavailable
 	}
-	if a.based && (ten != a.ten || a.bounds != a.r.mu.bounds) {
+	if a.based && (ten != a.ten || a.bounds != a.r.mu.bounds && !a.r.o.Faults.IgnoreBounds) {
 		a.unlock()
 		return base.ErrConflict
 	}

@@ -127,6 +127,9 @@ func (a *Attempt) stops(q *Request) []*prepared.Held {
 	if !a.r.o.Faults.ReadIgnoresLocks {
 		holders = append(holders, table.StopsRead(reads, q.ReadSpans)...)
 	}
+	if a.r.o.Faults.PassUndecided && len(q.Mutations) == 0 {
+		holders = a.unpassed(holders)
+	}
 	return holders
 }
 

@@ -113,5 +113,9 @@ func (r *Replica) leasedLocked() bool {
 	if r.solo.Load() || r.o.Faults.TrustLeader {
 		return true
 	}
-	return !r.o.QuorumReads && int64(r.o.Clock.Elapsed()) < r.leaseUntil.Load()
+	now := int64(r.o.Clock.Elapsed())
+	if r.o.Faults.LeaseAtStep {
+		now = r.stepped.Load()
+	}
+	return !r.o.QuorumReads && now < r.leaseUntil.Load()
 }

@@ -201,6 +201,9 @@ func (a *Attempt) unlockedKey(key []byte) (again bool, err error) {
 		return a.passLocks([][]byte{key}, nil)
 	}
 	if h := table.StopsKey(key); h != nil {
+		if a.r.o.Faults.PassUndecided {
+			return a.passUndecided(h)
+		}
 		return true, a.waitLocks([]*prepared.Held{h}, 0)
 	}
 	return false, nil

@@ -100,6 +100,9 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 	r.loop.stepping = true
 	defer func() { r.loop.stepping = false }()
 	defer contradicted(&err)
+	if r.o.Faults.LeaseAtStep {
+		r.stepped.Store(int64(r.o.Clock.Elapsed()))
+	}
 	worked = r.tick()
 	worked = r.receive() || worked
 	worked = r.ask() || worked

@@ -46,10 +46,13 @@ func (r *Replica) Prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, er
 		if err := a.admitEntry(grows(asked.Mutations)); err != nil {
 			return base.Ticket{}, err
 		}
-		if !r.holdsLocked(&asked) {
+		if !r.holdsLocked(&asked) && !r.o.Faults.IgnoreBounds {
 			return base.Ticket{}, base.ErrWrongRange
 		}
 		answer := r.checkPrepare(&asked, p)
+		if r.o.Faults.PlainWaiting && errors.Is(answer.Err, prepared.ErrYounger) {
+			answer = prepared.Answer{Verdict: prepared.Wait, Holders: r.mu.seq.Table().Conflicts(&asked)}
+		}
 		switch answer.Verdict {
 		case prepared.Done, prepared.Refuse:
 			a.note(answer.Pos)

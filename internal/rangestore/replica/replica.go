@@ -112,6 +112,15 @@ type Faults struct {
 	PreparedBeforeCommit bool
 	// ResolveByBatchStamp installs with the stamp of the resolve's batch.
 	ResolveByBatchStamp bool
+	// PassUndecided lets a latest read pass a write lock whose transaction is undecided
+	// at its anchor.
+	PassUndecided bool
+	// PlainWaiting lets every prepare wait for locks, older holders' too.
+	PlainWaiting bool
+	// LeaseAtStep judges by the lease as it was when the loop last turned.
+	LeaseAtStep bool
+	// IgnoreBounds does not notice that a split has taken keys away.
+	IgnoreBounds bool
 	// ServeFrozen goes on reading after a freeze.
 	ServeFrozen bool
 	// ThawAtOnce thaws without a proof that the left range has refused.
@@ -163,6 +172,7 @@ type Replica struct {
 	flushTook atomic.Int64  // moving average in nanoseconds
 	// leaseUntil is the end of the leader's lease by Clock.Elapsed.
 	leaseUntil atomic.Int64
+	stepped    atomic.Int64 // Faults.LeaseAtStep
 
 	driving sync.Mutex // guards loop; never taken with mu held
 	loop    loopState

@@ -211,6 +211,9 @@ func (a *Attempt) straySpan(span base.Span) error {
 // that takes away is served by nobody before it is done. Then the range holds it again,
 // or never will.
 func (a *Attempt) awaitHold(holds func() bool) error {
+	if a.r.o.Faults.IgnoreBounds {
+		return nil
+	}
 	for a.r.mu.tenure == a.ten && a.r.withheldLocked() && !holds() {
 		a.held, a.split = true, true
 		switch {
