@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"sync"
 
+	"github.com/cockroachdb/errors"
+
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
@@ -68,6 +70,9 @@ func (c *Catalog) post(key []byte) (*post, error) {
 		return err
 	})); err != nil {
 		p.watch.Close()
+		if errors.Is(err, base.ErrUnknownOutcome) { // nothing was written
+			err = errors.Wrap(base.ErrUnavailable, "reading what fences rely on")
+		}
 		return nil, err
 	}
 	for _, o := range ps.put(key, p) { // what commits under one meanwhile is refused

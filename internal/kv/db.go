@@ -109,10 +109,21 @@ func (s *Session) Run(c Closure) (base.Ticket, error) {
 // RunAndWait is Run for those who tell somebody: it waits for the ticket.
 func (s *Session) RunAndWait(c Closure) error {
 	t, err := s.Run(c)
-	if werr := t.Wait(); err == nil {
-		err = werr
+	return told(t, err)
+}
+
+// told is what may be told of a closure once its ticket is done. An error of the closure is
+// an answer like any other (R1): when what it was based on is lost it never was, and
+// nothing was written.
+func told(t base.Ticket, err error) error {
+	lost := t.Wait()
+	switch {
+	case lost == nil:
+		return err
+	case err != nil && errors.Is(lost, base.ErrUnknownOutcome):
+		return errors.Wrap(base.ErrUnavailable, "the leader has changed")
 	}
-	return err
+	return lost
 }
 
 func (s *Session) guardDirty() bool {
@@ -213,10 +224,7 @@ func finish(r Receipt, err error) (CommitInfo, error) {
 	if base.Retryable(err) {
 		return CommitInfo{}, err
 	}
-	if werr := r.Ticket.Wait(); werr != nil {
-		return CommitInfo{}, errors.CombineErrors(err, werr)
-	}
-	if err != nil || r.Version == nil {
+	if err = told(r.Ticket, err); err != nil || r.Version == nil {
 		return CommitInfo{}, err
 	}
 	return CommitInfo{Stamp: r.Version.Stamp(), Versionstamp: *r.Version}, nil

@@ -45,6 +45,11 @@ func (c *Client) askStamps() {
 		}
 		c.stamps.mu.Unlock()
 		b, err := c.ask(nil, kindStamp, appendNumbers(nil, uint64(len(served))), harmless)
+		if err != nil { // nobody answers: those who came meanwhile need not wait as long again
+			c.stamps.mu.Lock()
+			served, c.stamps.waiting = append(served, c.stamps.waiting...), nil
+			c.stamps.mu.Unlock()
+		}
 		d := base.NewDecoder(b)
 		for _, done := range served {
 			s := base.Stamp(d.Uvarint())
