@@ -95,6 +95,9 @@ const (
 	// TransportFrameBytes bounds a message, request or response between nodes: a
 	// transaction and what goes around it.
 	TransportFrameBytes = TransactionBytes + 1<<20
+	// SnapshotBytes bounds the snapshot of a range that another node sends; it is made, and
+	// taken, in memory.
+	SnapshotBytes = 4 << 30
 	// TransportChunkBytes bounds a chunk of a stream between nodes.
 	TransportChunkBytes = 256 << 10
 	// TransportStreamBytes bounds what a stream holds that its receiver has not

@@ -323,6 +323,9 @@ func (v *Server) snapshot(_ context.Context, from base.NodeID, request []byte, s
 		if err != nil {
 			return err
 		}
+		if len(data)+len(chunk) > limits.SnapshotBytes {
+			return errors.Newf("a snapshot of more than %d bytes", limits.SnapshotBytes)
+		}
 		data = append(data, chunk...)
 	}
 	snap, err := decodeSnapshot(data)
