@@ -15,6 +15,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvrange"
@@ -31,6 +32,10 @@ type GroupResult struct {
 	Tenures, Transfers, Changes           int
 	Snapshots, Splits                     int
 	Freezes, Merges                       int // merges that were begun, and done
+	// Of transactions over several ranges only: commits that were prepared, coordinators
+	// that ended, sweeps that found something, answers that were lost, requests that came
+	// late or twice.
+	Spread, Orphans, Settled, Lost, Late int
 }
 
 // Add adds the counters of o.
@@ -46,13 +51,18 @@ func (r *GroupResult) counters() map[string]*int {
 		"leased reads": &r.Leased, "proven reads": &r.Proven, "crashes": &r.Crashes, "pauses": &r.Pauses, "cuts": &r.Cuts,
 		"drops": &r.Drops, "repeats": &r.Repeats, "tenures": &r.Tenures, "transfers": &r.Transfers,
 		"membership changes": &r.Changes, "snapshots": &r.Snapshots, "splits": &r.Splits,
-		"freezes": &r.Freezes, "merges": &r.Merges}
+		"freezes": &r.Freezes, "merges": &r.Merges, "spread": &r.Spread, "orphans": &r.Orphans, "settled": &r.Settled,
+		"lost": &r.Lost, "late": &r.Late}
 }
 
 // Missing names what never happened.
-func (r *GroupResult) Missing() (names []string) {
+func (r *GroupResult) Missing(spread bool) (names []string) {
+	only := []string{"spread", "orphans", "settled", "lost", "late"}
+	if spread {
+		only = []string{"leased reads", "proven reads"}
+	}
 	for name, n := range r.counters() {
-		if *n == 0 {
+		if *n == 0 && !slices.Contains(only, name) {
 			names = append(names, name)
 		}
 	}
@@ -67,6 +77,8 @@ type GroupOptions struct {
 	QuorumReads bool
 	Whole       bool // the range is never split
 	Merging     bool // ranges are split and merged most of the time
+	Spread      bool // transactions go over several ranges, wherever those are led
+	Coordinator coordinator.Faults
 	Faults      replica.Faults
 	Trace       func(line string) // optional
 }
@@ -82,6 +94,10 @@ type member struct {
 	ticked time.Duration // of its clock, at its last tick
 	paused int64         // until that moment of the run's time
 	served map[base.RangeID]bool
+	// Of transactions over several ranges only.
+	reach       *reach
+	engine      *kvrange.Engine
+	coordinator *coordinator.Coordinator
 }
 
 // nodeClock runs a little faster or slower than time, and shows another date.
@@ -124,6 +140,12 @@ type group struct {
 	nextID  uint32
 	ranges  base.RangeID // the last one that was made
 	slow    int64        // time passes slowly up to that event
+	// Of transactions over several ranges only. ending: no coordinator ends early any more;
+	// aged: what was left is overdue.
+	tasks        []*groupTask
+	running      *groupTask
+	ending, aged bool
+	driving      bool
 	// Directed tests only: who does nothing, and which messages arrive.
 	deaf  base.NodeID
 	hears func(*packet) bool
@@ -147,7 +169,10 @@ func RunGroup(o GroupOptions) (_ GroupResult, err error) {
 	defer g.seed()()
 	g.loss = []int{0, 1, 10}[g.rnd.IntN(3)]
 	g.wild = []int{10, 40, 160}[g.rnd.IntN(3)]
-	if o.Merging { // it takes a while without trouble
+	switch {
+	case o.Spread: // a commit takes many messages
+		g.wild /= 4
+	case o.Merging: // it takes a while without trouble
 		g.loss, g.wild = g.loss/5, g.wild/8
 	}
 	defer g.abandon()
@@ -157,8 +182,11 @@ func RunGroup(o GroupOptions) (_ GroupResult, err error) {
 		}
 	}()
 	err = g.begin()
+	if err == nil && o.Spread {
+		err = g.divide()
+	}
 	events := int64(o.Events)
-	if err == nil && o.Seed%5 == 2 {
+	if err == nil && o.Seed%5 == 2 && !o.Spread {
 		events = min(events, orphanEvents)
 		err = g.orphan()
 	}
@@ -213,18 +241,25 @@ func (g *group) open(m *member) error {
 		Send:    func(to base.NodeID, msg *replica.Message) { g.send(m.id, to, msg) },
 		Stamp:   func(done func(base.Stamp, error)) { g.stamps = append(g.stamps, stampQuestion{by: m.id, done: done}) },
 	}
+	var st *store.Store
+	var err error
+	if g.o.Spread {
+		o.Pause = func(p replica.Point) { g.pause(m, st, p) }
+	}
 	if m.id != 1 {
 		o.Join = &store.Join{Cluster: [16]byte{1}, Node: m.id}
 	}
-	st, err := store.Open(o)
+	st, err = store.Open(o)
 	if err != nil {
 		return err
 	}
 	m.store, m.served = st, map[base.RangeID]bool{}
+	g.coordinate(m, st)
 	return nil
 }
 
 func (g *group) abandon() {
+	g.unwind(nil)
 	for _, m := range g.members {
 		if m.store != nil {
 			m.store.Abandon()
@@ -357,6 +392,7 @@ func (g *group) event() error {
 	}
 	g.micros += g.rnd.Int64N(pass)
 	err := g.act()
+	g.resumeSome(6)
 	g.spring()
 	for _, m := range g.members {
 		if err == nil {
@@ -383,10 +419,14 @@ func (g *group) act() error {
 		healing, operating = 9550, 9850
 	}
 	switch {
+	case n < 5000 && g.o.Spread:
+		return errors.CombineErrors(g.deliver(), errors.CombineErrors(g.deliver(), g.deliver()))
 	case n < 5000:
 		return g.deliver()
 	case n < 6500:
 		return g.step(g.any())
+	case n < 9500 && g.o.Spread:
+		g.spreadEvent(g.any())
 	case n < 9500:
 		g.client(g.any())
 	case n < healing:
@@ -530,6 +570,7 @@ func (g *group) crash(m *member, in int) {
 func (g *group) restart(m *member) error {
 	for {
 		g.res.Crashes++
+		g.unwind(m)
 		if m.store != nil {
 			m.store.Abandon()
 		}

@@ -9,18 +9,22 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
-	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 	"github.com/stratadb/strata/test/history"
 )
 
 // finish heals everything, lets the group come to rest, and checks.
 func (g *group) finish() error {
-	g.loss = 0
+	g.loss, g.ending = 0, true
 	for _, m := range g.members {
 		m.disk.countdown, m.paused = -1, 0
 	}
-	for n := range 4000 {
+	rest := 4000
+	if g.o.Spread {
+		rest *= 2
+	}
+	for n := range rest {
+		g.settle(n)
 		for _, m := range g.members {
 			if n%50 == 0 {
 				m.store.Heal()
@@ -33,6 +37,9 @@ func (g *group) finish() error {
 			return errors.Wrap(err, "at the end")
 		}
 		g.poll()
+		if g.o.Spread && (g.unsettled() || !g.aged) {
+			continue
+		}
 		if done, err := g.check(); done || err != nil {
 			return err
 		}
@@ -48,6 +55,9 @@ func (g *group) finish() error {
 			return errors.Newf("the range of %q found no leader within eight seconds of peace", at)
 		}
 		at = r.Descriptor().Span.End
+	}
+	if g.o.Spread && g.unsettled() {
+		return errors.Newf("in the end %d tasks are at work, or a transaction is held or not settled", len(g.tasks))
 	}
 	return errors.New("within eight seconds of peace not every copy has followed the leader")
 }
@@ -72,6 +82,13 @@ func (g *group) check() (done bool, err error) {
 	}
 	g.poll()
 	g.res.Ops, g.res.Unknown = len(g.ops), len(g.pending)
+	if g.o.Spread {
+		for _, op := range g.ops {
+			if op.Outcome == history.Unknown {
+				g.res.Unknown++
+			}
+		}
+	}
 	if err := history.Check(g.ops, final); err != nil {
 		return false, err
 	}
@@ -85,7 +102,7 @@ func (g *group) check() (done bool, err error) {
 
 // read reads a span on a node; it may lead no more.
 func (g *group) read(m *member, span base.Span, final map[string][]uint32) (done bool, err error) {
-	db := kv.NewWithSession(kvrange.New(m.store), m.clock.Now, 1)
+	db := kv.NewWithSession(g.engineOf(m), m.clock.Now, 1)
 	t, err := db.NewSession().Run(kv.Func(func(t kv.Txn) error {
 		return t.Scan(span, kv.ScanOptions{}, func(key, value []byte) bool {
 			final[string(key)] = decode(value)

@@ -270,6 +270,25 @@ func (m *several) abort() kv.Receipt {
 	return rest
 }
 
+// end is abort for a transaction that goes on: it waits for what its reads depend on.
+func (m *several) end() error {
+	legs := m.legs[:m.live]
+	m.live = 0
+	for i, l := range legs {
+		t := l.abort()
+		if t.Done() {
+			continue
+		}
+		if err := l.r.Await(t); err != nil {
+			for _, other := range legs[i+1:] {
+				other.abort()
+			}
+			return err
+		}
+	}
+	return nil
+}
+
 func (m *several) commit(req *kv.CommitRequest) (kv.Receipt, error) {
 	if m.stuck {
 		m.finish()
@@ -403,7 +422,7 @@ func (m *several) cleanAway(key []byte, w kv.Watch) error {
 }
 
 func (m *several) commitSpread(req *kv.CommitRequest, q *coordinator.Request) (kv.Receipt, error) {
-	if err := m.abort().Ticket.Wait(); err != nil {
+	if err := m.end(); err != nil {
 		return kv.Receipt{}, err
 	}
 	res, err := m.e.coordinator.Commit(q)

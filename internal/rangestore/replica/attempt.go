@@ -223,8 +223,9 @@ func (r *Replica) await(t base.Ticket) error {
 // locks; see unlockedKey.
 func (a *Attempt) admits(key []byte) (again bool, err error) {
 	if !a.r.mu.seq.Holds(key) {
-		if err := a.stray(key); err != nil {
-			return false, err
+		a.held = false
+		if err := a.stray(key); err != nil || a.held {
+			return err == nil, err // others have had the lock: a snapshot has to wait for what they installed
 		}
 	}
 	return a.unlockedKey(key)
@@ -402,8 +403,12 @@ func (a *Attempt) loadPage(span base.Span, reverse bool, limit int) error {
 			return err
 		}
 		if !a.r.mu.seq.HoldsSpan(span) {
+			a.held = false
 			if err := a.straySpan(span); err != nil {
 				return err
+			}
+			if a.held {
+				continue
 			}
 		}
 		if a.catchUp() {

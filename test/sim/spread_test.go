@@ -1,0 +1,81 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+
+	"github.com/stratadb/strata/internal/cluster/coordinator"
+	"github.com/stratadb/strata/internal/rangestore/replica"
+)
+
+var (
+	spreadSeeds = flag.Int("spread-seeds", 45, "how many seeds with transactions over ranges of several nodes to run")
+	spreadFirst = flag.Uint64("spread-first", 1, "the first of them")
+)
+
+// spreadOptions are those of a seed of TestSpread.
+func spreadOptions(seed uint64) GroupOptions {
+	return GroupOptions{Seed: seed, Events: groupEvents, QuorumReads: seed%4 == 0, Merging: seed%3 == 0, Spread: true}
+}
+
+// TestSpread runs transactions over ranges that different nodes lead, while those are split,
+// merged and moved, and nodes and coordinators end.
+func TestSpread(t *testing.T) {
+	if *groupSeed != 0 {
+		o := spreadOptions(*groupSeed)
+		o.Trace = func(line string) { fmt.Println(line) }
+		res, err := RunGroup(o)
+		t.Logf("seed %d: %+v", *groupSeed, res)
+		if err != nil {
+			t.Fatalf("seed %d: %+v", *groupSeed, err)
+		}
+		return
+	}
+	var sum GroupResult
+	for i := range *spreadSeeds {
+		s := *spreadFirst + uint64(i)
+		res, err := RunGroup(spreadOptions(s))
+		if err != nil {
+			t.Fatalf("seed %d fails (go test ./test/sim -run TestSpread$ -args -group %d): %+v", s, s, err)
+		}
+		sum.Add(res)
+	}
+	t.Logf("%d seeds: %+v", *spreadSeeds, sum)
+	if missing := sum.Missing(true); *spreadSeeds >= 40 && len(missing) > 0 {
+		t.Fatalf("this never happened: %v", missing)
+	}
+}
+
+func TestSpreadSameSeedSameTrace(t *testing.T) {
+	for s := range uint64(4) {
+		a, errA := RunGroup(spreadOptions(s + 1))
+		b, errB := RunGroup(spreadOptions(s + 1))
+		if errA != nil || errB != nil || a != b {
+			t.Fatalf("seed %d: %+v %v, then %+v %v", s+1, a, errA, b, errB)
+		}
+	}
+}
+
+// TestSpreadPlantedBugs is TestRangePlantedBugs over several nodes.
+func TestSpreadPlantedBugs(t *testing.T) {
+	const within = 200
+	for _, b := range []struct {
+		name        string
+		faults      replica.Faults
+		coordinator coordinator.Faults
+		seed        uint64
+	}{
+		{"latest read ignores write locks", replica.Faults{ReadIgnoresLocks: true}, coordinator.Faults{}, 1},
+		{"blind write passes a lock", replica.Faults{BlindWritePassesLock: true}, coordinator.Faults{}, 1},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			seen(t, within, b.seed, func(s uint64) error {
+				o := spreadOptions(s)
+				o.Faults, o.Coordinator = b.faults, b.coordinator
+				_, err := RunGroup(o)
+				return err
+			})
+		})
+	}
+}
