@@ -72,6 +72,8 @@ func (r *Replica) applyRangeChange(ctx context.Context, index base.LogIndex, h b
 	if err != nil {
 		return errors.Wrapf(err, "entry %d", index)
 	}
+	r.alter(true)
+	defer r.alter(false)
 	switch x := c.(type) {
 	case batch.Split:
 		return r.applySplit(ctx, index, &x, h, data)
@@ -90,6 +92,14 @@ func (r *Replica) applyRangeChange(ctx context.Context, index base.LogIndex, h b
 	r.room.Broadcast()
 	r.mu.Unlock()
 	return nil
+}
+
+// alter says whether what the replica holds is being changed, so that nobody reads what
+// is neither the old nor the new.
+func (r *Replica) alter(begins bool) {
+	r.mu.Lock()
+	r.mu.altering = begins
+	r.mu.Unlock()
 }
 
 // turn makes a change that needs no other range, if it is still the one that was

@@ -176,7 +176,7 @@ func (r *Replica) evictOldest(write func(*window.Eviction, *State) error) (bool,
 	s := State{Range: desc, Applied: ev.Applied, Position: ev.Position, Stamp: ev.Stamp, Readable: ev.Readable, Table: table}
 	// The mirror moves first: a snapshot reader that finds the disk newer than
 	// its stamp must see afterwards that it is too old.
-	r.baseStamp.Store(uint64(ev.Stamp))
+	r.raiseBase(ev.Stamp)
 	r.pause(PointEvicting)
 	if err := write(ev, &s); err != nil {
 		return false, errors.Wrap(err, "evict")
@@ -191,6 +191,16 @@ func (r *Replica) evictOldest(write func(*window.Eviction, *State) error) (bool,
 	r.mu.Unlock()
 	r.room.Broadcast()
 	return true, nil
+}
+
+// raiseBase refuses snapshots below s from now on.
+func (r *Replica) raiseBase(s base.Stamp) {
+	for {
+		old := r.baseStamp.Load()
+		if old >= uint64(s) || r.baseStamp.CompareAndSwap(old, uint64(s)) {
+			return
+		}
+	}
 }
 
 // EvictAll writes everything committed to disk. It is called when the loop and

@@ -110,6 +110,8 @@ func (r *Replica) install(snap *pb.Snapshot) error {
 	}
 	r.lockEviction()
 	defer r.unlockEviction()
+	r.alter(true)
+	defer r.alter(false)
 	if err := r.o.Disk.Install(s); err != nil {
 		return errors.Wrapf(err, "range %d: snapshot at %d", r.o.Range, s.State.Applied)
 	}

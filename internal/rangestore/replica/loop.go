@@ -466,6 +466,7 @@ func (r *Replica) apply(ctx context.Context, e *pb.Entry) error {
 		}
 		r.mu.Lock()
 		r.mu.applied = index
+		r.appliedLocked()
 		r.mu.Unlock()
 		if base.Term(e.GetTerm()) == r.loop.term {
 			r.beginTenure()
@@ -546,6 +547,10 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 	}
 	r.mu.seq.DropTail(h.Last())
 	r.mu.applied, r.mu.logged, r.mu.position = index, h.Stamp, h.Last()
+	if index <= r.loop.readable { // what died in memory below it is not carried (W5)
+		r.raiseBase(h.Stamp)
+	}
+	r.appliedLocked()
 	r.evictor.applied(h.Stamp)
 	return nil
 }

@@ -159,15 +159,18 @@ type Replica struct {
 		onDisk   State
 		evicting bool // a slice is on its way to disk
 		cutting  bool // a split or a merge is being applied
+		altering bool // a change of the range, or a snapshot, is being applied
 		yielded  bool // the left neighbour has the range's keys
 		answer   stampAnswer
 		meter    meter
 		logged   base.Stamp    // of the last applied batch
 		position base.Position // of its last transaction
+		readable base.LogIndex // W5
+		covering covering
 	}
 	solo      atomic.Bool // nobody else votes; changes with mu held
 	ticked    atomic.Bool
-	baseStamp atomic.Uint64 // mirrors win.BaseStamp
+	baseStamp atomic.Uint64 // mirrors win.BaseStamp; above it after a restart (W5)
 	evictions atomic.Uint64 // counts slices written to disk and dropped
 	flushTook atomic.Int64  // moving average in nanoseconds
 	// leaseUntil is the end of the leader's lease by Clock.Elapsed.
@@ -277,7 +280,7 @@ func (r *Replica) load(s State) error {
 	r.mu.seq.SetFrozen(s.Range.Frozen != base.Freeze{})
 	r.mu.bounds++
 	r.mu.applied, r.mu.onDisk, r.mu.descs = s.Applied, s, nil
-	r.mu.logged, r.mu.position = s.Stamp, s.Position
+	r.mu.logged, r.mu.position, r.mu.readable = s.Stamp, s.Position, s.Readable
 	r.baseStamp.Store(uint64(s.Stamp))
 	r.loop.applied, r.loop.position, r.loop.stamp, r.loop.readable = s.Applied, s.Position, s.Stamp, s.Readable
 	r.o.Oracle.Observe(s.Stamp)

@@ -37,9 +37,13 @@ import (
 //	answered t                         may its result be revealed?
 //	step [to=point]                    run the loop to its end, or to a point
 //	evict                              move everything committed to disk
+//	seal / evict-slice                 end a slice of the window; move the oldest to disk
 //	disk                               what is there
 //	split key right=id / ranges        cut the range; what it is, and what was born
 //	learner                            a membership change: a replica on another node
+//	freeze                             for a merge with the left neighbour
+//	stale key at=stamp / stale-scan from to at=stamp     what any replica may answer
+//	complete stamp / cover stamp index=n     the leader's word about a stamp: given, taken
 //	stop                               end the tenure
 //	crash                              all that was not synced is lost
 func TestScenarios(t *testing.T) {
@@ -138,6 +142,12 @@ func (s *scenario) command(d *datadriven.TestData) (string, error) {
 		return s.step(d)
 	case "evict":
 		return "", s.r.EvictAll()
+	case "seal":
+		s.r.mu.win.Seal()
+		return "", nil
+	case "evict-slice":
+		_, err := s.r.evictOne()
+		return "", err
 	case "table":
 		return s.table()
 	case "issue":
@@ -159,6 +169,11 @@ func (s *scenario) command(d *datadriven.TestData) (string, error) {
 			return "refused: " + err.Error(), nil
 		}
 		return fmt.Sprintf("position %d", t.Pos), nil
+	case "freeze":
+		_, err := s.r.BeginFreeze(base.Freeze{Left: 9, Epoch: 1})
+		return "", err
+	case "stale", "stale-scan", "complete", "cover":
+		return s.stale(d)
 	case "ranges":
 		desc := s.r.Descriptor()
 		return strings.Join(append([]string{describe(&desc)}, s.born...), "\n"), nil

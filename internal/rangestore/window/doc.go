@@ -29,7 +29,7 @@
 //	    committed does not count, since it may vanish.
 //	W5  So the disk at applied index A lacks what was carried then; a replica that
 //	    restarts from it may answer only once it has applied Readable, the last
-//	    index that was applied when the slice was evicted.
+//	    index that was applied when the slice was evicted, and no snapshot below that.
 //	W6  Cutting the tail off restores the state before it was appended.
 //	W7  The stamps of a key's versions grow with the log. Those of batches do, too;
 //	    versions that a resolve installs carry C, below the stamp of their batch
