@@ -21,6 +21,7 @@ const (
 	kindFate      transport.Kind = 7
 	kindHorizons  transport.Kind = 8
 	kindRoute     transport.Kind = 9
+	kindComplete  transport.Kind = 10
 	kindReport    transport.Kind = 16
 	kindStates    transport.Kind = 17
 	kindOperate   transport.Kind = 18

@@ -51,6 +51,7 @@ func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	to.HandleCall(kindFate, v.fate)
 	to.HandleCall(kindHorizons, v.horizons)
 	to.HandleCall(kindRoute, v.route)
+	to.HandleCall(kindComplete, v.complete)
 	to.HandleStream(kindWatch, v.watch)
 	to.HandleStream(kindSnapshot, v.snapshot)
 	return v

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/clock"
 	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/kv"
@@ -46,6 +47,7 @@ type Engine struct {
 	clock       highest // TTL clock, in milliseconds, as told to anybody
 	coordinator *coordinator.Coordinator
 	quiet       quiet
+	stale       stale
 }
 
 var _ kv.Engine = (*Engine)(nil)
@@ -70,6 +72,7 @@ func NewShared(s Store, c *remote.Client) *Engine {
 }
 
 func (e *Engine) coordinate(o coordinator.Options) {
+	e.stale.clock = clock.System{}
 	if o.Ranges == nil {
 		here := &coordinator.Here{Store: e.store}
 		if e.client != nil {
