@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"math"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -27,6 +29,7 @@ type Client struct {
 	conn      *grpc.ClientConn
 	kv        proto.TransactionalKVClient
 	namespace string
+	staleness uint32 // of reads, in milliseconds
 }
 
 // Dial makes a client of the node at addr, host:port, in the default namespace. The
@@ -58,6 +61,15 @@ func (c *Client) Namespace(path string) *Client {
 	return &other
 }
 
+// Stale is a client whose Get and Scan may miss what was committed in the last so long,
+// and nothing older. They are answered near the node that is asked, and also while
+// nobody leads. Less than a millisecond is none.
+func (c *Client) Stale(staleness time.Duration) *Client {
+	other := *c
+	other.staleness = uint32(min(max(staleness.Milliseconds(), 0), math.MaxUint32))
+	return &other
+}
+
 // bearer is a password in every call's metadata.
 type bearer string
 
@@ -72,7 +84,7 @@ func (bearer) RequireTransportSecurity() bool { return false }
 // Get returns the value of key, nil when there is none; the value of a key that
 // exists is never nil.
 func (c *Client) Get(ctx context.Context, key []byte) ([]byte, error) {
-	resp, err := c.kv.Get(ctx, &proto.GetRequest{Key: key, Namespace: c.namespace})
+	resp, err := c.kv.Get(ctx, &proto.GetRequest{Key: key, Namespace: c.namespace, MaxStalenessMs: c.staleness})
 	if err != nil {
 		return nil, failed(err)
 	}
@@ -102,7 +114,8 @@ func (c *Client) Delete(ctx context.Context, key []byte) error {
 // page, and each page is a transaction of its own; Txn.Scan sees one state.
 func (c *Client) Scan(ctx context.Context, r Range, visit func(key, value []byte) bool) error {
 	return r.pages(visit, func(r Range) (page, error) {
-		resp, err := c.kv.Scan(ctx, &proto.ScanRequest{Start: r.Start, End: r.End, Limit: r.pageLimit(), Reverse: r.Reverse, Namespace: c.namespace})
+		resp, err := c.kv.Scan(ctx, &proto.ScanRequest{Start: r.Start, End: r.End, Limit: r.pageLimit(), Reverse: r.Reverse, Namespace: c.namespace,
+			MaxStalenessMs: c.staleness})
 		return resp, failed(err)
 	})
 }

@@ -118,11 +118,14 @@ func (*RawPutResponse) Descriptor() ([]byte, []int) {
 }
 
 type RawGetRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Namespace     string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Key       []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// 0: the newest state. Otherwise the state may lack what was committed in the last so many
+	// milliseconds; it is read near the node that is asked.
+	MaxStalenessMs uint32 `protobuf:"varint,3,opt,name=max_staleness_ms,json=maxStalenessMs,proto3" json:"max_staleness_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RawGetRequest) Reset() {
@@ -167,6 +170,13 @@ func (x *RawGetRequest) GetNamespace() string {
 		return x.Namespace
 	}
 	return ""
+}
+
+func (x *RawGetRequest) GetMaxStalenessMs() uint32 {
+	if x != nil {
+		return x.MaxStalenessMs
+	}
+	return 0
 }
 
 type RawGetResponse struct {
@@ -319,10 +329,12 @@ type RawScanRequest struct {
 	// The most pairs to answer; 0, or more than the server's limit: the server's limit.
 	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// From the end to the beginning.
-	Reverse       bool   `protobuf:"varint,4,opt,name=reverse,proto3" json:"reverse,omitempty"`
-	Namespace     string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reverse   bool   `protobuf:"varint,4,opt,name=reverse,proto3" json:"reverse,omitempty"`
+	Namespace string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// As that of RawGetRequest.
+	MaxStalenessMs uint32 `protobuf:"varint,6,opt,name=max_staleness_ms,json=maxStalenessMs,proto3" json:"max_staleness_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RawScanRequest) Reset() {
@@ -388,6 +400,13 @@ func (x *RawScanRequest) GetNamespace() string {
 		return x.Namespace
 	}
 	return ""
+}
+
+func (x *RawScanRequest) GetMaxStalenessMs() uint32 {
+	if x != nil {
+		return x.MaxStalenessMs
+	}
+	return 0
 }
 
 type RawScanResponse struct {
@@ -513,23 +532,25 @@ const file_proto_rawkv_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\"\x10\n" +
-	"\x0eRawPutResponse\"?\n" +
+	"\x0eRawPutResponse\"i\n" +
 	"\rRawGetRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1c\n" +
-	"\tnamespace\x18\x02 \x01(\tR\tnamespace\">\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12(\n" +
+	"\x10max_staleness_ms\x18\x03 \x01(\rR\x0emaxStalenessMs\">\n" +
 	"\x0eRawGetResponse\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\x12\x16\n" +
 	"\x06exists\x18\x02 \x01(\bR\x06exists\"B\n" +
 	"\x10RawDeleteRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"\x13\n" +
-	"\x11RawDeleteResponse\"\x86\x01\n" +
+	"\x11RawDeleteResponse\"\xb0\x01\n" +
 	"\x0eRawScanRequest\x12\x14\n" +
 	"\x05start\x18\x01 \x01(\fR\x05start\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\fR\x03end\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x18\n" +
 	"\areverse\x18\x04 \x01(\bR\areverse\x12\x1c\n" +
-	"\tnamespace\x18\x05 \x01(\tR\tnamespace\"`\n" +
+	"\tnamespace\x18\x05 \x01(\tR\tnamespace\x12(\n" +
+	"\x10max_staleness_ms\x18\x06 \x01(\rR\x0emaxStalenessMs\"`\n" +
 	"\x0fRawScanResponse\x12%\n" +
 	"\x05pairs\x18\x01 \x03(\v2\x0f.proto.KeyValueR\x05pairs\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x12\n" +

@@ -127,11 +127,13 @@ func (x *PutResponse) GetVersion() uint64 {
 }
 
 type GetRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Namespace     string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Key       []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// As that of RawGetRequest.
+	MaxStalenessMs uint32 `protobuf:"varint,3,opt,name=max_staleness_ms,json=maxStalenessMs,proto3" json:"max_staleness_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetRequest) Reset() {
@@ -176,6 +178,13 @@ func (x *GetRequest) GetNamespace() string {
 		return x.Namespace
 	}
 	return ""
+}
+
+func (x *GetRequest) GetMaxStalenessMs() uint32 {
+	if x != nil {
+		return x.MaxStalenessMs
+	}
+	return 0
 }
 
 type GetResponse struct {
@@ -340,13 +349,15 @@ func (x *DeleteResponse) GetVersion() uint64 {
 type ScanRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As those of RawScanRequest.
-	Start         []byte `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
-	End           []byte `protobuf:"bytes,2,opt,name=end,proto3" json:"end,omitempty"`
-	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
-	Reverse       bool   `protobuf:"varint,4,opt,name=reverse,proto3" json:"reverse,omitempty"`
-	Namespace     string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Start     []byte `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	End       []byte `protobuf:"bytes,2,opt,name=end,proto3" json:"end,omitempty"`
+	Limit     uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	Reverse   bool   `protobuf:"varint,4,opt,name=reverse,proto3" json:"reverse,omitempty"`
+	Namespace string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// As that of RawGetRequest.
+	MaxStalenessMs uint32 `protobuf:"varint,6,opt,name=max_staleness_ms,json=maxStalenessMs,proto3" json:"max_staleness_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ScanRequest) Reset() {
@@ -412,6 +423,13 @@ func (x *ScanRequest) GetNamespace() string {
 		return x.Namespace
 	}
 	return ""
+}
+
+func (x *ScanRequest) GetMaxStalenessMs() uint32 {
+	if x != nil {
+		return x.MaxStalenessMs
+	}
+	return 0
 }
 
 type ScanResponse struct {
@@ -495,11 +513,12 @@ const file_proto_transactionalkv_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\"'\n" +
 	"\vPutResponse\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion\"<\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\"f\n" +
 	"\n" +
 	"GetRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1c\n" +
-	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"U\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12(\n" +
+	"\x10max_staleness_ms\x18\x03 \x01(\rR\x0emaxStalenessMs\"U\n" +
 	"\vGetResponse\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\x12\x16\n" +
 	"\x06exists\x18\x02 \x01(\bR\x06exists\x12\x18\n" +
@@ -508,13 +527,14 @@ const file_proto_transactionalkv_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"*\n" +
 	"\x0eDeleteResponse\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion\"\x83\x01\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\"\xad\x01\n" +
 	"\vScanRequest\x12\x14\n" +
 	"\x05start\x18\x01 \x01(\fR\x05start\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\fR\x03end\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x18\n" +
 	"\areverse\x18\x04 \x01(\bR\areverse\x12\x1c\n" +
-	"\tnamespace\x18\x05 \x01(\tR\tnamespace\"w\n" +
+	"\tnamespace\x18\x05 \x01(\tR\tnamespace\x12(\n" +
+	"\x10max_staleness_ms\x18\x06 \x01(\rR\x0emaxStalenessMs\"w\n" +
 	"\fScanResponse\x12%\n" +
 	"\x05pairs\x18\x01 \x03(\v2\x0f.proto.KeyValueR\x05pairs\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x12\n" +

@@ -40,6 +40,13 @@ func (r *rawKV) RawPut(ctx context.Context, req *proto.RawPutRequest) (*proto.Ra
 // RawGet implements proto.RawKVServer.
 func (r *rawKV) RawGet(ctx context.Context, req *proto.RawGetRequest) (*proto.RawGetResponse, error) {
 	resp := &proto.RawGetResponse{}
+	if ms := req.GetMaxStalenessMs(); ms > 0 {
+		_, err := stale(ctx, r.s.db, ms, req.GetNamespace(), func(t kv.Reader, m zmap.Map) (err error) {
+			resp.Value, resp.Exists, err = get(t, m, req.GetKey())
+			return err
+		})
+		return resp, err
+	}
 	err := r.run(ctx, req.GetNamespace(), false, func(t kv.Txn, m zmap.Map) (err error) {
 		resp.Value, resp.Exists, err = get(t, m, req.GetKey())
 		return err
@@ -58,9 +65,17 @@ func (r *rawKV) RawDelete(ctx context.Context, req *proto.RawDeleteRequest) (*pr
 // RawScan implements proto.RawKVServer.
 func (r *rawKV) RawScan(ctx context.Context, req *proto.RawScanRequest) (*proto.RawScanResponse, error) {
 	var p page
-	err := r.run(ctx, req.GetNamespace(), false, func(t kv.Txn, m zmap.Map) (err error) {
-		p, err = scan(t, m, req)
-		return err
-	})
+	var err error
+	if ms := req.GetMaxStalenessMs(); ms > 0 {
+		_, err = stale(ctx, r.s.db, ms, req.GetNamespace(), func(t kv.Reader, m zmap.Map) (err error) {
+			p, err = scan(t, m, req)
+			return err
+		})
+	} else {
+		err = r.run(ctx, req.GetNamespace(), false, func(t kv.Txn, m zmap.Map) (err error) {
+			p, err = scan(t, m, req)
+			return err
+		})
+	}
 	return &proto.RawScanResponse{Pairs: p.pairs, More: p.more, Next: p.next}, err
 }

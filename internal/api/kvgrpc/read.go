@@ -2,6 +2,8 @@ package kvgrpc
 
 import (
 	"bytes"
+	"context"
+	"time"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
@@ -23,6 +25,18 @@ func open(r kv.Reader, namespace string) (zmap.Map, error) {
 	}
 	id, err := catalog.Resolve(r, p)
 	return zmap.Open(id), err
+}
+
+// stale runs fn on one state that may be so many milliseconds old, and answers its
+// version.
+func stale(ctx context.Context, db *kv.DB, milliseconds uint32, namespace string, fn func(r kv.Reader, m zmap.Map) error) (base.Stamp, error) {
+	return db.ReadStale(ctx, time.Duration(milliseconds)*time.Millisecond, func(r kv.Reader) error {
+		m, err := open(r, namespace)
+		if err != nil {
+			return err
+		}
+		return fn(r, m)
+	})
 }
 
 // get copies a value; exists is false when the key is absent.

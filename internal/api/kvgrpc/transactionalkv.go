@@ -82,6 +82,14 @@ func (k *transactionalKV) Delete(ctx context.Context, req *proto.DeleteRequest) 
 // Get implements proto.TransactionalKVServer.
 func (k *transactionalKV) Get(ctx context.Context, req *proto.GetRequest) (*proto.GetResponse, error) {
 	resp := &proto.GetResponse{}
+	if ms := req.GetMaxStalenessMs(); ms > 0 {
+		at, err := stale(ctx, k.s.db, ms, req.GetNamespace(), func(r kv.Reader, m zmap.Map) (err error) {
+			resp.Value, resp.Exists, err = get(r, m, req.GetKey())
+			return err
+		})
+		resp.Version = uint64(at)
+		return resp, err
+	}
 	version, err := k.transact(ctx, req.GetNamespace(), func(t kv.Txn, m zmap.Map) (err error) {
 		resp.Value, resp.Exists, err = get(t, m, req.GetKey())
 		return err
@@ -93,6 +101,13 @@ func (k *transactionalKV) Get(ctx context.Context, req *proto.GetRequest) (*prot
 // Scan implements proto.TransactionalKVServer.
 func (k *transactionalKV) Scan(ctx context.Context, req *proto.ScanRequest) (*proto.ScanResponse, error) {
 	var p page
+	if ms := req.GetMaxStalenessMs(); ms > 0 {
+		at, err := stale(ctx, k.s.db, ms, req.GetNamespace(), func(r kv.Reader, m zmap.Map) (err error) {
+			p, err = scan(r, m, req)
+			return err
+		})
+		return &proto.ScanResponse{Pairs: p.pairs, More: p.more, Next: p.next, Version: uint64(at)}, err
+	}
 	version, err := k.transact(ctx, req.GetNamespace(), func(t kv.Txn, m zmap.Map) (err error) {
 		p, err = scan(t, m, req)
 		return err

@@ -10,6 +10,9 @@
 // basis of the transaction's first read, and the leader validates everything that
 // was read since (C8). A leader of another term refuses it.
 //
+// A node that reads its own replica at a stamp asks the leader for its word on how much
+// of the log that takes.
+//
 // A call that certainly did nothing (base.ErrUnavailable) is made again, at another
 // node, for limits.LeaderWait; a read also when its fate is unknown. A commit whose
 // fate is unknown is reported as that. A node that hangs is not waited for once this

@@ -12,6 +12,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/clock"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
@@ -19,7 +20,7 @@ import (
 // its own replicas, whoever leads. How old S may be is measured on this node's clock,
 // from before it was asked for: whatever was committed by then, anywhere, lies below it.
 //
-// Many reads share a stamp. When the newest one is half as old as allowed, the next is
+// Many reads share a stamp. When the newest one is half as old as allowed, or near the age of windows, the next is
 // asked for in the background, and the leaders of the ranges in use are asked where in
 // their logs it lies (replica.Complete); it is used when the replicas here have come as
 // far. So reads wait for nobody as long as leaders answer now and then, and go on for as
@@ -41,6 +42,8 @@ type question struct {
 const (
 	// roundsMax is how many stamps are remembered.
 	roundsMax = 8
+	// roundAge is when the next stamp is prepared at the latest: older ones leave windows.
+	roundAge = limits.WindowAge / 4
 	// coverTime bounds the wait for a leader's word, and for this node's replica to come
 	// as far.
 	coverTime = 300 * time.Millisecond
@@ -285,7 +288,7 @@ func (e *Engine) staleStamp(ctx context.Context, floor, staleness time.Duration)
 		return e.ReadVersion(ctx)
 	}
 	r, err := e.round(ctx, floor)
-	if err == nil && e.stale.clock.Elapsed()-r.asked > staleness/2 {
+	if err == nil && e.stale.clock.Elapsed()-r.asked > min(staleness/2, roundAge) {
 		e.prepare()
 	}
 	return r.at, err
@@ -311,8 +314,12 @@ func (v *staleView) run(at base.Stamp, floor time.Duration, read func(kv.View) e
 	v.rest.e = v.e
 	v.rest.begin(kv.AttemptOptions{At: at})
 	err := read(v)
-	if lost := v.rest.abort().Ticket.Wait(); err == nil && lost != nil {
+	lost := v.rest.abort().Ticket.Wait()
+	if err == nil {
 		err = v.e.moved(lost)
+	}
+	if errors.Is(err, base.ErrUnknownOutcome) { // of what a leader that is gone had in flight
+		err = errors.Wrap(base.ErrConflict, "a leader is gone")
 	}
 	return err
 }
