@@ -3,6 +3,8 @@ package replica
 import (
 	"time"
 
+	"github.com/cockroachdb/errors"
+
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/keyspace"
 )
@@ -32,7 +34,7 @@ func (r *Replica) IssueStamp() (base.Stamp, error) {
 func (r *Replica) IssueStamps(count int) ([]base.Stamp, error) {
 	list := make([]base.Stamp, count)
 	for {
-		t, issued, err := r.beginIssue(list)
+		t, issued, err := r.beginIssue(list, false)
 		if err == nil {
 			err = r.await(t)
 		}
@@ -46,17 +48,19 @@ func (r *Replica) IssueStamps(count int) ([]base.Stamp, error) {
 }
 
 // BeginIssue is IssueStamp for those who do not wait: when the ticket is done, s is
-// issued, or, if it says that it is not, the next call may answer.
+// issued, or, if it says that it is not, the next call may answer. While the range has no
+// room for the write that it would need it is not available: another range's loop, which
+// asks, must not wait for that.
 func (r *Replica) BeginIssue() (s base.Stamp, t base.Ticket, issued bool, err error) {
 	var list [1]base.Stamp
-	t, issued, err = r.beginIssue(list[:])
+	t, issued, err = r.beginIssue(list[:], true)
 	if !issued {
 		return 0, t, false, err
 	}
 	return list[0], t, true, err
 }
 
-func (r *Replica) beginIssue(list []base.Stamp) (t base.Ticket, issued bool, err error) {
+func (r *Replica) beginIssue(list []base.Stamp, prompt bool) (t base.Ticket, issued bool, err error) {
 	ten, err := r.tenureNow()
 	if err != nil {
 		return t, false, err
@@ -69,7 +73,9 @@ func (r *Replica) beginIssue(list []base.Stamp) (t base.Ticket, issued bool, err
 	if t, issued, err = r.mayIssue(ten, list[len(list)-1]); err != nil || issued {
 		return t, issued, err
 	}
-	t, err = r.moveOn()
+	if t, err = r.moveOn(prompt); errors.Is(err, base.ErrWouldWait) {
+		err = errors.Wrap(base.ErrUnavailable, "no room for a stamp")
+	}
 	return t, false, err
 }
 
@@ -99,9 +105,12 @@ func (r *Replica) mayIssue(ten *tenure, s base.Stamp) (proof base.Ticket, ok boo
 }
 
 // moveOn sequences a write, which carries a new stamp.
-func (r *Replica) moveOn() (base.Ticket, error) {
+func (r *Replica) moveOn(prompt bool) (base.Ticket, error) {
 	a := r.NewAttempt()
 	a.Begin(0, HoldNever)
+	if prompt {
+		a.Prompt()
+	}
 	rec, err := a.Commit(&Request{Mutations: []base.Mutation{{Op: base.OpSet, Key: issueKey, Value: []byte{}}}})
 	return rec.Ticket, err
 }
