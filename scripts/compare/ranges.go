@@ -34,12 +34,12 @@ func ranges(o *options, t *trio, grpcAddr string) error {
 	cases := []struct {
 		name string
 		at   *respClient
-		args []string
+		args func(i int) []string // other keys each time: a key's locks outlive the reply
 	}{
-		{"MSET in one range", leader, []string{"MSET", "{b}1", "v", "{c}2", "v"}},
-		{"MSET over two ranges", leader, []string{"MSET", "{b}1", "v", "{a}2", "v"}},
-		{"a stamp, at its leader", leader, []string{"TICK", "FRESH"}},
-		{"a stamp, from another node", other, []string{"TICK", "FRESH"}},
+		{"MSET in one range", leader, func(i int) []string { return []string{"MSET", fmt.Sprint("{b}", i), "v", fmt.Sprint("{c}", i), "v"} }},
+		{"MSET over two ranges", leader, func(i int) []string { return []string{"MSET", fmt.Sprint("{b}", i), "v", fmt.Sprint("{a}", i), "v"} }},
+		{"a stamp, at its leader", leader, func(int) []string { return []string{"TICK", "FRESH"} }},
+		{"a stamp, from another node", other, func(int) []string { return []string{"TICK", "FRESH"} }},
 	}
 	took := make([]float64, len(cases))
 	fmt.Printf("\none client, one request after another, medians of %d alternating rounds\n\n", o.rounds)
@@ -48,8 +48,8 @@ func ranges(o *options, t *trio, grpcAddr string) error {
 		for i, c := range cases {
 			const requests = 400
 			began := time.Now()
-			for range requests {
-				if _, err := c.at.do(c.args...); err != nil {
+			for i := range requests {
+				if _, err := c.at.do(c.args(i)...); err != nil {
 					return fmt.Errorf("%s: %w", c.name, err)
 				}
 			}
