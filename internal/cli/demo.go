@@ -22,13 +22,14 @@ import (
 
 // The ports of the first node; the others have the next ones.
 const (
-	demoPort       = 63791 // RESP
-	demoAdminAbove = 100   // above the RESP port
-	demoGRPCAbove  = 200
-	demoPeersAbove = 1000
-	demoNodesMax   = 7
-	demoCacheBytes = 32 << 20 // per node, of each kind
-	demoDeadAfter  = 30 * time.Second
+	demoPort        = 63791 // RESP
+	demoAdminAbove  = 100   // above the RESP port
+	demoGRPCAbove   = 200
+	demoPeersAbove  = 1000
+	demoNodesMax    = 7
+	demoCacheBytes  = 32 << 20 // per node, of each kind
+	demoDeadAfter   = 30 * time.Second
+	demoWindowBytes = 128 << 20 // per node
 )
 
 type demoOptions struct {
@@ -118,7 +119,7 @@ func (d *demo) config(i int) config.Config {
 		return fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	c := config.Config{Data: d.dir(i), RESPAddr: at(0), AdminAddr: at(demoAdminAbove), GRPCAddr: at(demoGRPCAbove),
-		ClusterAddr: config.Off, ProtectedMode: true, MaxClients: 10_000, CacheBytes: demoCacheBytes, RowCacheBytes: demoCacheBytes,
+		ClusterAddr: config.Off, ProtectedMode: true, MaxClients: 10_000, WindowBytes: demoWindowBytes, CacheBytes: demoCacheBytes, RowCacheBytes: demoCacheBytes,
 		DeadAfter: demoDeadAfter}
 	c.Replicas = min(3, d.o.nodes-1+d.o.nodes%2)
 	if d.o.nodes > 1 {

@@ -19,6 +19,8 @@ import (
 	"github.com/knadh/koanf/providers/posflag"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+
+	"github.com/stratadb/strata/internal/limits"
 )
 
 // Config is what `strata start` runs with.
@@ -54,6 +56,7 @@ type Config struct {
 	AnnounceHost string `koanf:"announce-host" help:"host where RESP clients reach this node; empty: that of --resp-addr, or for a wildcard the one a client has connected to"`
 	AnnouncePort int    `koanf:"announce-port" default:"0" help:"port where RESP clients reach this node; 0: that of --resp-addr"`
 
+	WindowBytes   int64 `koanf:"window-bytes" default:"0" help:"memory for the writes of the last seconds, in bytes, all ranges together; 0: a sixteenth of the machine's or container's, at least 64 MiB and at most 1 GiB"`
 	CacheBytes    int64 `koanf:"cache-bytes" default:"100663296" help:"block cache of the state on disk, in bytes"`
 	RowCacheBytes int64 `koanf:"row-cache-bytes" default:"268435456" help:"cache of single rows, in bytes; allocated as it fills"`
 	ReserveBytes  int64 `koanf:"disk-reserve-bytes" default:"0" help:"free disk space kept for deletions, in bytes; 0: 256 MiB, or an eighth of a smaller disk"`
@@ -221,8 +224,10 @@ func (c *Config) check() error {
 		return errors.New("--maxclients: must be at least 1")
 	case c.AnnouncePort < 0 || c.AnnouncePort > math.MaxUint16:
 		return errors.New("--announce-port: must be between 0 and 65535")
-	case c.CacheBytes < 0 || c.RowCacheBytes < 0 || c.ReserveBytes < 0:
-		return errors.New("--cache-bytes, --row-cache-bytes and --disk-reserve-bytes cannot be negative")
+	case c.WindowBytes < 0 || c.CacheBytes < 0 || c.RowCacheBytes < 0 || c.ReserveBytes < 0:
+		return errors.New("--window-bytes, --cache-bytes, --row-cache-bytes and --disk-reserve-bytes cannot be negative")
+	case c.WindowBytes > 0 && c.WindowBytes < limits.WindowBytesMin:
+		return errors.Newf("--window-bytes: must be at least %d", limits.WindowBytesMin)
 	case c.LogFormat != "text" && c.LogFormat != "json":
 		return errors.Newf("--log-format: %q is neither text nor json", c.LogFormat)
 	}

@@ -29,9 +29,12 @@ const (
 	WindowAge = 5 * time.Second
 	// WindowSlice is the age of a slice when it is sealed.
 	WindowSlice = 200 * time.Millisecond
-	// WindowBytes bounds the memory of a range's window; above it the window
-	// shrinks first, then writers of that range wait.
-	WindowBytes = 256 << 20
+	// WindowBytes bounds the memory of the windows of a store's ranges; above it
+	// windows shrink first, then writers of the larger ones wait. A node has between
+	// WindowBytesMin and WindowBytesMax, as its machine has memory.
+	WindowBytes    = 256 << 20
+	WindowBytesMin = 64 << 20
+	WindowBytesMax = 1 << 30
 
 	// BatchBytes closes an open batch early.
 	BatchBytes = 1 << 20

@@ -67,38 +67,6 @@ type Node struct {
 	wait    sync.WaitGroup
 }
 
-// gcPercent is how much the heap grows between two collections.
-const gcPercent = 50
-
-// Memory that a burst of writes has needed goes back to the system once the
-// window has shrunk from loadedBytes to quietBytes.
-const (
-	loadedBytes  = 32 << 20
-	quietBytes   = 4 << 20
-	tendInterval = 2 * time.Second
-)
-
-// tendMemory gives memory back after a burst, until stop is closed.
-func (n *Node) tendMemory(stop <-chan struct{}) {
-	tick := time.NewTicker(tendInterval)
-	defer tick.Stop()
-	for loaded := false; ; {
-		select {
-		case <-stop:
-			return
-		case <-tick.C:
-		}
-		window := n.store.WindowBytes()
-		switch {
-		case window > loadedBytes:
-			loaded = true
-		case loaded && window < quietBytes:
-			loaded = false
-			debug.FreeOSMemory()
-		}
-	}
-}
-
 // promptProcessors is up to how many processors commits are made by those who
 // wait for them: with more, another processor does it while they go on.
 const promptProcessors = 2
@@ -140,7 +108,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB, err error) {
 	o := store.Options{
 		FS: vfs.Default, Dir: dir, Log: n.log, OnFatal: n.fatal,
-		CacheBytes: c.CacheBytes, RowCacheBytes: c.RowCacheBytes, ReserveBytes: c.ReserveBytes,
+		WindowBytes: windowBytes(c.WindowBytes), CacheBytes: c.CacheBytes, RowCacheBytes: c.RowCacheBytes, ReserveBytes: c.ReserveBytes,
 		PromptCommit: runtime.NumCPU() <= promptProcessors, QuorumReads: c.ReadMode == config.ReadQuorum,
 	}
 	recovery, err := recovered(o)

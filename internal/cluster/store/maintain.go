@@ -121,12 +121,7 @@ func (s *Store) CheckDisk() {
 }
 
 // WindowBytes is the memory of all windows.
-func (s *Store) WindowBytes() (n int64) {
-	for _, r := range s.Replicas() {
-		n += r.Stats().WindowBytes
-	}
-	return n
-}
+func (s *Store) WindowBytes() int64 { return s.windows.Used() }
 
 // Stats are the store's figures.
 type Stats struct {

@@ -15,6 +15,7 @@ import (
 	"github.com/stratadb/strata/internal/clock"
 	"github.com/stratadb/strata/internal/cluster/oracle"
 	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 	"github.com/stratadb/strata/internal/storage/identity"
 	"github.com/stratadb/strata/internal/storage/lsm"
@@ -59,7 +60,8 @@ type Options struct {
 	Random func() uint64 // for ids and the log's seeds; the system's by default
 	Faults replica.Faults
 	Pause  func(replica.Point) // see replica.Options
-	// WindowAge and WindowBytes override limits.WindowAge and WindowBytes.
+	// WindowAge and WindowBytes override limits.WindowAge and WindowBytes, which is for
+	// all ranges together.
 	WindowAge   time.Duration
 	WindowBytes int64
 }
@@ -83,6 +85,8 @@ type Store struct {
 	state  *lsm.Store
 	rows   *rowcache.Cache
 	oracle *oracle.Local
+	// windows is the memory that the ranges share for the writes of the last seconds.
+	windows *replica.Budget
 
 	mu struct {
 		sync.RWMutex
@@ -117,7 +121,10 @@ func newStore(o Options) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{o: o, flush: make(chan struct{}, 1)}
+	if o.WindowBytes == 0 {
+		o.WindowBytes = limits.WindowBytes
+	}
+	s := &Store{o: o, flush: make(chan struct{}, 1), windows: replica.NewBudget(o.WindowBytes)}
 	s.mu.ranges, s.mu.stops = map[base.RangeID]*replica.Replica{}, map[base.RangeID]func(){}
 	s.mu.turns, s.mu.claims = map[base.RangeID]*sync.Mutex{}, map[base.RangeID]base.Span{}
 	s.mu.frozen, s.mu.merging = map[base.RangeID]time.Duration{}, map[base.RangeID]bool{}
@@ -491,7 +498,7 @@ func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.
 		Disk: &disk{store: s, state: s.state, rows: s.rows, log: s.log, id: id, table: state.Table},
 		Born: s.born, Moved: s.arrange, Newborn: newborn, Stamps: s.stamps(id),
 		Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
-		WindowAge: s.o.WindowAge, WindowBytes: s.o.WindowBytes, Manual: s.o.Manual,
+		WindowAge: s.o.WindowAge, Windows: s.windows, Manual: s.o.Manual,
 		Settler: &s.settler, PromptCommit: s.o.PromptCommit, Clock: s.o.Clock, QuorumReads: s.o.QuorumReads,
 		Send: func(to base.NodeID, m *replica.Message) { s.send(r, to, m) },
 	})

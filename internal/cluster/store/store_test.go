@@ -176,3 +176,40 @@ func read(t *testing.T, fs vfs.FS, dir string) map[string][]byte {
 	}
 	return out
 }
+
+// TestWindowsShareMemory: the windows of a store's ranges stay within its budget together,
+// and what the budget says is what they hold.
+func TestWindowsShareMemory(t *testing.T) {
+	const limit = 1 << 20
+	s, err := store.Open(store.Options{FS: vfs.NewMem(), Dir: "data", SegmentBytes: 1 << 20, WindowAge: time.Hour,
+		WindowBytes: limit, OnFatal: func(err error) { t.Errorf("fatal: %+v", err) }})
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	db := kv.New(kvrange.New(s), time.Now)
+	split(t, s, "\x04m", 2)
+	value := strings.Repeat("v", 10_000)
+	for i := range 400 {
+		set(t, db, fmt.Sprintf("\x04%c-%d", "az"[i%2], i), value)
+		// A writer waits above the limit; one write may be on its way there.
+		if used := s.WindowBytes(); used > limit+1<<16 {
+			t.Fatalf("after %d writes windows of %d bytes", i, used)
+		}
+	}
+	var sum int64
+	for id, r := range s.Stats().Ranges {
+		if r.WindowBytes == 0 || r.WindowBytes > limit {
+			t.Errorf("the window of range %d has %d bytes", id, r.WindowBytes)
+		}
+		sum += r.WindowBytes
+	}
+	if used := s.WindowBytes(); sum != used {
+		t.Errorf("the budget says %d, the windows hold %d", used, sum)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if used := s.WindowBytes(); used != 0 {
+		t.Errorf("a closed store uses %d", used)
+	}
+}

@@ -208,7 +208,7 @@ func (a *Attempt) admit(muts []base.Mutation) error {
 
 // crowdedLocked reports whether nothing may be sequenced for now.
 func (r *Replica) crowdedLocked() bool {
-	return r.mu.seq.Full() || r.mu.seq.Speculative() > limits.SpeculationBytes || r.mu.win.Bytes() > r.o.WindowBytes
+	return r.mu.seq.Full() || r.mu.seq.Speculative() > limits.SpeculationBytes || r.overfullLocked()
 }
 
 // waitForRoom waits until the loop or the evictor has made room. It gives up the

@@ -126,10 +126,6 @@ func (r *Replica) sealLocked(now base.Stamp) {
 	}
 }
 
-// pressedLocked reports whether the window must shrink whatever the clock says,
-// which may have been set back.
-func (r *Replica) pressedLocked() bool { return r.mu.win.Bytes() > r.o.WindowBytes*3/4 }
-
 func (r *Replica) due(now base.Stamp) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -188,6 +184,7 @@ func (r *Replica) evictOldest(write func(*window.Eviction, *State) error) (bool,
 	for !r.mu.win.FinishEvict(ev, r.evictPart) {
 		r.letOthers()
 	}
+	r.accountLocked()
 	r.mu.Unlock()
 	r.room.Broadcast()
 	return true, nil

@@ -513,6 +513,7 @@ func (r *Replica) applyOwn(index base.LogIndex, h batch.Header) error {
 	}
 	r.mu.applied, r.mu.logged, r.mu.position = index, h.Stamp, h.Last()
 	r.mu.watches.appliedLocked(f.closed.Last)
+	r.accountLocked()
 	r.room.Broadcast()
 	r.mu.Unlock()
 	r.pause(PointApplied)
@@ -550,6 +551,7 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 	if index <= r.loop.readable { // what died in memory below it is not carried (W5)
 		r.raiseBase(h.Stamp)
 	}
+	r.accountLocked()
 	r.appliedLocked()
 	r.evictor.applied(h.Stamp)
 	return nil
@@ -561,6 +563,7 @@ func (r *Replica) Stop() {
 	r.loop.stopped = true
 	r.mu.Lock()
 	r.mu.stopped = true
+	r.accountLocked()
 	r.room.Broadcast()
 	r.mu.Unlock()
 	if r.loop.leading {

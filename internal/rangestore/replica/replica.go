@@ -65,9 +65,10 @@ type Options struct {
 	// it runs meanwhile is what other goroutines could have done there; whoever
 	// waits calls it until the wait is over. Optional; tests only.
 	Pause func(Point)
-	// WindowAge and WindowBytes default to the values in limits.
-	WindowAge   time.Duration
-	WindowBytes int64
+	// WindowAge defaults to the value in limits.
+	WindowAge time.Duration
+	// Windows is shared by the ranges of a store; one of its own by default.
+	Windows *Budget
 }
 
 // Faults are the bugs that a test can plant, to prove that its checker sees them.
@@ -166,6 +167,7 @@ type Replica struct {
 		logged   base.Stamp    // of the last applied batch
 		position base.Position // of its last transaction
 		readable base.LogIndex // W5
+		budgeted budgeted
 		covering covering
 	}
 	solo      atomic.Bool // nobody else votes; changes with mu held
@@ -224,8 +226,8 @@ func New(o Options) (*Replica, error) {
 	if o.WindowAge == 0 {
 		o.WindowAge = limits.WindowAge
 	}
-	if o.WindowBytes == 0 {
-		o.WindowBytes = limits.WindowBytes
+	if o.Windows == nil {
+		o.Windows = NewBudget(limits.WindowBytes)
 	}
 	if o.Clock == nil {
 		o.Clock = clock.System{}
@@ -278,6 +280,7 @@ func (r *Replica) load(s State) error {
 	r.mu.win.CountUncommitted, r.mu.win.InstallByBatch = r.o.Faults.CountUncommitted, r.o.Faults.ResolveByBatchStamp
 	r.mu.seq = sequencer.New(r.mu.win, s.Range.Span, s.Position)
 	r.mu.seq.SetFrozen(s.Range.Frozen != base.Freeze{})
+	r.accountLocked()
 	r.mu.bounds++
 	r.mu.applied, r.mu.onDisk, r.mu.descs = s.Applied, s, nil
 	r.mu.logged, r.mu.position, r.mu.readable = s.Stamp, s.Position, s.Readable

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/batch"
 	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/window"
@@ -196,7 +197,7 @@ func (s *scenario) command(d *datadriven.TestData) (string, error) {
 }
 
 func (s *scenario) open(d *datadriven.TestData) (string, error) {
-	windowBytes := int64(0)
+	windowBytes := int64(limits.WindowBytes)
 	d.MaybeScanArgs(s.t, "window", &windowBytes)
 	if s.log != nil {
 		if err := s.log.Close(); err != nil {
@@ -221,7 +222,7 @@ func (s *scenario) open(d *datadriven.TestData) (string, error) {
 	s.born = nil
 	s.r, err = New(Options{
 		Range: 1, Replica: 1, Log: s.log, Disk: s.disk, State: s.disk.state, Oracle: s.oracle, Manual: true, Pause: s.pause,
-		OnFatal: func(err error) { s.fatal = err }, WindowBytes: windowBytes, WindowAge: time.Hour,
+		OnFatal: func(err error) { s.fatal = err }, Windows: NewBudget(windowBytes), WindowAge: time.Hour,
 		Settler: s.settler, Clock: s.clock,
 		Send: func(base.NodeID, *Message) {},
 		Born: func(right State, leads bool) error {

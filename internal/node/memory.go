@@ -1,0 +1,72 @@
+package node
+
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/stratadb/strata/internal/limits"
+)
+
+// windowShare is the part of the machine's memory that the windows of a node may take.
+const windowShare = 16
+
+// windowBytes is the setting, or what suits the machine, or the container, that the node
+// is in. A large window is for bursts: a write that is overwritten inside of it never
+// reaches Pebble. Collected garbage comes on top of it.
+func windowBytes(setting int64) int64 {
+	if setting != 0 {
+		return setting
+	}
+	memory := machineMemory()
+	if memory == 0 {
+		return limits.WindowBytes
+	}
+	return int64(min(max(memory/windowShare, limits.WindowBytesMin), limits.WindowBytesMax))
+}
+
+// machineMemory is the memory of the machine, or of the control group if it has less;
+// zero if nobody can tell.
+func machineMemory() uint64 {
+	memory, err := memlimit.FromSystem()
+	if err != nil {
+		memory = 0
+	}
+	if limit, err := memlimit.FromCgroup(); err == nil && limit > 0 && (memory == 0 || limit < memory) {
+		memory = limit
+	}
+	return memory
+}
+
+// gcPercent is how much the heap grows between two collections.
+const gcPercent = 50
+
+// Memory that a burst of writes has needed goes back to the system once the
+// window has shrunk from loadedBytes to quietBytes.
+const (
+	loadedBytes  = 32 << 20
+	quietBytes   = 4 << 20
+	tendInterval = 2 * time.Second
+)
+
+// tendMemory gives memory back after a burst, until stop is closed.
+func (n *Node) tendMemory(stop <-chan struct{}) {
+	tick := time.NewTicker(tendInterval)
+	defer tick.Stop()
+	for loaded := false; ; {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		window := n.store.WindowBytes()
+		switch {
+		case window > loadedBytes:
+			loaded = true
+		case loaded && window < quietBytes:
+			loaded = false
+			debug.FreeOSMemory()
+		}
+	}
+}
