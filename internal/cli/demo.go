@@ -120,7 +120,7 @@ func (d *demo) config(i int) config.Config {
 	}
 	c := config.Config{Data: d.dir(i), RESPAddr: at(0), AdminAddr: at(demoAdminAbove), GRPCAddr: at(demoGRPCAbove),
 		ClusterAddr: config.Off, ProtectedMode: true, MaxClients: 10_000, WindowBytes: demoWindowBytes, CacheBytes: demoCacheBytes, RowCacheBytes: demoCacheBytes,
-		DeadAfter: demoDeadAfter}
+		DeadAfter: demoDeadAfter, ReadonlyStaleness: time.Second}
 	c.Replicas = min(3, d.o.nodes-1+d.o.nodes%2)
 	if d.o.nodes > 1 {
 		c.ClusterAddr = at(demoPeersAbove)

@@ -52,7 +52,9 @@ type Config struct {
 	ProtectedMode bool   `koanf:"protected-mode" default:"true" help:"without a password, serve loopback clients only"`
 	MaxClients    int    `koanf:"maxclients" default:"10000" help:"most RESP clients at a time"`
 
-	RedisCluster bool   `koanf:"redis-cluster" default:"false" help:"cluster mode for RESP clients of a node that is alone: CLUSTER works; with --cluster-addr it always does, and clients that ask for it are redirected to the leader"`
+	RedisCluster      bool          `koanf:"redis-cluster" default:"false" help:"cluster mode for RESP clients of a node that is alone: CLUSTER works; with --cluster-addr it always does, and clients that ask for it are redirected to the leader"`
+	ReadonlyStaleness time.Duration `koanf:"readonly-staleness" default:"1s" help:"how old a state RESP clients in cluster mode may be served from that have said READONLY; 0: the newest"`
+
 	AnnounceHost string `koanf:"announce-host" help:"host where RESP clients reach this node; empty: that of --resp-addr, or for a wildcard the one a client has connected to"`
 	AnnouncePort int    `koanf:"announce-port" default:"0" help:"port where RESP clients reach this node; 0: that of --resp-addr"`
 
@@ -212,6 +214,8 @@ func (c *Config) check() error {
 		return errors.New("--range-max-ops: cannot be negative")
 	case c.RangeMergeAfter < 0:
 		return errors.New("--range-merge-after: cannot be negative")
+	case c.ReadonlyStaleness < 0:
+		return errors.New("--readonly-staleness: cannot be negative")
 	case c.DeadAfter < time.Second:
 		return errors.New("--dead-after: must be at least a second")
 	case c.Join != "" && c.ClusterAddr == Off:

@@ -58,6 +58,7 @@ func TestRefused(t *testing.T) {
 		{[]string{"--config", path}, nil, `unknown setting "dta"`},
 		{[]string{"--config", path + "x"}, nil, "configuration file"},
 		{[]string{"--resp-addr", "nonsense"}, nil, "--resp-addr"},
+		{[]string{"--readonly-staleness", "-1s"}, nil, "--readonly-staleness"},
 		{[]string{"--cluster-addr", "127.0.0.1:0", "--cluster-tls-cert", "a", "--cluster-tls-ca", "b"}, nil, "all three or none"},
 		{[]string{"--cluster-tls-cert", "a", "--cluster-tls-key", "b", "--cluster-tls-ca", "c"}, nil, "--cluster-addr"},
 		{[]string{"--read-mode", "leader"}, nil, "--read-mode"},

@@ -60,6 +60,7 @@ type Session struct {
 	// closures at hand: they commit together then.
 	Quiet bool
 	req   CommitRequest
+	past  txn // of ReadStale
 }
 
 // NewSession makes a session.

@@ -253,7 +253,7 @@ func (n *Node) serve(ctx context.Context, c config.Config, db *kv.DB) (err error
 		}
 		o := common
 		if d.name == "resp" {
-			o.Shards, o.Topology = n.shards, n.topology(c)
+			o.Shards, o.Topology, o.ReadonlyStaleness = n.shards, n.topology(c), c.ReadonlyStaleness
 		} else {
 			var a *admin.Admin
 			if err := insist(ctx, n.log, func() (err error) {

@@ -3,9 +3,13 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	strata "github.com/stratadb/strata/client"
 	"github.com/stratadb/strata/internal/wire/resp"
@@ -104,4 +108,73 @@ func TestStaleReadsWithoutLeader(t *testing.T) {
 		_, err := get(db.Stale(time.Second), replyWithin)
 		return err
 	})
+}
+
+// TestReadonlyClients: RESP clients that have asked for it are answered by the node that they are
+// connected to: a cluster client by the nearest, and one whose node is cut off from all others.
+func TestReadonlyClients(t *testing.T) {
+	c := startTrio(t)
+	leader := awaitRanges(t, c.nodes[0], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+	alone := (leader + 1) % 3
+	ctx := context.Background()
+	nearest := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{c.nodes[0].RESP, c.nodes[1].RESP, c.nodes[2].RESP},
+		ReadOnly: true, RouteByLatency: true, ReadTimeout: replyWithin})
+	t.Cleanup(func() { _ = nearest.Close() })
+	const keys = 50
+	for i := range keys {
+		if err := nearest.Set(ctx, fmt.Sprintf("key:%d", i), i, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.until("all keys are seen", func() error { // their clients may be told what is a second old
+		for i := range keys {
+			if v, err := nearest.Get(ctx, fmt.Sprintf("key:%d", i)).Int(); err != nil || v != i {
+				return fmt.Errorf("key:%d is %d, %w", i, v, err)
+			}
+		}
+		return nil
+	})
+	at := dial(t, c.nodes[alone].RESP)
+	near := func() (n int) {
+		info := string(at.do("INFO stats").Str)
+		_, rest, _ := strings.Cut(info, "stale_reads_here:")
+		_, _ = fmt.Sscan(rest, &n)
+		return n
+	}
+	at.expect("READONLY", "OK")
+	c.until("a read that asks nobody", func() error {
+		before := near()
+		at.expect("MGET key:1 key:2", "1) \"1\"\n2) \"2\"")
+		if n := near() - before; n < 2 {
+			return fmt.Errorf("%d reads at this node", n)
+		}
+		return nil
+	})
+	at.expect("SESSION.ATTRIBUTE SET stale_reads_ms 60000", "OK")
+	at.expect("GET key:1", `"1"`)
+	for i, n := range c.nodes {
+		if i != alone {
+			n.Pause()
+			defer n.Resume()
+		}
+	}
+	paused := time.Now()
+	for i := range keys {
+		at.expect(fmt.Sprintf("GET key:%d", i), fmt.Sprintf(`"%d"`, i))
+	}
+	if took := time.Since(paused); took > replyWithin/2 {
+		t.Errorf("%d reads took %v", keys, took)
+	}
+	for time.Since(paused) < time.Second {
+		time.Sleep(10 * time.Millisecond)
+	}
+	second := dial(t, c.nodes[alone].RESP)
+	second.expect("SESSION.ATTRIBUTE SET stale_reads_ms 1000", "OK")
+	if err := second.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := second.Do("GET", "key:1"); err == nil && v.Kind != resp.KindError {
+		t.Errorf("%s is too old", resp.AppendFormat(nil, v))
+	}
+	at.expect("MGET key:1 key:2", "1) \"1\"\n2) \"2\"")
 }

@@ -20,8 +20,8 @@ type remembering struct {
 	allowed []time.Duration
 }
 
-func (e *remembering) ReadStale(ctx context.Context, staleness time.Duration, read func(kv.View) error) (base.Stamp, error) {
-	e.allowed = append(e.allowed, staleness)
+func (e *remembering) ReadStale(ctx context.Context, o kv.StaleOptions, read func(kv.View) error) (base.Stamp, error) {
+	e.allowed = append(e.allowed, o.Staleness)
 	at, err := e.ReadVersion(ctx)
 	if err != nil {
 		return 0, err
@@ -29,8 +29,19 @@ func (e *remembering) ReadStale(ctx context.Context, staleness time.Duration, re
 	a := e.NewAttempt()
 	a.Begin(kv.AttemptOptions{At: at})
 	defer a.Abort()
-	return at, read(a)
+	return at, read(attemptAt{a, at})
 }
+
+func (e *remembering) StaleReads() (near, far int64) { return 0, 0 }
+func (e *remembering) Distant() bool                 { return false }
+
+// attemptAt is an attempt as a view.
+type attemptAt struct {
+	kv.Attempt
+	at base.Stamp
+}
+
+func (a attemptAt) Stamp() base.Stamp { return a.at }
 
 // TestStaleness: reads say how stale they may be; all others are not.
 func TestStaleness(t *testing.T) {

@@ -136,6 +136,7 @@ func readwriteCommand(c *Call) error {
 	next := c.s.choice
 	next.readonly = false
 	c.s.choose(c.x, next)
+	c.s.attrs.staleMillis = 0
 	c.W.OK()
 	return nil
 }

@@ -90,10 +90,16 @@ func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
 	c := &x.call
 	c.cmd, c.Args, c.s, c.Txn = cmd, args, s, nil
 	interactive := s.tx != nil
-	err := s.enter(x, cmd, args)
-	c.DB = s.handle
+	done, err := false, error(nil)
+	if s.attrs.staleMillis != 0 || s.readonly {
+		done, err = s.runStale(x, cmd, args)
+	}
+	if !done {
+		err = s.enter(x, cmd, args)
+		c.DB = s.handle
+	}
 	switch {
-	case err != nil:
+	case done, err != nil:
 	case cmd.Kind != KindData:
 		err = cmd.Handler(c)
 	case interactive:

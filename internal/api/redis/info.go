@@ -197,6 +197,9 @@ func infoStats(c *Call, b *bytes.Buffer) error {
 	field(b, "latest_fork_usec", 0)
 	field(b, "total_forks", 0)
 	field(b, "total_error_replies", errs)
+	near, far := s.db.StaleReads()
+	field(b, "stale_reads_here", near)
+	field(b, "stale_reads_at_leaders", far)
 	return nil
 }
 

@@ -86,6 +86,9 @@ type Options struct {
 	IdleTimeout time.Duration
 	// KeepAlive is the interval of TCP keep-alive probes; the default is 300 s.
 	KeepAlive time.Duration
+	// ReadonlyStaleness is how old a state clients that have said READONLY may be served
+	// from; zero means the newest.
+	ReadonlyStaleness time.Duration
 	// ManualExpiry leaves the deletion of overdue keys to who steps an Expirer.
 	ManualExpiry bool
 	// Version is strata_version.
@@ -113,6 +116,7 @@ type Server struct {
 	catalog     *catalog.Catalog
 	shards      *catalog.Shards
 	tick        tickCache
+	epochs      epochs
 	handles     [model.Databases]*model.DB // of the default namespace
 	executors   sync.Pool
 	flushers    []*flusher

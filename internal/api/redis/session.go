@@ -66,6 +66,7 @@ type session struct {
 	}
 	// snapshotReads is SNAPSHOTREAD.
 	snapshotReads bool
+	past          past
 
 	peeked    bool   // somebody else may have taken the news that there is more to read
 	closing   bool   // after the replies so far are sent

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/stratadb/strata/internal/redisnum"
@@ -13,6 +14,9 @@ type attributes struct {
 	inputJSON bool
 	hexIDs    bool
 	limit     int64 // 0: limitDefault
+	// staleMillis is how old a state commands that only read may be answered from; 0: the newest,
+	// or what READONLY allows.
+	staleMillis int64
 }
 
 // limitDefault is how many entries a query returns.
@@ -59,7 +63,7 @@ func word(second bool, one, two string) string {
 func (c *Call) listAttributes() error {
 	a := &c.s.attrs
 	w := c.W
-	w.Map(4)
+	w.Map(5)
 	w.BulkString("reply_type")
 	w.BulkString(word(a.replyJSON, "bson", "json"))
 	w.BulkString("input_type")
@@ -68,6 +72,8 @@ func (c *Call) listAttributes() error {
 	w.Int(a.queryLimit())
 	w.BulkString("object_id_format")
 	w.BulkString(word(a.hexIDs, "bytes", "hex"))
+	w.BulkString("stale_reads_ms")
+	w.Int(a.staleMillis)
 	return nil
 }
 
@@ -107,6 +113,16 @@ func (a *attributes) set(name, value []byte) error {
 		}
 		a.limit = n
 		return nil
+	case "stale_reads_ms":
+		n, ok := redisnum.ParseInt(value)
+		if !ok {
+			return errNotInteger
+		}
+		if n < 0 || n > staleMillisMax {
+			return replyError("ERR 'stale_reads_ms' must be between 0 and " + strconv.Itoa(staleMillisMax))
+		}
+		a.staleMillis = n
+		return nil
 	}
 	return replyError("ERR Invalid session attribute: '" + string(truncated(name, echoedBytes)) + "'")
 }
@@ -120,7 +136,7 @@ func sessionCloseCommand(c *Call) error {
 // resetState forgets transactions, watched keys, attributes and namespace.
 func (s *session) resetState(x *executor) {
 	s.dropTransaction()
-	s.attrs, s.snapshotReads, s.txState = attributes{}, false, txState{}
+	s.attrs, s.snapshotReads, s.txState, s.past = attributes{}, false, txState{}, past{}
 	ns := s.srv.namespaces.Default()
 	s.choose(x, choice{proto: s.proto, ns: ns, handle: s.srv.handle(ns, 0)})
 }

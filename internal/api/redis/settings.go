@@ -37,6 +37,8 @@ type settings struct {
 	maxClients atomic.Int64
 	timeout    atomic.Int64 // seconds
 	keepSecs   atomic.Int64
+
+	readonlyStaleness atomic.Int64 // milliseconds
 }
 
 func (c *settings) init(o *Options) {
@@ -52,6 +54,7 @@ func (c *settings) init(o *Options) {
 		keep = defaultKeepAlive
 	}
 	c.keepSecs.Store(int64(keep / time.Second))
+	c.readonlyStaleness.Store(o.ReadonlyStaleness.Milliseconds())
 }
 
 func (c *settings) password() string { return *c.pass.Load() }
@@ -109,6 +112,7 @@ func settingRows() []setting {
 	return []setting{
 		intSetting("maxclients", 1, func(s *Server) *atomic.Int64 { return &s.settings.maxClients }),
 		intSetting("timeout", 0, func(s *Server) *atomic.Int64 { return &s.settings.timeout }),
+		intSetting("readonly-staleness-ms", 0, func(s *Server) *atomic.Int64 { return &s.settings.readonlyStaleness }),
 		intSetting("tcp-keepalive", 0, func(s *Server) *atomic.Int64 { return &s.settings.keepSecs }),
 		{
 			name: "requirepass",

@@ -69,9 +69,12 @@ type stale struct {
 	}
 }
 
-// StaleReads is how many reads of single keys and spans this node's replicas have answered
+// StaleReads implements kv.StaleEngine: how many this node's replicas have answered
 // without their leaders, and how many were left to leaders.
 func (e *Engine) StaleReads() (here, away int64) { return e.stale.here.Load(), e.stale.away.Load() }
+
+// Distant implements kv.StaleEngine.
+func (e *Engine) Distant() bool { return e.client != nil && !e.Local() }
 
 // publish takes a round, unless a better one is known.
 func (s *stale) publish(r round) {
@@ -104,10 +107,13 @@ func (s *stale) newest(floor time.Duration, most base.Stamp) (round, bool) {
 }
 
 // round is the newest one; if all are older than floor, the oracle is asked.
-func (e *Engine) round(ctx context.Context, floor time.Duration) (round, error) {
+func (e *Engine) round(ctx context.Context, floor time.Duration, prompt bool) (round, error) {
 	for {
 		if r, ok := e.stale.newest(floor, ^base.Stamp(0)); ok {
 			return r, nil
+		}
+		if prompt {
+			return round{}, base.ErrWouldWait
 		}
 		e.stale.mu.Lock()
 		q := e.stale.mu.asking
@@ -248,12 +254,12 @@ var _ kv.StaleEngine = (*Engine)(nil)
 var errOlder = errors.New("an older stamp will do")
 
 // ReadStale implements kv.StaleEngine.
-func (e *Engine) ReadStale(ctx context.Context, staleness time.Duration, read func(kv.View) error) (base.Stamp, error) {
-	floor := e.stale.clock.Elapsed() - staleness
-	v := staleView{ctx: ctx, e: e}
+func (e *Engine) ReadStale(ctx context.Context, o kv.StaleOptions, read func(kv.View) error) (base.Stamp, error) {
+	floor := e.stale.clock.Elapsed() - o.Staleness
+	v := staleView{ctx: ctx, e: e, prompt: o.Prompt}
 	older := base.Stamp(0)
 	for try := 1; ; try++ {
-		at, err := e.staleStamp(ctx, floor, staleness)
+		at, err := e.staleStamp(ctx, floor, o)
 		if err != nil {
 			return 0, err
 		}
@@ -274,6 +280,9 @@ func (e *Engine) ReadStale(ctx context.Context, staleness time.Duration, read fu
 		case !errors.IsAny(err, base.ErrConflict, base.ErrWrongRange):
 			return 0, err
 		}
+		if o.Prompt {
+			return 0, base.ErrWouldWait
+		}
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
@@ -283,12 +292,12 @@ func (e *Engine) ReadStale(ctx context.Context, staleness time.Duration, read fu
 }
 
 // staleStamp is the stamp of a read that begins.
-func (e *Engine) staleStamp(ctx context.Context, floor, staleness time.Duration) (base.Stamp, error) {
+func (e *Engine) staleStamp(ctx context.Context, floor time.Duration, o kv.StaleOptions) (base.Stamp, error) {
 	if e.client == nil {
 		return e.ReadVersion(ctx)
 	}
-	r, err := e.round(ctx, floor)
-	if err == nil && e.stale.clock.Elapsed()-r.asked > min(staleness/2, roundAge) {
+	r, err := e.round(ctx, floor, o.Prompt)
+	if err == nil && e.stale.clock.Elapsed()-r.asked > min(o.Staleness/2, roundAge) {
 		e.prepare()
 	}
 	return r.at, err
@@ -297,13 +306,14 @@ func (e *Engine) staleStamp(ctx context.Context, floor, staleness time.Duration)
 // staleView implements kv.View at one stamp after another: by this node's replicas where
 // they can answer, else by leaders.
 type staleView struct {
-	ctx   context.Context
-	e     *Engine
-	at    base.Stamp
-	floor time.Duration
-	older base.Stamp
-	rest  several                   // what leaders are asked for
-	avoid map[*replica.Replica]bool // replicas that have failed in the middle of a scan
+	ctx    context.Context
+	e      *Engine
+	prompt bool
+	at     base.Stamp
+	floor  time.Duration
+	older  base.Stamp
+	rest   several                   // what leaders are asked for
+	avoid  map[*replica.Replica]bool // replicas that have failed in the middle of a scan
 }
 
 var _ kv.View = (*staleView)(nil)
@@ -312,10 +322,13 @@ var _ kv.View = (*staleView)(nil)
 func (v *staleView) run(at base.Stamp, floor time.Duration, read func(kv.View) error) error {
 	v.at, v.floor = at, floor
 	v.rest.e = v.e
-	v.rest.begin(kv.AttemptOptions{At: at})
+	v.rest.begin(kv.AttemptOptions{At: at, Prompt: v.prompt})
 	err := read(v)
-	lost := v.rest.abort().Ticket.Wait()
-	if err == nil {
+	t := v.rest.abort().Ticket
+	if v.prompt && !t.Done() {
+		return base.ErrWouldWait
+	}
+	if lost := t.Wait(); lost != nil && !base.Retryable(err) { // an error may depend on it, too
 		err = v.e.moved(lost)
 	}
 	if errors.Is(err, base.ErrUnknownOutcome) { // of what a leader that is gone had in flight
@@ -344,18 +357,26 @@ func (v *staleView) try(r *replica.Replica, key []byte, read func(*replica.Stale
 	if !errors.Is(err, replica.ErrUncovered) || r.Serving() {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(v.ctx, coverTime)
-	defer cancel()
-	v.e.cover(ctx, r, key, v.at)
+	if !v.prompt {
+		ctx, cancel := context.WithTimeout(v.ctx, coverTime)
+		defer cancel()
+		v.e.cover(ctx, r, key, v.at)
+	}
 	covered := r.Covered()
 	if covered < v.at {
 		if old, ok := v.e.stale.newest(v.floor, covered); ok {
 			v.older = old.at
 			return errOlder
 		}
+		if v.prompt {
+			return base.ErrWouldWait
+		}
 	}
 	return read(reader)
 }
+
+// Stamp implements kv.View.
+func (v *staleView) Stamp() base.Stamp { return v.at }
 
 // Get implements kv.View.
 func (v *staleView) Get(key []byte) (value []byte, err error) {

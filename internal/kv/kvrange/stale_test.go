@@ -243,4 +243,35 @@ func TestStaleReadsStayHere(t *testing.T) {
 	if at := read(0); at <= first {
 		t.Errorf("stamp %d follows %d", at, first)
 	}
+
+	// Who cannot wait is answered as long as nobody has to be asked. What a transaction writes
+	// on the way is gone.
+	session := follower.db.NewSession()
+	prompt := func(bound time.Duration) error {
+		return session.ReadStale(context.Background(), kv.StaleOptions{Staleness: bound, Prompt: true}, func(at base.Stamp, tx kv.Txn) error {
+			if at < first || tx.NowMillis() != at.Millis() {
+				return errors.Newf("stamp %d, clock %d", at, tx.NowMillis())
+			}
+			if v, err := tx.Get([]byte("\x04a")); err != nil || string(v) != "\x04a" {
+				return errors.CombineErrors(err, errors.Newf("%q", v))
+			}
+			tx.Clear([]byte("\x04a"))
+			v, err := tx.Get([]byte("\x04a"))
+			if err == nil && v != nil {
+				err = errors.Newf("%q", v)
+			}
+			return err
+		})
+	}
+	for range 2 {
+		if err := prompt(time.Hour); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := prompt(0); !errors.Is(err, base.ErrWouldWait) {
+		t.Error(err)
+	}
+	if !follower.db.Distant() || c.list[0].db.Distant() && c.list[0].db.Local() {
+		t.Error("a follower has to ask others")
+	}
 }
