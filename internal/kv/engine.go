@@ -21,8 +21,8 @@ type Engine interface {
 	// it is cheap and may be seconds behind. Key and value are valid during the
 	// call only.
 	ScanStored(span base.Span, reverse bool, visit func(key, value []byte) bool) error
-	// Expect tells that keys will be read soon, so that they may be brought nearer.
-	// It is a hint; useful reports whether it pays for now.
+	// Expect tells that keys, which it may put into another order, will be read soon, so
+	// that they may be brought nearer. It is a hint; useful reports whether it pays for now.
 	Expect(keys [][]byte) (useful bool)
 	// Kick makes the engine commit what was sequenced with Quiet, in the caller's
 	// goroutine where that is cheaper.

@@ -44,6 +44,10 @@ func (d *disk) Cached(dst, key []byte) ([]byte, bool) {
 	return nil, d.state.Absent(key)
 }
 
+// Expect implements replica.Disk. Range-local keys are stored under other names, and not
+// found in what it fetches.
+func (d *disk) Expect(keys [][]byte) (useful bool) { return d.rows.Expect(keys) }
+
 func (d *disk) Get(key []byte) ([]byte, error) {
 	key = d.stored(key)
 	token := d.rows.Begin(key)
@@ -131,9 +135,17 @@ func (d *disk) cache(ev *window.Eviction) {
 			d.rows.InvalidateSpan(part)
 		}
 	}
+	var next [rowcache.ExpectMax][]byte
 	for i := range ev.Pairs {
 		if i%1024 == 0 {
 			runtime.Gosched()
+		}
+		if i%len(next) == 0 {
+			some := ev.Pairs[i:min(i+len(next), len(ev.Pairs))]
+			for j := range some {
+				next[j] = some[j].Key
+			}
+			d.rows.Expect(next[:len(some)])
 		}
 		p := &ev.Pairs[i]
 		d.rows.Update(d.stored(p.Key), p.Value, p.Value != nil)

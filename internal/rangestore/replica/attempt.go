@@ -66,16 +66,16 @@ func (r *Replica) NewAttempt() *Attempt { return &Attempt{r: r} }
 // expectEntries is from how many entries on a window is not in the processor's caches.
 const expectEntries = 64 << 10
 
-// Expect tells that keys will be read at once. It is a hint; useful reports whether the
-// window is so large that it pays.
+// Expect tells that keys, which it puts into another order, will be read at once. It is a
+// hint; useful reports whether so much is in memory that it pays.
 func (r *Replica) Expect(keys [][]byte) (useful bool) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.mu.win.Entries() < expectEntries {
-		return false
+	large := r.mu.win.Entries() >= expectEntries
+	if large {
+		keys = r.mu.win.Expect(keys)
 	}
-	r.mu.win.Expect(keys)
-	return true
+	r.mu.Unlock()
+	return r.o.Disk.Expect(keys) || large
 }
 
 // Begin starts over: at the snapshot at, or at the newest state when it is zero.

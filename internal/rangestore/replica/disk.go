@@ -14,6 +14,9 @@ type Disk interface {
 	// Cached answers from memory, without I/O: known says whether it could.
 	// value is nil when the key is absent; it is appended to dst[:0] otherwise.
 	Cached(dst, key []byte) (value []byte, known bool)
+	// Expect tells that Cached will be asked for keys. It is a hint; useful reports whether
+	// so much is in memory that it pays.
+	Expect(keys [][]byte) (useful bool)
 	// Get reads a key; nil when it is absent. The value is the caller's.
 	Get(key []byte) ([]byte, error)
 	// Scan visits the pairs of span in order, or in reverse, until visit

@@ -426,6 +426,8 @@ type memDisk struct {
 
 func (d *memDisk) Cached([]byte, []byte) ([]byte, bool) { return nil, false }
 
+func (d *memDisk) Expect([][]byte) bool { return false }
+
 func (d *memDisk) Get(key []byte) ([]byte, error) {
 	if v, ok := d.rows[string(key)]; ok {
 		return []byte(v), nil

@@ -441,6 +441,29 @@ func (m *model) check() {
 		}
 	}
 	m.checkScan(0)
+	m.checkExpect()
+}
+
+// checkExpect: what Expect says is not in the window is not, and no key gets lost.
+func (m *model) checkExpect() {
+	want := slices.Sorted(maps.Keys(m.all()))
+	want = want[:min(len(want), ExpectMax)]
+	var keys [][]byte
+	for _, key := range want {
+		keys = append(keys, []byte(key))
+	}
+	for _, key := range m.w.Expect(keys) {
+		if m.w.Latest(key).State == Present {
+			m.t.Fatalf("%q is in the window", key)
+		}
+	}
+	var got []string
+	for _, key := range keys {
+		got = append(got, string(key))
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		m.t.Fatalf("%q has become %q", want, got)
+	}
 }
 
 func (m *model) checkScan(s base.Stamp) {

@@ -28,6 +28,7 @@ package rowcache
 
 import (
 	"math/bits"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -82,6 +83,8 @@ type Cache struct {
 	shards []shard
 	shift  uint
 	spans  spanLog
+	// allocated counts the bytes of the rings.
+	allocated atomic.Int64
 	// budget of one shard, as parts
 	ringBytes, slots int
 }

@@ -37,6 +37,9 @@ func TestModel(t *testing.T) {
 			k := key.Draw(t, "key")
 			switch rapid.IntRange(0, 9).Draw(t, "op") {
 			case 0, 1, 2:
+				if rapid.Bool().Draw(t, "expected") {
+					c.expect([][]byte{[]byte("elsewhere"), []byte(k)})
+				}
 				got, state := c.Get([]byte(k), buf)
 				buf = got
 				want, present := base1[k]
@@ -266,5 +269,34 @@ func BenchmarkFill(b *testing.B) {
 	for i := range b.N {
 		binary.BigEndian.PutUint64(key, uint64(i))
 		c.Fill(key, value, true, c.Begin(key))
+	}
+}
+
+// BenchmarkGetLarge reads random keys of a cache that is larger than the processor's caches,
+// one by one and with Expect before 16 of them.
+func BenchmarkGetLarge(b *testing.B) {
+	const n = 1 << 19
+	c := New(Options{Bytes: 256 << 20, InsertOnUpdate: true})
+	keys := make([][]byte, n)
+	for i := range keys {
+		keys[i] = fmt.Appendf(nil, "some-prefix:%08d", i)
+		c.Update(keys[i], make([]byte, 100), true)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	rnd.Shuffle(n, func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	for _, expect := range []bool{false, true} {
+		b.Run(fmt.Sprintf("expect=%t", expect), func(b *testing.B) {
+			var dst []byte
+			for i := 0; b.Loop(); i++ {
+				at := i % n
+				if expect && at%16 == 0 {
+					c.Expect(keys[at : at+16])
+				}
+				var state State
+				if dst, state = c.Get(keys[at], dst); state != Hit {
+					b.Fatalf("%q is not cached", keys[at])
+				}
+			}
+		})
 	}
 }

@@ -192,6 +192,7 @@ func (s *shard) grow(c *Cache, n int) {
 	size := min(max(ringFirst, 2*len(s.mu.ring), s.mu.head+n), c.ringBytes)
 	ring := make([]byte, size)
 	copy(ring, s.mu.ring[:s.mu.head])
+	c.allocated.Add(int64(size - len(s.mu.ring)))
 	s.mu.ring = ring
 }
 
