@@ -34,8 +34,12 @@ type StaleEngine interface {
 	// StaleReads is how many reads of single keys and spans were answered nearby, and
 	// how many by those who order the writes.
 	StaleReads() (near, far int64)
-	// Distant reports whether the newest state may have to be asked of other nodes for now.
+	// Distant reports whether the newest state of some keys may have to be asked of other
+	// nodes for now.
 	Distant() bool
+	// Whereabouts tells which range a key lies in, zero if that is not known, and whether
+	// another node leads it for now.
+	Whereabouts(key []byte) (id base.RangeID, distant bool)
 }
 
 // ReadStale runs fn, maybe several times, on one consistent state, and answers its stamp.
@@ -61,11 +65,20 @@ func (s *Session) ReadStale(ctx context.Context, o StaleOptions, fn func(at base
 	return err
 }
 
-// Distant reports whether the newest state may have to be asked of other nodes for now, so
-// that a stale read may be cheaper.
+// Distant reports whether the newest state of some keys may have to be asked of other nodes
+// for now.
 func (db *DB) Distant() bool {
 	e, ok := db.engine.(StaleEngine)
 	return ok && e.Distant()
+}
+
+// Whereabouts tells which range a key lies in, zero if that is not known, and whether
+// another node leads it for now. It is a hint.
+func (db *DB) Whereabouts(key []byte) (id base.RangeID, distant bool) {
+	if e, ok := db.engine.(StaleEngine); ok {
+		return e.Whereabouts(key)
+	}
+	return 0, false
 }
 
 // StaleReads is how many stale reads of single keys and spans were answered nearby, and how

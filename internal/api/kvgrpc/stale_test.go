@@ -35,6 +35,8 @@ func (e *remembering) ReadStale(ctx context.Context, o kv.StaleOptions, read fun
 func (e *remembering) StaleReads() (near, far int64) { return 0, 0 }
 func (e *remembering) Distant() bool                 { return false }
 
+func (e *remembering) Whereabouts([]byte) (base.RangeID, bool) { return 0, false }
+
 // attemptAt is an attempt as a view.
 type attemptAt struct {
 	kv.Attempt

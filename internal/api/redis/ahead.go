@@ -33,7 +33,7 @@ func (s *session) lookAhead(a *ahead) {
 		return
 	}
 	a.rows, a.keys, a.commands = a.rows[:0], a.keys[:0], 0
-	s.parser.Ahead(buf, func(args [][]byte) bool {
+	s.parser.Ahead(buf, func(args [][]byte, _ int) bool {
 		if a.commands++; len(args) > 1 && len(args[1]) <= aheadKeyBytes {
 			from := len(a.rows)
 			a.rows = s.handle.AppendHeaderKey(a.rows, args[1])

@@ -192,12 +192,10 @@ func (e *exec) renewed(s *session) error {
 	return nil
 }
 
-// Do implements kv.Closure: it runs the queue from its start. A command's own
-// mistake is its reply; anything else ends the attempt.
+// Do implements kv.Closure: it runs the queue from its start.
 func (e *exec) Do(t kv.Txn) error {
 	x := e.x
-	mark := x.mark
-	x.w.Buf = x.w.Buf[:mark]
+	x.w.Buf = x.w.Buf[:x.mark]
 	e.s.choose(x, e.before)
 	e.expired = false
 	for _, w := range e.watches {
@@ -207,22 +205,7 @@ func (e *exec) Do(t kv.Txn) error {
 		}
 	}
 	x.w.Array(len(e.queue))
-	defer func() { x.mark = mark }()
-	for i := range e.queue {
-		q := &e.queue[i]
-		x.mark = len(x.w.Buf)
-		c := &x.call
-		c.cmd, c.Args, c.DB, c.Txn = q.cmd, q.args, e.s.handle, t
-		err := q.cmd.Handler(c)
-		if err == nil {
-			continue
-		}
-		if !callers(err) {
-			return err
-		}
-		x.fail(e.s, err)
-	}
-	return nil
+	return x.doAll(e.s, e.queue, t)
 }
 
 func watchCommand(c *Call) error {

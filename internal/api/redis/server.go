@@ -234,7 +234,7 @@ func (s *Server) giveExecutor(x *executor) {
 	c := &x.call
 	c.Args, c.Txn, c.DB, c.s, c.cmd = nil, nil, nil, nil, nil
 	c.keys, c.fvs, c.ints = kept(c.keys), kept(c.fvs), kept(c.ints)
-	x.mark = 0
+	x.mark, x.sole[0] = 0, queued{}
 	s.executors.Put(x)
 }
 

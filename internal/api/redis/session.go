@@ -67,6 +67,7 @@ type session struct {
 	// snapshotReads is SNAPSHOTREAD.
 	snapshotReads bool
 	past          past
+	keepsApart    int // how many times its writes to several ranges do not run together
 
 	peeked    bool   // somebody else may have taken the news that there is more to read
 	closing   bool   // after the replies so far are sent
@@ -126,31 +127,23 @@ type executor struct {
 	rand   *rand.Rand
 	sample uint32
 	ahead  ahead
+
+	together together
+	sole     [1]queued // the running command
+	rows     []byte    // keys of header rows
+	heads    [][]byte  // the same, one by one
 }
 
 // Do implements kv.Closure for a single command.
 func (x *executor) Do(t kv.Txn) error {
 	x.w.Buf = x.w.Buf[:x.mark]
-	x.call.Txn = t
-	x.expect(t)
-	return x.call.cmd.Handler(&x.call)
-}
-
-// expect tells the transaction which keys a command with several of them begins with.
-func (x *executor) expect(t kv.Txn) {
 	c := &x.call
-	if len(c.Args) <= 2 || c.DB == nil || c.s.srv.db.Local() {
-		return
+	c.Txn = t
+	if len(c.Args) > 2 && c.DB != nil && !c.s.srv.db.Local() {
+		x.sole[0] = queued{c.cmd, c.Args}
+		x.foresee(c.s, x.sole[:], t)
 	}
-	at := c.cmd.Keys.positions(c.Args, nil)
-	if len(at) < 2 {
-		return
-	}
-	keys := make([][]byte, len(at))
-	for i, k := range at {
-		keys[i] = c.DB.AppendHeaderKey(nil, c.Args[k])
-	}
-	t.Expect(keys)
+	return c.cmd.Handler(c)
 }
 
 // note makes the replies in w wait for t.
@@ -315,7 +308,7 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	x := s.srv.takeExecutor()
 	x.w.Proto = s.proto
 	x.kvs.Quiet, x.kvs.Prompt, x.waits = onLoop, onLoop, false
-	x.ahead.commands = 0
+	x.ahead.commands, x.together.apart = 0, 0
 	defer func() {
 		if p := recover(); p != nil {
 			s.crashed(x, p, debug.Stack())
@@ -326,26 +319,12 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	}()
 	for {
 		s.parser.Unauthenticated = !s.authenticated
-		if x.ahead.commands--; x.ahead.commands <= 0 {
-			s.lookAhead(&x.ahead)
-		}
-		args, n, err := s.parser.Next(s.in.Pending())
-		if len(args) > 0 {
-			cmd := s.srv.table.resolve(args)
-			if onLoop && !s.staysOnLoop(cmd) {
-				s.flush(x)
-				return false
-			}
-			if s.execute(x, cmd, args); x.waits {
-				s.flush(x)
-				return false
-			}
-		}
-		s.in.Consume(n)
-		if err != nil {
-			s.protocolError(x, err)
-		}
-		if len(args) == 0 || s.closing {
+		if n := s.together(x, onLoop); n > 0 {
+			s.in.Consume(n)
+		} else if more, here := s.one(x, onLoop); !here {
+			s.flush(x)
+			return false
+		} else if !more {
 			break
 		}
 		if len(x.w.Buf) >= outChunkBytes {
@@ -364,6 +343,29 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	}
 	s.awaitRoom()
 	return true
+}
+
+// one takes the next command and runs it. more is false when no other one can follow, here
+// when a loop has to leave it to a goroutine.
+func (s *session) one(x *executor, onLoop bool) (more, here bool) {
+	if x.ahead.commands--; x.ahead.commands <= 0 {
+		s.lookAhead(&x.ahead)
+	}
+	args, n, err := s.parser.Next(s.in.Pending())
+	if len(args) > 0 {
+		cmd := s.srv.table.resolve(args)
+		if onLoop && !s.staysOnLoop(cmd) {
+			return false, false
+		}
+		if s.execute(x, cmd, args); x.waits {
+			return false, false
+		}
+	}
+	s.in.Consume(n)
+	if err != nil {
+		s.protocolError(x, err)
+	}
+	return len(args) > 0 && !s.closing, true
 }
 
 // flush hands the replies to the output queue.

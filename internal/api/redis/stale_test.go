@@ -41,6 +41,8 @@ func (e *pastEngine) ReadStale(_ context.Context, o kv.StaleOptions, read func(k
 func (e *pastEngine) StaleReads() (near, far int64) { return e.reads.Load(), 7 }
 func (e *pastEngine) Distant() bool                 { return true }
 
+func (e *pastEngine) Whereabouts([]byte) (base.RangeID, bool) { return 1, true }
+
 // stop makes now what is read from then on.
 func (e *pastEngine) stop(t *testing.T) {
 	t.Helper()

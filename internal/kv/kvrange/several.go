@@ -29,6 +29,7 @@ type several struct {
 	at       base.Stamp // S of a wide attempt; zero until it is needed
 	now      base.Stamp
 	stuck    bool       // a prompt attempt could not tell the time
+	vain     bool       // what is expected needs several ranges
 	priority base.Stamp // of the transaction's first wide attempt (C6)
 	legs     []*leg
 	live     int // legs that this attempt is on
@@ -41,7 +42,7 @@ func (m *several) begin(o kv.AttemptOptions) {
 	if !o.Again {
 		m.crossed, m.priority = false, 0
 	}
-	m.o, m.at, m.now, m.stuck = o, o.At, 0, false
+	m.o, m.at, m.now, m.stuck, m.vain = o, o.At, 0, false, false
 	m.wide = o.At != 0 || m.crossed
 }
 
@@ -127,6 +128,9 @@ func (m *several) leg(r *replica.Replica) *leg {
 const legsMax = 16
 
 func (m *several) get(key []byte) ([]byte, error) {
+	if m.vain {
+		return nil, errSeveral
+	}
 	l, err := m.on(key)
 	if err != nil {
 		return nil, err
@@ -142,8 +146,9 @@ func (m *several) expect(keys [][]byte) {
 	away := map[*leg][][]byte{}
 	for _, key := range keys {
 		l, err := m.on(key)
-		if err != nil {
-			return // as the read of that key will find
+		if err != nil { // as the read of that key will find
+			m.vain = errors.Is(err, errSeveral)
+			return
 		}
 		if l.r == nil {
 			away[l] = append(away[l], key)

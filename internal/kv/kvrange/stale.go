@@ -76,6 +76,19 @@ func (e *Engine) StaleReads() (here, away int64) { return e.stale.here.Load(), e
 // Distant implements kv.StaleEngine.
 func (e *Engine) Distant() bool { return e.client != nil && !e.Local() }
 
+// Whereabouts implements kv.StaleEngine.
+func (e *Engine) Whereabouts(key []byte) (base.RangeID, bool) {
+	if e.client == nil {
+		return 0, false
+	}
+	if r := e.serving(key); r != nil {
+		id, _ := r.ID()
+		return id, false
+	}
+	route, _ := e.client.Known(key)
+	return route.Range, true
+}
+
 // publish takes a round, unless a better one is known.
 func (s *stale) publish(r round) {
 	s.mu.Lock()

@@ -128,20 +128,20 @@ func (p *Parser) Next(buf []byte) (args [][]byte, n int, err error) {
 }
 
 // Ahead visits the commands at the front of buf that have arrived as a whole, until
-// visit returns false, and forgets them again: Next will return them. It is for
-// who prepares for what comes, and must not be called while the arguments of the
-// last command are needed.
-func (p *Parser) Ahead(buf []byte, visit func(args [][]byte) bool) {
+// visit returns false, and forgets them again: Next will return them, unless the caller
+// drops them. end is how many bytes of buf they are, that one included. It must not be
+// called while the arguments of the last command are needed; each one's live until
+// buf changes, but not the slice of them.
+func (p *Parser) Ahead(buf []byte, visit func(args [][]byte, end int) bool) {
 	if p.failed != nil || p.Partial() || p.started {
 		return
 	}
-	for len(buf) > 0 && buf[0] == '*' {
-		args, n := p.whole(buf)
+	for end := 0; end < len(buf) && buf[end] == '*'; {
+		args, n := p.whole(buf[end:])
 		p.used = max(p.used, len(args))
-		if n == 0 || !visit(args) {
+		if end += n; n == 0 || !visit(args, end) {
 			return
 		}
-		buf = buf[n:]
 	}
 }
 

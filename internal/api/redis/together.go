@@ -1,0 +1,214 @@
+package redis
+
+import (
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/kv"
+)
+
+// Commands of a pipeline on keys that other nodes lead would cost their calls one after the
+// other. So neighbours that are about keys run together, as one transaction: what they
+// begin with is read at once, and they are committed at once. That is as if nobody had
+// come in between. All of it happens or nothing does, so that none is done on the
+// strength of one that was not. Where it fails for a reason that may be one command's,
+// they run one by one.
+//
+// In one range that holds nobody up for longer than one command would. Writes to several
+// ranges take locks for their two rounds: a client whose pipelines meet others' in that way
+// keeps to one range at a time for a while.
+
+const (
+	// togetherMax is how many commands run together, togetherBytes how long they may be.
+	togetherMax   = 64
+	togetherBytes = 256 << 10
+	// togetherTries is how often they are tried before they run one by one: in one range, and
+	// where it takes one try to find out that there are several.
+	togetherTries     = 5
+	togetherTriesWide = 3
+	// togetherRest is for how many times a client keeps to one range.
+	togetherRest = 64
+)
+
+// errApart ends a transaction whose commands are to run one by one.
+var errApart = errors.New("the commands run one by one")
+
+// together is a closure of several commands.
+type together struct {
+	x     *executor
+	s     *session
+	calls []queued
+	words [][]byte
+	tries int
+	first base.RangeID // of the first key
+	wide  bool         // others lie elsewhere
+	write bool
+	bytes int // of the input that they are
+	apart int // how many of the next commands run one by one
+}
+
+// together executes the next commands at once, if that saves calls, and answers how many
+// bytes they were.
+func (s *session) together(x *executor, onLoop bool) (n int) {
+	if onLoop {
+		return 0
+	}
+	g := &x.together
+	if g.apart > 0 {
+		g.apart--
+		return 0
+	}
+	if s.tx != nil || s.multi.open || s.reply != replyOn || s.handle == nil || s.srv.pause.until.Load() != 0 || s.srv.db.Local() {
+		return 0
+	}
+	g.x, g.s, g.bytes, g.wide, g.write = x, s, 0, false, false
+	s.parser.Ahead(s.in.Pending(), func(args [][]byte, n int) bool {
+		cmd := s.srv.table.resolve(args)
+		if n > togetherBytes || !s.joins(x, cmd, args) {
+			return false
+		}
+		from := len(g.words)
+		g.words = append(g.words, args...)
+		g.calls = append(g.calls, queued{cmd, g.words[from:len(g.words):len(g.words)]})
+		g.bytes = n
+		return len(g.calls) < togetherMax
+	})
+	defer func() {
+		clear(g.words)
+		clear(g.calls)
+		g.words, g.calls, g.s = kept(g.words), g.calls[:0], nil
+	}()
+	s.keepsApart = max(0, s.keepsApart-1)
+	if len(g.calls) < 2 {
+		return 0
+	}
+	err := g.run()
+	if err != nil {
+		x.w.Buf = x.w.Buf[:x.mark]
+		if !errors.IsAny(err, base.ErrUnknownOutcome, base.ErrUnavailable, base.ErrShuttingDown, base.ErrClosed) {
+			g.apart = len(g.calls)
+			return 0
+		}
+		for _, q := range g.calls {
+			x.call.cmd, x.mark = q.cmd, len(x.w.Buf)
+			q.cmd.stats.failed.Add(1)
+			x.fail(s, err)
+		}
+	}
+	for _, q := range g.calls {
+		q.cmd.stats.calls.Add(1)
+	}
+	s.lastCmd.Store(g.calls[len(g.calls)-1].cmd)
+	return g.bytes
+}
+
+// joins reports whether a command may run together with those before it. The first one
+// is about a key that another node leads: nobody waits for the others.
+func (s *session) joins(x *executor, cmd *Command, args [][]byte) bool {
+	if cmd == nil || cmd.Kind != KindData || cmd.Group == GroupZMap || cmd.Flags&FlagBlocking != 0 || s.admit(cmd, args) != nil ||
+		(s.attrs.staleMillis != 0 || s.readonly) && s.staleness(cmd) != 0 {
+		return false
+	}
+	var few [16]int
+	at := cmd.Keys.positions(args, few[:0])
+	g := &x.together
+	wide, write := g.wide, g.write || cmd.Flags&FlagWrite != 0
+	for i, k := range at {
+		x.rows = s.handle.AppendHeaderKey(x.rows[:0], args[k])
+		id, distant := s.srv.db.Whereabouts(x.rows)
+		switch {
+		case i > 0 || len(g.calls) > 0:
+			wide = wide || id != g.first || id == 0
+		case !distant:
+			return false
+		default:
+			g.first = id
+		}
+	}
+	if wide && write && s.keepsApart > 0 {
+		return false
+	}
+	g.wide, g.write = wide, write
+	return len(at) > 0
+}
+
+func (g *together) run() error {
+	x, s := g.x, g.s
+	x.mark, g.tries = len(x.w.Buf), 0
+	x.call.cmd, x.call.s = g.calls[0].cmd, s
+	defer func(mark int) { x.mark = mark }(x.mark)
+	x.shards = nil
+	s.takeShards(x)
+	if err := g.renewed(s); err != nil {
+		return err
+	}
+	return s.run(x, g.write, g)
+}
+
+// renewed implements renewer. A command that a shard does not allow has its own answer.
+func (g *together) renewed(s *session) error {
+	if err := s.resolveNamespace(g.x); err != nil {
+		return err
+	}
+	for _, q := range g.calls {
+		if s.checkShards(g.x, q.cmd, q.args) != nil {
+			return errApart
+		}
+	}
+	return nil
+}
+
+// Do implements kv.Closure.
+func (g *together) Do(t kv.Txn) error {
+	g.tries++
+	switch {
+	case g.wide && g.tries > togetherTriesWide:
+		g.s.keepsApart = togetherRest
+		return errApart
+	case g.tries > togetherTries:
+		return errApart
+	}
+	g.x.w.Buf = g.x.w.Buf[:g.x.mark]
+	return g.x.doAll(g.s, g.calls, t)
+}
+
+// doAll runs commands one after the other in a transaction. A command's own mistake is its
+// reply; anything else ends the attempt.
+func (x *executor) doAll(s *session, queue []queued, t kv.Txn) error {
+	if !s.srv.db.Local() {
+		x.foresee(s, queue, t)
+	}
+	defer func(mark int) { x.mark = mark }(x.mark)
+	for i := range queue {
+		q := &queue[i]
+		x.mark = len(x.w.Buf)
+		c := &x.call
+		c.cmd, c.Args, c.DB, c.Txn = q.cmd, q.args, s.handle, t
+		err := q.cmd.Handler(c)
+		if err == nil {
+			continue
+		}
+		if !callers(err) {
+			return err
+		}
+		x.fail(s, err)
+	}
+	return nil
+}
+
+// foresee tells the transaction which keys commands begin with, if there are several.
+func (x *executor) foresee(s *session, queue []queued, t kv.Txn) {
+	x.rows, x.heads = x.rows[:0], x.heads[:0]
+	for i := range queue {
+		q := &queue[i]
+		var few [16]int
+		for _, at := range q.cmd.Keys.positions(q.args, few[:0]) {
+			from := len(x.rows)
+			x.rows = s.handle.AppendHeaderKey(x.rows, q.args[at])
+			x.heads = append(x.heads, x.rows[from:len(x.rows):len(x.rows)])
+		}
+	}
+	if len(x.heads) > 1 {
+		t.Expect(x.heads)
+	}
+}

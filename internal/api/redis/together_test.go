@@ -1,0 +1,220 @@
+package redis
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvmem"
+)
+
+// farEngine pretends that another node leads what the test says, and counts what that costs.
+type farEngine struct {
+	pastEngine
+	commits, expected atomic.Int64
+	fail              atomic.Pointer[error] // of the next commit
+	lost              atomic.Bool           // which has happened all the same
+	// Keys with an n lie in a range that this node leads, those with an m in one that
+	// a second node does, others in one that a third does.
+}
+
+func newFar() *farEngine { return &farEngine{pastEngine: pastEngine{Engine: kvmem.New(stampNow)}} }
+
+func (e *farEngine) Local() bool { return false }
+func (e *farEngine) Whereabouts(key []byte) (base.RangeID, bool) {
+	switch {
+	case bytes.ContainsRune(key, 'n'):
+		return 1, false
+	case bytes.ContainsRune(key, 'm'):
+		return 2, true
+	}
+	return 3, true
+}
+func (e *farEngine) NewAttempt() kv.Attempt { return &farAttempt{Attempt: e.Engine.NewAttempt(), e: e} }
+
+type farAttempt struct {
+	kv.Attempt
+	e      *farEngine
+	prompt bool
+}
+
+func (a *farAttempt) Begin(o kv.AttemptOptions) {
+	a.prompt = o.Prompt
+	a.Attempt.Begin(o)
+}
+
+func (a *farAttempt) Get(key []byte) ([]byte, error) {
+	if _, distant := a.e.Whereabouts(key); distant && a.prompt {
+		return nil, base.ErrWouldWait
+	}
+	return a.Attempt.Get(key)
+}
+
+func (a *farAttempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	if a.prompt {
+		return base.ErrWouldWait
+	}
+	return a.Attempt.Scan(span, reverse, visit)
+}
+
+func (a *farAttempt) Expect(keys [][]byte) { a.e.expected.Add(int64(len(keys))) }
+
+func (a *farAttempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
+	a.e.commits.Add(1)
+	if err := a.e.fail.Swap(nil); err != nil {
+		if !a.e.lost.Load() {
+			a.Abort()
+		} else if _, err := a.Attempt.Commit(req); err != nil {
+			return kv.Receipt{}, err
+		}
+		return kv.Receipt{}, *err
+	}
+	return a.Attempt.Commit(req)
+}
+
+func (e *farEngine) failNext(err error, lost bool) {
+	e.lost.Store(lost)
+	e.fail.Store(&err)
+}
+
+// TestTogether: how many commits a pipeline makes, and what it answers.
+func TestTogether(t *testing.T) {
+	for _, tc := range []struct {
+		send, want string
+		commits    int64
+	}{
+		{"SET a 1|SET b 2|GET a|MGET a b|INCR a", "+OK|+OK|$1|1|*2|$1|1|$1|2|:2|", 1},
+		{"GET a|GET b|GET c", "$-1|$-1|$-1|", 1},
+		{"GET a", "$-1|", 1},
+		{"SET a x|INCR a|HGET a f|SET b 1|GET", "+OK|-ERR value is not an integer or out of range|" +
+			"-WRONGTYPE Operation against a key holding the wrong kind of value|+OK|-ERR wrong number of arguments for 'get' command|", 1},
+		{"SET a 1|INCR a|PING|INCR a|INCR a|NOPE", "+OK|:2|+PONG|:3|:4|-ERR unknown command 'NOPE', with args beginning with: |", 2},
+		{"SET a 1|SELECT 1|SET a 2|INCR a|SELECT 0|GET a|GET b", "+OK|+OK|+OK|:3|+OK|$1|1|$-1|", 3},
+		{"MULTI|SET a 1|SET b 2|EXEC|GET a|GET b", "+OK|+QUEUED|+QUEUED|*2|+OK|+OK|$1|1|$1|2|", 2},
+		{"CLIENT REPLY OFF|SET a 1|SET b 1|CLIENT REPLY ON|GET a|GET b", "+OK|$1|1|$1|1|", 3},
+		{"BEGIN|SET a 1|SET b 1|COMMIT|GET a|GET b", "+OK|+OK|+OK|+OK|$1|1|$1|1|", 3},
+		{"SET n 1|INCR n|SET a 1|INCR n|INCR a|SET n 7|PING|INCR n", "+OK|:2|+OK|:3|:2|+OK|+PONG|:8|", 4},
+		{"DBSIZE|SET a 1|SET b 1|DBSIZE|FLUSHDB|SET a 1|EXISTS a b", ":0|+OK|+OK|:2|+OK|+OK|:1|", 5},
+	} {
+		e := newFar()
+		c := start(t, Options{DB: kv.New(e, time.Now), ManualExpiry: true}).dial(t)
+		c.talk("GET warm", "$-1|") // the fence is up
+		e.commits.Store(0)
+		c.pipe(tc.send, tc.want)
+		if n := e.commits.Load(); n != tc.commits {
+			t.Errorf("%s: %d commits, want %d", tc.send, n, tc.commits)
+		}
+	}
+}
+
+// pipe sends commands at once, in the form that clients use.
+func (c *rawConn) pipe(send, want string) {
+	c.t.Helper()
+	c.send(arrays(send))
+	c.expect(crlf(want))
+}
+
+// arrays is a pipeline of commands that bars part, and spaces their words.
+func arrays(commands string) string {
+	var b strings.Builder
+	for _, command := range strings.Split(commands, "|") {
+		words := strings.Fields(command)
+		fmt.Fprintf(&b, "*%d\r\n", len(words))
+		for _, w := range words {
+			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
+		}
+	}
+	return b.String()
+}
+
+// TestTogetherFails: what has failed has failed for all, or for the one that is to blame.
+func TestTogetherFails(t *testing.T) {
+	const unknown, down = "-UNKNOWN the outcome of a write is not known: it may or may not have happened|",
+		"-CLUSTERDOWN the range that holds the key is not available|"
+	for _, tc := range []struct {
+		name string
+		err  error
+		lost bool
+		want string
+		rest string
+	}{
+		{"not done", base.ErrUnknownOutcome, false, unknown + unknown + unknown, "*2|$1|1|$1|1|"},
+		{"done", base.ErrUnknownOutcome, true, unknown + unknown + unknown, "*2|$1|2|$1|2|"},
+		{"nobody leads", base.ErrUnavailable, false, down + down + down, "*2|$1|1|$1|1|"},
+		{"conflict", base.ErrConflict, false, ":2|:2|$1|2|", "*2|$1|2|$1|2|"},
+		{"too large", base.ErrTransactionTooLarge, false, ":2|:2|$1|2|", "*2|$1|2|$1|2|"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := newFar()
+			c := start(t, Options{DB: kv.New(e, time.Now), ManualExpiry: true}).dial(t)
+			c.talk("MSET a 1 b 1", "+OK|")
+			e.failNext(tc.err, tc.lost)
+			c.pipe("INCR a|INCR b|GET a", tc.want)
+			c.talk("MGET a b", tc.rest)
+		})
+	}
+}
+
+// TestTogetherTooLarge: each of the commands fits a transaction, all of them together do not.
+func TestTogetherTooLarge(t *testing.T) {
+	c := start(t, Options{DB: kv.New(newFar(), time.Now), ManualExpiry: true}).dial(t)
+	var send, want strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&send, "*4\r\n$8\r\nSETRANGE\r\n$2\r\n%02d\r\n$7\r\n3000000\r\n$1\r\nx\r\n", i)
+		want.WriteString(":3000001|")
+	}
+	c.send(send.String())
+	c.expect(crlf(want.String()))
+}
+
+// TestTogetherAgrees: a pipeline is answered as if its commands came one by one.
+func TestTogetherAgrees(t *testing.T) {
+	far := newFar()
+	there := start(t, Options{DB: kv.New(far, time.Now), ManualExpiry: true}).dial(t)
+	here := start(t, Options{ManualExpiry: true}).dial(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	forms := []string{"SET %s 1", "SET %s x NX GET", "GET %s", "INCR %s", "APPEND %s 1", "DEL %s", "HSET %s f 1 g 2", "HGETALL %s", "HDEL %s f g",
+		"MSET %s 1 k1 2", "MGET %s k2 k3", "EXISTS %s %[1]s", "RENAME %s k4", "STRLEN %s", "TYPE %s", "PING", "SELECT 1", "SELECT 0", "MULTI", "EXEC",
+		"DISCARD", "WATCH %s", "NOPE %s", "GET", "GETDEL %s", "DBSIZE", "COPY %s k5", "ECHO %s", "EXPIRE %s 100", "PERSIST %s"}
+	for round := range 300 {
+		var commands []string
+		for range 1 + r.IntN(30) {
+			form := forms[r.IntN(len(forms))]
+			if strings.Contains(form, "%") {
+				form = fmt.Sprintf(form, []string{"k1", "k2", "k3", "k4", "n", "m"}[r.IntN(6)])
+			}
+			commands = append(commands, form)
+		}
+		pipeline := arrays(strings.Join(commands, "|") + fmt.Sprintf("|DISCARD|UNWATCH|ECHO end%d", round))
+		there.send(pipeline)
+		here.send(pipeline)
+		end := fmt.Sprintf("end%d\r\n", round)
+		if got, want := there.through(end), here.through(end); got != want {
+			t.Fatalf("%s\n  got  %q\n  want %q", commands, got, want)
+		}
+	}
+	if far.commits.Load() > 3000 || far.expected.Load() < 1000 {
+		t.Errorf("%d commits, %d keys were expected", far.commits.Load(), far.expected.Load())
+	}
+}
+
+// through reads until the end of what was read is that.
+func (c *rawConn) through(end string) string {
+	c.t.Helper()
+	var b strings.Builder
+	one := make([]byte, 1)
+	for !strings.HasSuffix(b.String(), end) {
+		if _, err := io.ReadFull(c, one); err != nil {
+			c.t.Fatalf("%q, %v", b.String(), err)
+		}
+		b.Write(one)
+	}
+	return b.String()
+}
