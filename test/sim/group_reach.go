@@ -259,7 +259,7 @@ func (x *reach) Resolve(key []byte, res *prepared.Resolve) (held base.Span, err 
 
 // Settled implements coordinator.Ranges.
 func (x *reach) Settled(anchor []byte, s *prepared.Settled) error {
-	return x.ask(anchor, func(r *replica.Replica) (base.Ticket, error) { return r.Settled(anchor, s) })
+	return x.ask(anchor, func(r *replica.Replica) (base.Ticket, error) { return base.Ticket{}, r.Settled(anchor, s) })
 }
 
 // Fate implements coordinator.Ranges.

@@ -52,6 +52,7 @@ func (g *group) divide() error {
 				return errors.Newf("no split at %q", key)
 			}
 			g.micros += g.rnd.Int64N(3000)
+			clear(g.cut) // who hands over its leadership may be isolated
 			if err := g.quiet(); err != nil {
 				return err
 			}

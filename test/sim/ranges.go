@@ -302,6 +302,11 @@ func (s *sim) settleAll() error {
 		if err := errors.CombineErrors(s.store.Sweep(), s.drive()); err != nil {
 			return err
 		}
+		for _, r := range s.store.Replicas() { // as the evictors do, with what is settled
+			if err := errors.CombineErrors(r.Evict(base.Stamp(s.clock.micros)), s.drive()); err != nil {
+				return err
+			}
+		}
 	}
 	for _, r := range s.store.Replicas() {
 		if left := r.Overdue(^base.Stamp(0)); len(left) > 0 {

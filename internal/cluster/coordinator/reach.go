@@ -170,8 +170,7 @@ func (h *Here) Resolve(key []byte, res *prepared.Resolve) (held base.Span, err e
 // Settled implements Ranges.
 func (h *Here) Settled(anchor []byte, s *prepared.Settled) error {
 	return h.at(anchor, func(r *replica.Replica) error {
-		t, err := r.Settled(anchor, s)
-		return answered(r, t, err)
+		return r.Settled(anchor, s)
 	}, func() error { return h.Away.Settled(anchor, s) })
 }
 

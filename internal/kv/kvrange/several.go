@@ -138,9 +138,16 @@ func (m *several) get(key []byte) ([]byte, error) {
 	return l.get(key)
 }
 
-// expect reads keys of ranges that other nodes lead, with one call to each.
+// expect reads keys of ranges that other nodes lead, with one call to each. An attempt that
+// is going to touch several ranges is a wide one from the beginning then.
 func (m *several) expect(keys [][]byte) {
-	if m.e.client == nil || m.o.Prompt {
+	if m.o.Prompt {
+		return
+	}
+	if m.live == 0 && !m.wide && m.apart(keys) {
+		m.wide, m.crossed = true, true
+	}
+	if m.e.client == nil {
 		return
 	}
 	away := map[*leg][][]byte{}
@@ -161,6 +168,25 @@ func (m *several) expect(keys [][]byte) {
 		}
 	}
 	wait.Wait()
+}
+
+// apart reports whether keys lie in several ranges.
+func (m *several) apart(keys [][]byte) bool {
+	var first base.Span
+	for i, key := range keys {
+		if i > 0 && first.Contains(key) {
+			continue
+		}
+		span, err := m.e.ranges.Span(key)
+		switch {
+		case err != nil:
+			return false // as the read of that key will find
+		case i > 0:
+			return true
+		}
+		first = span
+	}
+	return false
 }
 
 func (m *several) scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {

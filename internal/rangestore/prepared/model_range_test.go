@@ -495,6 +495,10 @@ func (w *world) serveEntry(q request) {
 		w.logf("%s: %s at position %d", rangeName(q.rng), w.describe(&q), a.Pos)
 		if rec, ok := q.entry.(*Record); ok {
 			rep.fate = r.table.fates[rec.ID]
+			if r.table.held[rec.ID] != nil { // the transaction ends here at once
+				end := &Resolve{ID: rec.ID, Begin: rec.Begin, Commit: rec.Commit}
+				w.sequence(q.rng, logEntry{payload: end.Append(nil)})
+			}
 		}
 	case Refuse:
 		w.logf("%s: %s is refused: %v", rangeName(q.rng), w.describe(&q), a.Err)

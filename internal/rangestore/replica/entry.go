@@ -50,18 +50,32 @@ func (a *Attempt) enterHolding() error {
 }
 
 // sequenceEntry logs an entry that the table has accepted. The lock is held, and
-// given back.
+// given back. Where it says how a transaction ends that is held here, too, that ends here at
+// once: nobody waits for its locks longer than for the record, and the coordinator
+// has one range less to tell. The log keeps both entries, or the first one, or none.
 func (a *Attempt) sequenceEntry(e prepared.Entry) (base.Ticket, error) {
+	r := a.r
+	open, _ := r.mu.seq.Open()
+	t, err := a.appendEntry(e, open)
+	if rec, ok := e.(*prepared.Record); ok && err == nil && r.mu.seq.Table().Held(rec.ID) != nil {
+		_, err = a.appendEntry(&prepared.Resolve{ID: rec.ID, Begin: rec.Begin, Commit: rec.Commit}, true)
+	}
+	a.unlock()
+	if err == nil && !open {
+		r.signal()
+	}
+	return t, err
+}
+
+// appendEntry puts an entry into the open batch, or into a new one.
+func (a *Attempt) appendEntry(e prepared.Entry, open bool) (base.Ticket, error) {
 	r := a.r
 	payload, kept, err := prepared.Copy(e)
 	if err != nil {
-		a.unlock()
 		return base.Ticket{}, err
 	}
-	open, _ := r.mu.seq.Open()
 	pos, effect, err := r.mu.seq.AppendEntry(kept, payload)
 	if err != nil {
-		a.unlock()
 		r.o.OnFatal(err)
 		return base.Ticket{}, err
 	}
@@ -72,10 +86,6 @@ func (a *Attempt) sequenceEntry(e prepared.Entry) (base.Ticket, error) {
 	if effect.Released != nil {
 		r.mu.watches.sequencedLocked(effect.Mutations, t)
 		r.mu.waits.released(effect.Released.ID)
-	}
-	a.unlock()
-	if !open {
-		r.signal()
 	}
 	return t, nil
 }

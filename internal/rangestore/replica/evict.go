@@ -103,6 +103,7 @@ func (r *Replica) rests() bool {
 // Evict seals the newest slice if it is due and writes to disk what has left
 // the window at the time now.
 func (r *Replica) Evict(now base.Stamp) error {
+	r.settleDue()
 	for {
 		r.mu.Lock()
 		r.sealLocked(now)

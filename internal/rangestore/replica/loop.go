@@ -103,7 +103,9 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 	if r.o.Faults.LeaseAtStep {
 		r.stepped.Store(int64(r.o.Clock.Elapsed()))
 	}
-	worked = r.tick()
+	if worked, err = r.tick(); err != nil {
+		return worked, err
+	}
 	worked = r.receive() || worked
 	worked = r.ask() || worked
 	if r.loop.leading && len(r.loop.inFlight) == 0 && r.loop.raft.BasicStatus().LeadTransferee == 0 {
@@ -130,16 +132,17 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 
 // tick passes a tick on; those that were missed are not made up for, since a
 // follower's promise to its leader is measured in ticks.
-func (r *Replica) tick() bool {
+func (r *Replica) tick() (bool, error) {
 	if !r.ticked.Swap(false) {
-		return false
+		return false, nil
 	}
 	r.loop.raft.Tick()
 	r.loop.proofs.ticks++
 	r.loop.asking.ticks++
 	r.lead()
 	r.wonder()
-	return true
+	r.settleDue()
+	return true, r.giveNotices()
 }
 
 // receive takes the messages that have come in.
@@ -179,12 +182,51 @@ func isElection(kind pb.MessageType) bool {
 	return kind == pb.MsgVote || kind == pb.MsgPreVote || kind == pb.MsgTimeoutNow
 }
 
+// notices are messages to followers that say nothing but how far the log is committed.
+// The next entries say it, too, so a notice waits for those, or for a tick: at a batch
+// after the other this is half of all messages.
+type notices map[base.ReplicaID]*pb.Message
+
+// keep reports whether m may wait.
+func (n notices) keep(m *pb.Message) bool {
+	to := base.ReplicaID(m.GetTo())
+	if m.GetType() != pb.MsgApp || len(m.Entries) > 0 {
+		if m.GetType() == pb.MsgApp {
+			delete(n, to)
+		}
+		return false
+	}
+	n[to] = m
+	return true
+}
+
+// give sends what has waited for entries that did not come.
+func (r *Replica) giveNotices() error {
+	for i := range r.loop.desc.Replicas {
+		to := r.loop.desc.Replicas[i].Replica
+		if m := r.loop.notices[to]; m != nil {
+			delete(r.loop.notices, to)
+			if err := r.transmit(m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // send hands a message of Raft to the replica it is for, this one or another.
 func (r *Replica) send(m *pb.Message) error {
-	to := base.ReplicaID(m.GetTo())
-	if to == r.o.Replica {
+	if base.ReplicaID(m.GetTo()) == r.o.Replica {
 		return errors.Wrap(r.loop.raft.Step(m), "raft")
 	}
+	if r.loop.notices.keep(m) {
+		return nil
+	}
+	return r.transmit(m)
+}
+
+func (r *Replica) transmit(m *pb.Message) error {
+	to := base.ReplicaID(m.GetTo())
 	node, known := r.loop.nodes[to]
 	if d, found := r.loop.desc.Replica(to); found {
 		node, known = d.Node, true
@@ -210,15 +252,19 @@ func (r *Replica) send(m *pb.Message) error {
 func (r *Replica) propose() (bool, error) {
 	r.lockSoon()
 	c, ok := r.loop.asking.batch, r.loop.asking.open
+	var err error
 	if !ok {
-		c, ok = r.mu.seq.Close()
+		if err = r.noteSettledLocked(); err == nil {
+			c, ok = r.mu.seq.Close()
+		}
 	}
 	prefetched := r.loop.prefetch
 	r.mu.Unlock()
 	if !ok {
-		return false, nil
+		return false, err
 	}
-	stamp, ok, err := r.stampFor(&c)
+	var stamp base.Stamp
+	stamp, ok, err = r.stampFor(&c)
 	if err != nil || !ok {
 		return ok, err
 	}
@@ -338,12 +384,13 @@ func (r *Replica) endTenure() {
 	r.mu.tenure, r.loop.lead = nil, nil
 	r.leaseUntil.Store(0)
 	r.mu.seq.DropTail(r.loop.position)
-	r.mu.wants = nil
+	r.mu.wants, r.mu.settled = nil, settled{}
 	r.mu.watches.tenureEndedLocked(base.Ticket{})
 	r.mu.waits.drain()
 	r.room.Broadcast()
 	r.mu.Unlock()
 	r.loop.leading, r.loop.inFlight = false, nil
+	clear(r.loop.notices)
 	r.loop.asking = asking{number: r.loop.asking.number}
 	r.dropProofs()
 	if lost != nil {

@@ -178,12 +178,6 @@ func (r *Replica) Resolve(res *prepared.Resolve) (held base.Span, t base.Ticket,
 	return held, t, err
 }
 
-// Settled tells the anchor, which owns key, that no range holds the transaction any more.
-func (r *Replica) Settled(key []byte, s *prepared.Settled) (base.Ticket, error) {
-	_, t, err := r.change(s, key, func(table *prepared.Table) prepared.Answer { return table.CheckSettled(s) })
-	return t, err
-}
-
 // Retain moves the horizons of the range towards the given ones, as far as is safe.
 func (r *Replica) Retain(want prepared.Retain) (base.Ticket, error) {
 	moved := want

@@ -115,7 +115,7 @@ func (s *scenario) several(d *datadriven.TestData, name string, x *scenarioTxn) 
 		_, ticket, err := s.r.Resolve(&prepared.Resolve{ID: idOf(name), Begin: x.txn.Begin, Commit: c})
 		return x.took(ticket, err), nil
 	case "settled":
-		return x.took(s.r.Settled(x.txn.Anchor, &prepared.Settled{ID: idOf(name)})), nil
+		return x.took(base.Ticket{}, s.r.Settled(x.txn.Anchor, &prepared.Settled{ID: idOf(name)})), nil
 	case "fate":
 		status, commit, ticket, err := s.r.Fate(&x.txn)
 		return fmt.Sprintf("%s; status %d at %d", x.took(ticket, err), status, commit), nil

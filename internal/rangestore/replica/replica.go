@@ -168,6 +168,7 @@ type Replica struct {
 		position base.Position // of its last transaction
 		readable base.LogIndex // W5
 		budgeted budgeted
+		settled  settled
 		covering covering
 	}
 	solo      atomic.Bool // nobody else votes; changes with mu held
@@ -208,6 +209,7 @@ type loopState struct {
 	woken     []base.Waiter
 	desc      base.RangeDescriptor
 	nodes     map[base.ReplicaID]base.NodeID // of replicas that were heard
+	notices   notices
 	lease     lease
 	proofs    proofs
 	quiet     time.Duration // no elections before that moment of the clock
@@ -234,7 +236,7 @@ func New(o Options) (*Replica, error) {
 	}
 	r := &Replica{o: o, wake: make(chan struct{}, 1)}
 	r.room = sync.NewCond(&r.mu)
-	r.loop.nodes = map[base.ReplicaID]base.NodeID{}
+	r.loop.nodes, r.loop.notices = map[base.ReplicaID]base.NodeID{}, notices{}
 	r.loop.lease.acks = map[base.ReplicaID]time.Duration{}
 	if !o.Newborn {
 		r.loop.quiet = o.Clock.Elapsed() + quietFor
