@@ -79,6 +79,7 @@ type slotCheck struct {
 	h        header
 	expiring int64
 	fields   int64
+	list     listCheck
 	times    int64
 	first    int64
 	asked    [][]byte // rows that must exist
@@ -138,7 +139,7 @@ func (c *slotCheck) visit(key, value []byte) {
 // openKey begins with the header of a key.
 func (c *slotCheck) openKey(row, value, rest []byte) {
 	c.row, c.unusable = bytes.Clone(row), false
-	c.expiring, c.fields, c.times, c.first = 0, 0, 0, 0
+	c.expiring, c.fields, c.times, c.first, c.list = 0, 0, 0, 0, listCheck{}
 	c.counted.keys++
 	h, err := decodeHeader(value)
 	if err != nil {
@@ -170,8 +171,11 @@ func (c *slotCheck) openKey(row, value, rest []byte) {
 		c.counted.elements++
 		c.asked = append(c.asked, e.ttlRow(heap{}, h.elementsAt, true))
 	}
-	if h.kind == TypeHash && h.enc != encRows {
+	switch {
+	case h.kind == TypeHash && h.enc != encRows:
 		c.inlineFields()
+	case h.kind == TypeList && h.enc == encElements:
+		c.inlineElements()
 	}
 }
 
@@ -216,7 +220,9 @@ func (c *slotCheck) element(key, value []byte) error {
 	case c.h.kind == TypeHash && c.h.enc == encRows && part == partFieldTTL && len(rest) >= 8:
 		c.times--
 		return nil
-	case c.h.kind > TypeHash:
+	case c.h.kind == TypeList && c.h.enc != encElements && part == partElement:
+		return c.listRow(key, value)
+	case c.h.kind > TypeList:
 		return nil // types that this package does not know yet
 	}
 	return corrupt("%s is an orphan", keyspace.Pretty(key))
@@ -247,9 +253,16 @@ func (c *slotCheck) field(key, value []byte) error {
 
 // closeKey compares the current header with what stood behind it.
 func (c *slotCheck) closeKey() {
-	if c.row == nil || c.unusable || c.h.kind != TypeHash {
-		return
+	switch {
+	case c.row == nil || c.unusable:
+	case c.h.kind == TypeHash:
+		c.closeHash()
+	case c.h.kind == TypeList:
+		c.closeList()
 	}
+}
+
+func (c *slotCheck) closeHash() {
 	if c.first != c.h.elementsAt {
 		c.problem("%s: first field expires at %d, not %d", keyspace.Pretty(c.row), c.first, c.h.elementsAt)
 	}

@@ -30,18 +30,23 @@ type Options struct {
 	// HashInlineFields and HashInlineBytes bound a hash inside its header.
 	HashInlineFields int
 	HashInlineBytes  int
+	// ListInlineElements and ListInlineBytes bound a list inside its header.
+	ListInlineElements int
+	ListInlineBytes    int
 	// ReapFields bounds how many overdue fields one command deletes from a hash.
 	ReapFields int
 }
 
 // The defaults of Options.
 const (
-	DefaultStringInlineBytes = 64 << 10
-	DefaultStringGrowBytes   = 16 << 10
-	DefaultPieceBytes        = 16 << 10
-	DefaultHashInlineFields  = 64
-	DefaultHashInlineBytes   = 2 << 10
-	DefaultReapFields        = 1024
+	DefaultStringInlineBytes  = 64 << 10
+	DefaultStringGrowBytes    = 16 << 10
+	DefaultPieceBytes         = 16 << 10
+	DefaultHashInlineFields   = 64
+	DefaultHashInlineBytes    = 2 << 10
+	DefaultListInlineElements = 64
+	DefaultListInlineBytes    = 1 << 10
+	DefaultReapFields         = 1024
 )
 
 // maxPieceBytes leaves room for the key in limits.PairBytes.
@@ -59,11 +64,14 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.PieceBytes, DefaultPieceBytes)
 	orDefault(&o.HashInlineFields, DefaultHashInlineFields)
 	orDefault(&o.HashInlineBytes, DefaultHashInlineBytes)
+	orDefault(&o.ListInlineElements, DefaultListInlineElements)
+	orDefault(&o.ListInlineBytes, DefaultListInlineBytes)
 	orDefault(&o.ReapFields, DefaultReapFields)
 	o.PieceBytes = min(o.PieceBytes, maxPieceBytes)
 	o.StringInlineBytes = min(o.StringInlineBytes, maxPieceBytes)
 	o.StringGrowBytes = min(o.StringGrowBytes, o.StringInlineBytes)
 	o.HashInlineBytes = min(o.HashInlineBytes, maxPieceBytes)
+	o.ListInlineBytes = min(o.ListInlineBytes, maxPieceBytes)
 	return o
 }
 

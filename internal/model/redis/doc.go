@@ -18,7 +18,8 @@
 //	  ├─ 0x01 <place 5> <key> 0x00 0x01         header
 //	  │        ├─ 0x01 <number 4>               string: piece
 //	  │        ├─ 0x02 <place 5> <field>        hash: flag 1 [expiry 8] value
-//	  │        └─ 0x03 <millis 8> <field>       hash: TTL index of the fields
+//	  │        ├─ 0x03 <millis 8> <field>       hash: TTL index of the fields
+//	  │        └─ 0x04 <position 8>             list: element
 //	  └─ 0x02 <millis 8> <key> 0x00 0x01        TTL index: the key's own expiry
 //	                         └─ 0x01            ... or that of its first element
 //
@@ -35,13 +36,19 @@
 //	hash 2:   encoding 1 (fields): count 2, then lengths as uvarints and bytes
 //	          encoding 2 (fields with times): the same, each with expiry 8
 //	          encoding 3 (rows): count 8, count of expiring fields 8
-//	list 3, set 4, sorted set 5, stream 6: numbers that are taken
+//	list 3:   encoding 1 (elements): count 2, then lengths as uvarints and bytes
+//	          encoding 2 (rows): count 8, first and last position 8 each, bytes in
+//	          a listpack 4; a stride of 65,536 from each element to the next
+//	          encoding 3 (rows with gaps): the same, at any distance
+//	set 4, sorted set 5, stream 6: numbers that are taken
 //
 // Flag 0x04 remembers that Redis would have left its compact encoding; it matters
 // to OBJECT ENCODING alone, as do the string encodings 1 to 3. Redis's thresholds
 // (44 bytes; 512 fields, 64 bytes) decide what is reported, Options what is done:
 // rewriting a header costs its length, so hashes leave it at 64 fields or 2 KiB.
-// A value that has left its header does not come back.
+// A value that has left its header does not come back. Lists leave it at 64
+// elements or 1 KiB. Their ends, and an index as long as nothing was inserted or removed
+// in between, are points; DEL is one range clear.
 //
 // A string of up to 64 KiB is one row; APPEND and SETRANGE cut at 16 KiB, since
 // they rewrite what they touch. Pieces are sparse: a missing or short one is

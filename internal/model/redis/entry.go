@@ -172,6 +172,7 @@ const (
 	partPiece    byte = 0x01
 	partField    byte = 0x02
 	partFieldTTL byte = 0x03
+	partElement  byte = 0x04
 )
 
 // ttlElements ends the TTL row of a key whose elements expire, so that it stands

@@ -164,6 +164,8 @@ func (h *header) validate() error {
 		return h.validateString()
 	case TypeHash:
 		return h.validateHash()
+	case TypeList:
+		return h.validateList()
 	}
 	return nil
 }
@@ -208,6 +210,8 @@ func (h *header) hasRows() bool {
 		return h.enc == encPieces
 	case TypeHash:
 		return h.enc == encRows
+	case TypeList:
+		return h.enc != encElements
 	}
 	return true
 }

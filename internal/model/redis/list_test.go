@@ -1,0 +1,309 @@
+package redis
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/stratadb/strata/internal/kv"
+)
+
+// listCommand is one of a few keys that are lists, mostly.
+func (g generator) listCommand() []string {
+	k, v := g.pick("l", "m", "{t}1", "\x00"), g.pick("a", "b", "c", "", "1", "-129", "a longer element than the others")
+	side := func() string { return g.pick("LEFT", "RIGHT") }
+	n := func() string { return strconv.Itoa(g.r.IntN(14) - 5) }
+	switch g.r.IntN(26) {
+	case 0, 1, 2:
+		return []string{g.pick("LPUSH", "RPUSH"), k, v, g.value(), v}[:3+g.r.IntN(3)]
+	case 3, 4:
+		var many []string
+		for range 2 + g.r.IntN(8) {
+			many = append(many, g.pick("a", "b", "c", "d", "e"))
+		}
+		return append([]string{g.pick("LPUSH", "RPUSH"), k}, many...)
+	case 5:
+		return []string{g.pick("LPUSHX", "RPUSHX"), k, v}
+	case 6:
+		return []string{g.pick("LPOP", "RPOP"), k}
+	case 7:
+		return []string{g.pick("LPOP", "RPOP"), k, strconv.Itoa(g.r.IntN(5))}
+	case 8:
+		return []string{"LLEN", k}
+	case 9, 10:
+		return []string{"LRANGE", k, n(), n()}
+	case 11:
+		return []string{"LINDEX", k, n()}
+	case 12, 13:
+		return []string{"LSET", k, n(), v}
+	case 14, 15, 16:
+		return []string{"LINSERT", k, g.pick("BEFORE", "AFTER"), g.pick("a", "b", "c"), v}
+	case 17, 18:
+		return []string{"LREM", k, strconv.Itoa(g.r.IntN(5) - 2), v}
+	case 19:
+		return []string{"LTRIM", k, strconv.Itoa(g.r.IntN(4) - 1), strconv.Itoa(-g.r.IntN(4))}
+	case 20:
+		return []string{"LPOS", k, v, "RANK", g.pick("1", "2", "-1", "-2"), "COUNT", g.pick("0", "1", "2"), "MAXLEN", g.pick("0", "3")}[:3+2*g.r.IntN(4)]
+	case 21:
+		return []string{"LMOVE", k, g.pick("l", "m", k), side(), side()}
+	case 22:
+		return []string{"RPOPLPUSH", k, g.pick("l", "m", k)}
+	case 23:
+		return []string{"LMPOP", "2", k, g.pick("l", "m"), side(), "COUNT", g.pick("1", "2", "9")}[:5+2*g.r.IntN(2)]
+	case 24:
+		return []string{g.pick("DEL", "TYPE", "PERSIST", "PEXPIRETIME"), k}
+	}
+	return [][]string{{"RENAME", k, g.key()}, {"COPY", k, "m", "REPLACE"}, {"SET", "{t}1", v}, {"HSET", "{t}1", v, v}, {"DBSIZE"},
+		{"EXPIREAT", k, "99999999999"}, {"SCANTYPE", "list"}}[g.r.IntN(7)]
+}
+
+// TestServerAgreesOnLists runs the same random commands here and there, one by one and many
+// in a transaction.
+func TestServerAgreesOnLists(t *testing.T) {
+	s := startServer(t)
+	for name, o := range layouts {
+		for _, many := range []int{1, 30} {
+			t.Run(fmt.Sprintf("%s/%d", name, many), func(t *testing.T) {
+				s.do("FLUSHALL")
+				w := newWorld(t, o)
+				g := generator{rand.New(rand.NewPCG(11, uint64(scale())))}
+				for step := 0; step < 5000*scale(); step += many {
+					cmds := make([][]string, 1+g.r.IntN(many))
+					for i := range cmds {
+						cmds[i] = g.listCommand()
+					}
+					var got []string
+					if many == 1 {
+						got = []string{w.do(cmds[0]...)}
+					} else {
+						got = w.transaction(cmds)
+					}
+					for i, cmd := range cmds {
+						if want := s.do(cmd...); got[i] != want {
+							t.Fatalf("step %d: %q\n%q\n  here   %s\n  server %s", step, cmds[:i], cmd, got[i], want)
+						}
+					}
+					if step%20 == 0 || many > 1 {
+						w.check()
+					}
+				}
+				w.check()
+			})
+		}
+	}
+}
+
+// plainList is what a list is: a slice.
+type plainList []string
+
+func (p plainList) show() string {
+	parts := make([]string, len(p))
+	for i, v := range p {
+		parts[i] = strconv.Quote(v)
+	}
+	return "[" + strings.Join(parts, " ") + "]"
+}
+
+// TestListModel compares edits with those of a slice.
+func TestListModel(t *testing.T) {
+	for name, o := range layouts {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				w := newWorld(t, o)
+				var p plainList
+				var log []string
+				do := func(cmd ...string) string {
+					log = append(log, strings.Join(cmd, " "))
+					return w.do(cmd...)
+				}
+				for range rapid.IntRange(1, 50).Draw(rt, "steps") {
+					v := rapid.SampledFrom([]string{"a", "b", "c", "long enough to matter"}).Draw(rt, "value")
+					i := rapid.IntRange(0, len(p)).Draw(rt, "index")
+					switch rapid.IntRange(0, 7).Draw(rt, "command") {
+					case 0:
+						do("LPUSH", "l", v, "x", v)
+						p = append(plainList{v, "x", v}, p...)
+					case 1:
+						do("RPUSH", "l", v)
+						p = append(p, v)
+					case 2:
+						do("LPOP", "l")
+						p = p[min(1, len(p)):]
+					case 3:
+						do("RPOP", "l", "2")
+						p = p[:max(len(p)-2, 0)]
+					case 4:
+						do("LINSERT", "l", "AFTER", v, "y")
+						if at := slices.Index(p, v); at >= 0 {
+							p = slices.Insert(slices.Clone(p), at+1, "y")
+						}
+					case 5:
+						do("LINSERT", "l", "BEFORE", v, "z")
+						if at := slices.Index(p, v); at >= 0 {
+							p = slices.Insert(slices.Clone(p), at, "z")
+						}
+					case 6:
+						do("LREM", "l", "1", v)
+						if at := slices.Index(p, v); at >= 0 {
+							p = slices.Delete(slices.Clone(p), at, at+1)
+						}
+					case 7:
+						do("LTRIM", "l", strconv.Itoa(i/2), "-2")
+						p = p[min(i/2, len(p)):]
+						p = p[:max(len(p)-1, 0)]
+					}
+					if got := w.do("LRANGE", "l", "0", "-1"); got != p.show() {
+						rt.Fatalf("%s\n  here  %s\n  model %s", strings.Join(log, "\n"), got, p.show())
+					}
+					if i < len(p) {
+						if got := w.do("LINDEX", "l", strconv.Itoa(i)); got != strconv.Quote(p[i]) {
+							rt.Fatalf("%s\n  element %d is %s of %s", strings.Join(log, "\n"), i, got, p.show())
+						}
+					}
+					w.check()
+				}
+			})
+		})
+	}
+}
+
+// TestListRoom: however often something is inserted at one place, there is room, and what
+// is moved for it stays little.
+func TestListRoom(t *testing.T) {
+	w := newWorld(t, Options{ListInlineElements: 1})
+	var p plainList
+	for i := range 40 {
+		v := "e" + strconv.Itoa(i)
+		w.do("RPUSH", "l", v)
+		p = append(p, v)
+	}
+	writes := 0
+	for i := range 400 {
+		v, word, at := "i"+strconv.Itoa(i), "AFTER", slices.Index(p, "e20")+1
+		if i%3 == 0 {
+			word, at = "BEFORE", at-1
+		}
+		w.do("LINSERT", "l", word, "e20", v)
+		writes += w.last.writes
+		p = slices.Insert(p, at, v)
+	}
+	if got := w.do("LRANGE", "l", "0", "-1"); got != p.show() {
+		t.Errorf("here  %s\nmodel %s", got, p.show())
+	}
+	w.check()
+	if writes > 400*12 {
+		t.Errorf("400 inserts have made %d writes", writes)
+	}
+	for i := range 30 {
+		v := strconv.Itoa(i)
+		w.do("LINSERT", "l", "AFTER", p[len(p)-2], v)
+		p = slices.Insert(p, len(p)-1, v)
+	}
+	if got := w.do("LRANGE", "l", "0", "-1"); got != p.show() {
+		t.Errorf("here  %s\nmodel %s", got, p.show())
+	}
+	w.check()
+}
+
+// TestListCosts: how many rows commands on a long list write, and read.
+func TestListCosts(t *testing.T) {
+	w := newWorld(t, Options{})
+	args := []string{"RPUSH", "l"}
+	for i := range 1000 {
+		args = append(args, strconv.Itoa(i))
+	}
+	w.do(args...)
+	for _, tc := range []struct {
+		command string
+		writes  int
+	}{
+		{"LPUSH l x", 2}, {"RPUSH l x y", 3}, {"LPOP l", 2}, {"RPOP l", 2}, {"LPOP l 100", 2}, {"LTRIM l 10 -10", 3}, {"LSET l 500 x", 2},
+		{"LREM l 1 x", 2}, {"LINSERT l BEFORE 300 y", 2}, {"LMOVE l l LEFT RIGHT", 4}, {"LPOP l", 2}, {"DEL l", 3},
+	} {
+		if w.do(strings.Fields(tc.command)...); w.last.writes != tc.writes {
+			t.Errorf("%s: %d writes, want %d", tc.command, w.last.writes, tc.writes)
+		}
+	}
+}
+
+// TestListEncoding: what OBJECT ENCODING says is not how it is stored.
+func TestListEncoding(t *testing.T) {
+	w := newWorld(t, Options{})
+	for range 200 {
+		w.do("RPUSH", "l", "0123456789")
+	}
+	encoding := func() (name string) {
+		w.must(func(t kv.Txn) (err error) {
+			name, err = Encoding(t, w.at, []byte("l"))
+			return err
+		})
+		return name
+	}
+	if got := encoding(); got != "listpack" {
+		t.Error(got)
+	}
+	w.do("LPUSH", "l", strings.Repeat("x", 6000))
+	if got := encoding(); got != "quicklist" {
+		t.Error(got)
+	}
+	w.check()
+}
+
+// TestListDamage: a check finds what does not fit together.
+func TestListDamage(t *testing.T) {
+	for name, damage := range map[string]func(w *world, t kv.Txn, l *list){
+		"a row is gone":        func(_ *world, t kv.Txn, l *list) { t.Clear(l.elementRow(t, l.first+listStride)) },
+		"the first is gone":    func(_ *world, t kv.Txn, l *list) { t.Clear(l.elementRow(t, l.first)) },
+		"one is between":       func(_ *world, t kv.Txn, l *list) { t.Set(l.elementRow(t, l.first+1), []byte("x")) },
+		"one is longer":        func(_ *world, t kv.Txn, l *list) { t.Set(l.elementRow(t, l.first), []byte("longer")) },
+		"a key is too short":   func(_ *world, t kv.Txn, l *list) { t.Set(l.part(t, partElement, 3), nil) },
+		"a part of a hash":     func(_ *world, t kv.Txn, l *list) { t.Set(l.fieldRow(t, []byte("f")), []byte{0}) },
+		"a header counts more": func(_ *world, t kv.Txn, l *list) { l.n, l.loose = l.n+1, true; l.saveRows(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, Options{ListInlineElements: 1})
+			w.do("RPUSH", "l", "a", "b", "c")
+			w.check()
+			w.must(func(t kv.Txn) error {
+				var l list
+				if err := l.open(t, w.at, []byte("l")); err != nil {
+					return err
+				}
+				damage(w, t, &l)
+				return nil
+			})
+			w.must(func(tx kv.Txn) error {
+				r, err := CheckDB(tx.Snapshot(), w.at)
+				if len(r.Problems) == 0 {
+					t.Error("nothing was found")
+				}
+				return err
+			})
+		})
+	}
+}
+
+func FuzzListBody(f *testing.F) {
+	f.Add([]byte{0, 2, 1, 'a', 0}, byte(encElements))
+	f.Add(bytes.Repeat([]byte{1}, listBodyBytes), byte(encListRows))
+	f.Fuzz(func(t *testing.T, body []byte, enc byte) {
+		h := header{kind: TypeList, enc: encoding(enc), body: body}
+		if h.validate() != nil {
+			return
+		}
+		l := list{entry: entry{found: true, h: h}}
+		if l.decode() != nil || l.rows {
+			return
+		}
+		els, err := l.inline()
+		if err == nil && len(els) != int(l.n) {
+			t.Errorf("%d elements, %d counted", len(els), l.n)
+		}
+	})
+}
