@@ -172,12 +172,15 @@ func (c *slotCheck) openKey(row, value, rest []byte) {
 		c.asked = append(c.asked, e.ttlRow(heap{}, h.elementsAt, true))
 	}
 	switch {
-	case h.kind == TypeHash && h.enc != encRows:
+	case c.fielded() && h.enc != encRows:
 		c.inlineFields()
 	case h.kind == TypeList && h.enc == encElements:
 		c.inlineElements()
 	}
 }
+
+// fielded reports whether the key has fields: members of a set are fields without values.
+func (c *slotCheck) fielded() bool { return c.h.kind == TypeHash || c.h.kind == TypeSet }
 
 func (c *slotCheck) inlineFields() {
 	it := iterFields(&c.h)
@@ -215,14 +218,14 @@ func (c *slotCheck) element(key, value []byte) error {
 			return corrupt("%s leaves its string of %d bytes", keyspace.Pretty(key), c.h.piecesLen())
 		}
 		return nil
-	case c.h.kind == TypeHash && c.h.enc == encRows && part == partField:
+	case c.fielded() && c.h.enc == encRows && part == partField:
 		return c.field(key, value)
 	case c.h.kind == TypeHash && c.h.enc == encRows && part == partFieldTTL && len(rest) >= 8:
 		c.times--
 		return nil
 	case c.h.kind == TypeList && c.h.enc != encElements && part == partElement:
 		return c.listRow(key, value)
-	case c.h.kind > TypeList:
+	case c.h.kind > TypeSet:
 		return nil // types that this package does not know yet
 	}
 	return corrupt("%s is an orphan", keyspace.Pretty(key))
@@ -255,7 +258,7 @@ func (c *slotCheck) field(key, value []byte) error {
 func (c *slotCheck) closeKey() {
 	switch {
 	case c.row == nil || c.unusable:
-	case c.h.kind == TypeHash:
+	case c.fielded():
 		c.closeHash()
 	case c.h.kind == TypeList:
 		c.closeList()

@@ -235,6 +235,9 @@ func (w *world) command(t kv.Txn, name string, a []string) (string, error) {
 	if f, ok := listCommands[name]; ok {
 		return f(w, t, a)
 	}
+	if f, ok := setCommands[name]; ok {
+		return f(w, t, a)
+	}
 	return w.keyCommand(t, name, a)
 }
 

@@ -17,7 +17,7 @@
 //	  │                                         expiring elements 8 (little-endian)
 //	  ├─ 0x01 <place 5> <key> 0x00 0x01         header
 //	  │        ├─ 0x01 <number 4>               string: piece
-//	  │        ├─ 0x02 <place 5> <field>        hash: flag 1 [expiry 8] value
+//	  │        ├─ 0x02 <place 5> <field>        hash: flag 1 [expiry 8] value; set: flag 1
 //	  │        ├─ 0x03 <millis 8> <field>       hash: TTL index of the fields
 //	  │        └─ 0x04 <position 8>             list: element
 //	  └─ 0x02 <millis 8> <key> 0x00 0x01        TTL index: the key's own expiry
@@ -40,10 +40,11 @@
 //	          encoding 2 (rows): count 8, first and last position 8 each, bytes in
 //	          a listpack 4; a stride of 65,536 from each element to the next
 //	          encoding 3 (rows with gaps): the same, at any distance
-//	set 4, sorted set 5, stream 6: numbers that are taken
+//	set 4:    encodings 1 and 3 of a hash whose fields, the members, have no values
+//	sorted set 5, stream 6: numbers that are taken
 //
-// Flag 0x04 remembers that Redis would have left its compact encoding; it matters
-// to OBJECT ENCODING alone, as do the string encodings 1 to 3. Redis's thresholds
+// Flag 0x04 remembers that Redis would have left its compact encoding, 0x08 that a set
+// would be no intset; they matter to OBJECT ENCODING alone, as do the string encodings 1 to 3. Redis's thresholds
 // (44 bytes; 512 fields, 64 bytes) decide what is reported, Options what is done:
 // rewriting a header costs its length, so hashes leave it at 64 fields or 2 KiB.
 // A value that has left its header does not come back. Lists leave it at 64

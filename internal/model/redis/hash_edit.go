@@ -14,14 +14,15 @@ const maxRowBytes = limits.KeyBytes
 // maxFieldValueBytes bounds a field's value: it stands in one row.
 const maxFieldValueBytes = limits.PairBytes - limits.KeyBytes - 16
 
-// hashEdit changes the fields of one hash and writes its header once at the end.
-// In a header it works on a copy of the body that already stands in the new
+// hashEdit changes the fields of one hash, or the members of one set, and writes its
+// header once at the end. In a header it works on a copy of the body that already stands in the new
 // record, with room in front of it for the fixed part.
 type hashEdit struct {
 	entry
-	t   kv.Txn
-	now int64
-	w   header // what the header becomes; w.body is the working copy
+	t    kv.Txn
+	now  int64
+	kind Type
+	w    header // what the header becomes; w.body is the working copy
 
 	buf    []byte // encFields: w.body is buf[maxFixedBytes:]
 	hint   int    // how many bytes the working copy is expected to grow
@@ -35,11 +36,16 @@ type hashEdit struct {
 
 const maxFixedBytes = headerFixedBytes + 16
 
-// open looks the key up for editing.
+// open looks a hash up for editing.
 func (x *hashEdit) open(t kv.Txn, db *DB, key []byte) error {
-	if err := x.lookupAs(t, db, key, TypeHash); err != nil {
+	return x.openAs(t, db, key, TypeHash)
+}
+
+func (x *hashEdit) openAs(t kv.Txn, db *DB, key []byte, kind Type) error {
+	if err := x.lookupAs(t, db, key, kind); err != nil {
 		return err
 	}
+	x.kind = kind
 	return x.begin(t)
 }
 
@@ -47,14 +53,19 @@ func (x *hashEdit) begin(t kv.Txn) (err error) {
 	x.t, x.now, x.w = t, t.NowMillis(), x.h
 	switch {
 	case !x.found:
-		x.w = header{kind: TypeHash, enc: encFields}
-		x.grow(0)
+		x.empty()
 	case x.h.enc == encRows:
 		x.fields, x.expiring = x.h.rowCounts()
 	default:
 		x.fields, err = x.hashLen()
 	}
 	return err
+}
+
+// empty begins with nothing, whatever the key holds.
+func (x *hashEdit) empty() {
+	x.w, x.buf, x.fields, x.expiring = header{kind: x.kind, enc: encFields}, nil, 0, 0
+	x.grow(0)
 }
 
 // grow gives the working copy room for n more bytes.
@@ -126,8 +137,17 @@ func (x *hashEdit) set(field, value []byte, expireAt int64) (created bool, err e
 		}
 	}
 	created, err = x.setRow(field, value, expireAt)
-	x.w.wide = x.w.wide || max(len(field), len(value)) > listpackValueBytes || x.fields > listpackFields
+	x.widen(field, value)
 	return created, err
+}
+
+// widen notes what OBJECT ENCODING says once field is there.
+func (x *hashEdit) widen(field, value []byte) {
+	if x.kind == TypeSet {
+		x.w.widenSet(field, x.fields)
+		return
+	}
+	x.w.wide = x.w.wide || max(len(field), len(value)) > listpackValueBytes || x.fields > listpackFields
 }
 
 // setInline is set for a hash inside its header. fits is false, and nothing has
@@ -174,7 +194,7 @@ func (x *hashEdit) setInline(field, value []byte, expireAt int64) (fits, created
 	x.splice(it.start, it.end, n)
 	appendField(x.w.body[:it.start], field, value, expireAt, x.ttl())
 	x.setCount(fields)
-	x.w.wide = x.w.wide || max(len(field), len(value)) > listpackValueBytes
+	x.widen(field, value)
 	return true, created, nil
 }
 

@@ -54,11 +54,11 @@ const (
 	// A string in pieces behind its header.
 	encPieces encoding = 4
 
-	// A hash in its header.
+	// A hash or a set in its header.
 	encFields encoding = 1
-	// The same with a time of expiry at each field.
+	// A hash with a time of expiry at each field.
 	encFieldsTTL encoding = 2
-	// A hash with a row per field.
+	// A hash or a set with a row per field, or member.
 	encRows encoding = 3
 )
 
@@ -67,7 +67,8 @@ const (
 	flagExpires        byte = 1 << 0 // eight bytes of expiry follow
 	flagElementExpires byte = 1 << 1 // eight bytes of the first element's expiry follow
 	flagWide           byte = 1 << 2 // Redis would not call it a listpack any more
-	flagsKnown              = flagExpires | flagElementExpires | flagWide
+	flagText           byte = 1 << 3 // a set that Redis would not call an intset
+	flagsKnown              = flagExpires | flagElementExpires | flagWide | flagText
 )
 
 // header is a decoded header record.
@@ -75,6 +76,7 @@ type header struct {
 	kind Type
 	enc  encoding
 	wide bool
+	text bool
 	// expireAt is when the key ends, in ms of the Unix epoch; 0: never.
 	expireAt int64
 	// elementsAt is when the first of its elements does; 0: none.
@@ -104,6 +106,9 @@ func (h *header) put(b []byte) int {
 	if h.wide {
 		flags |= flagWide
 	}
+	if h.text {
+		flags |= flagText
+	}
 	if h.expireAt != 0 {
 		flags |= flagExpires
 		binary.BigEndian.PutUint64(b[n:], uint64(h.expireAt))
@@ -131,7 +136,7 @@ func decodeHeader(b []byte) (h header, err error) {
 	if h.kind == TypeNone || h.kind > TypeStream || flags&^flagsKnown != 0 {
 		return h, corrupt("header of type %d with flags %#x", h.kind, flags)
 	}
-	h.wide = flags&flagWide != 0
+	h.wide, h.text = flags&flagWide != 0, flags&flagText != 0
 	if flags&flagExpires != 0 {
 		if h.expireAt, n, err = takeTime(b, n); err != nil {
 			return h, err
@@ -163,6 +168,11 @@ func (h *header) validate() error {
 	case TypeString:
 		return h.validateString()
 	case TypeHash:
+		return h.validateHash()
+	case TypeSet:
+		if h.elementsAt != 0 {
+			return corrupt("set with expiring members")
+		}
 		return h.validateHash()
 	case TypeList:
 		return h.validateList()
@@ -200,7 +210,7 @@ func (h *header) validateHash() error {
 			return nil
 		}
 	}
-	return corrupt("hash of encoding %d with a body of %d bytes", h.enc, len(h.body))
+	return corrupt("%v of encoding %d with a body of %d bytes", h.kind, h.enc, len(h.body))
 }
 
 // hasRows reports whether rows stand behind the header.
@@ -208,7 +218,7 @@ func (h *header) hasRows() bool {
 	switch h.kind {
 	case TypeString:
 		return h.enc == encPieces
-	case TypeHash:
+	case TypeHash, TypeSet:
 		return h.enc == encRows
 	case TypeList:
 		return h.enc != encElements

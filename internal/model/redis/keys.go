@@ -67,6 +67,8 @@ func Encoding(t kv.Txn, db *DB, key []byte) (string, error) {
 		return e.h.stringEncoding(), nil
 	case TypeHash:
 		return e.h.hashEncoding(), nil
+	case TypeSet:
+		return e.h.setEncoding(), nil
 	case TypeList:
 		return e.h.listEncoding(), nil
 	}

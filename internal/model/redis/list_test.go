@@ -2,8 +2,6 @@ package redis
 
 import (
 	"bytes"
-	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,41 +61,7 @@ func (g generator) listCommand() []string {
 		{"EXPIREAT", k, "99999999999"}, {"SCANTYPE", "list"}}[g.r.IntN(7)]
 }
 
-// TestServerAgreesOnLists runs the same random commands here and there, one by one and many
-// in a transaction.
-func TestServerAgreesOnLists(t *testing.T) {
-	s := startServer(t)
-	for name, o := range layouts {
-		for _, many := range []int{1, 30} {
-			t.Run(fmt.Sprintf("%s/%d", name, many), func(t *testing.T) {
-				s.do("FLUSHALL")
-				w := newWorld(t, o)
-				g := generator{rand.New(rand.NewPCG(11, uint64(scale())))}
-				for step := 0; step < 5000*scale(); step += many {
-					cmds := make([][]string, 1+g.r.IntN(many))
-					for i := range cmds {
-						cmds[i] = g.listCommand()
-					}
-					var got []string
-					if many == 1 {
-						got = []string{w.do(cmds[0]...)}
-					} else {
-						got = w.transaction(cmds)
-					}
-					for i, cmd := range cmds {
-						if want := s.do(cmd...); got[i] != want {
-							t.Fatalf("step %d: %q\n%q\n  here   %s\n  server %s", step, cmds[:i], cmd, got[i], want)
-						}
-					}
-					if step%20 == 0 || many > 1 {
-						w.check()
-					}
-				}
-				w.check()
-			})
-		}
-	}
-}
+func TestServerAgreesOnLists(t *testing.T) { serverAgrees(t, generator.listCommand) }
 
 // plainList is what a list is: a slice.
 type plainList []string

@@ -29,6 +29,11 @@ func HRandField(t kv.Txn, db *DB, key []byte, count int64, r Rand, dst []FieldVa
 	if err := e.readAs(t, db, key, TypeHash); err != nil || !e.found || count == 0 {
 		return dst, err
 	}
+	return e.randomFields(t, count, r, dst)
+}
+
+// randomFields chooses fields as HRandField does.
+func (e *entry) randomFields(t kv.Txn, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
 	n, err := e.hashLen()
 	if err != nil {
 		return nil, err

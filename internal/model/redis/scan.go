@@ -243,8 +243,17 @@ func (w *walk) row(row, value []byte, visit func(c cursorAt, key []byte, h *head
 
 // HScan is HSCAN: the fields that one step finds are appended to dst.
 func HScan(t kv.Txn, db *DB, key []byte, cursor uint64, o ScanOptions, dst []FieldValue) (next uint64, fields []FieldValue, err error) {
+	return scanFields(t, db, key, TypeHash, cursor, o, dst)
+}
+
+// SScan is SSCAN: the members that one step finds are appended to dst, as fields.
+func SScan(t kv.Txn, db *DB, key []byte, cursor uint64, o ScanOptions, dst []FieldValue) (next uint64, members []FieldValue, err error) {
+	return scanFields(t, db, key, TypeSet, cursor, o, dst)
+}
+
+func scanFields(t kv.Txn, db *DB, key []byte, kind Type, cursor uint64, o ScanOptions, dst []FieldValue) (next uint64, fields []FieldValue, err error) {
 	var e entry
-	if err := e.readAs(t, db, key, TypeHash); err != nil || !e.found {
+	if err := e.readAs(t, db, key, kind); err != nil || !e.found {
 		return 0, dst, err
 	}
 	take := func(f *hashField) {

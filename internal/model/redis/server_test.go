@@ -52,9 +52,11 @@ func (s *server) do(args ...string) string {
 	switch args[0] {
 	case "HSCANALL":
 		args = []string{"HGETALL", args[1]}
+	case "SSCANALL":
+		args = []string{"SMEMBERS", args[1]}
 	case "SCANTYPE":
 		args = []string{"SCAN", "0", "COUNT", "100000", "TYPE", args[1]}
-	case "HRANDFIELD":
+	case "HRANDFIELD", "SRANDMEMBER":
 		v := s.call(args)
 		if l, ok := v.([]any); ok {
 			return fmt.Sprintf("(integer) %d", len(l))
@@ -66,7 +68,7 @@ func (s *server) do(args ...string) string {
 		switch args[0] {
 		case "SCAN":
 			v, sorted = l[1], true
-		case "HKEYS", "HVALS", "KEYS":
+		case "HKEYS", "HVALS", "KEYS", "SMEMBERS", "SINTER", "SUNION", "SDIFF", "SPOP":
 			sorted = true
 		case "HGETALL":
 			sortPairs(l)
@@ -227,6 +229,42 @@ func TestServerAgreesInTransactions(t *testing.T) {
 				w.check()
 			}
 		})
+	}
+}
+
+// serverAgrees runs the same random commands here and there, one by one and many in a
+// transaction.
+func serverAgrees(t *testing.T, command func(generator) []string) {
+	s := startServer(t)
+	for name, o := range layouts {
+		for _, many := range []int{1, 30} {
+			t.Run(fmt.Sprintf("%s/%d", name, many), func(t *testing.T) {
+				s.do("FLUSHALL")
+				w := newWorld(t, o)
+				g := generator{rand.New(rand.NewPCG(11, uint64(scale())))}
+				for step := 0; step < 5000*scale(); step += many {
+					cmds := make([][]string, 1+g.r.IntN(many))
+					for i := range cmds {
+						cmds[i] = command(g)
+					}
+					var got []string
+					if many == 1 {
+						got = []string{w.do(cmds[0]...)}
+					} else {
+						got = w.transaction(cmds)
+					}
+					for i, cmd := range cmds {
+						if want := s.do(cmd...); got[i] != want {
+							t.Fatalf("step %d: %q\n%q\n  here   %s\n  server %s", step, cmds[:i], cmd, got[i], want)
+						}
+					}
+					if step%20 == 0 || many > 1 {
+						w.check()
+					}
+				}
+				w.check()
+			})
+		}
 	}
 }
 

@@ -1,0 +1,255 @@
+package redis
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stratadb/strata/internal/kv"
+)
+
+func (g generator) setCommand() []string {
+	key := func() string { return g.pick("s", "r", "{t}1", "\x00") }
+	member := func() string {
+		return g.pick("a", "b", "c", "", "1", "-129", "007", "9223372036854775807", "a longer member than others")
+	}
+	k, m := key(), member()
+	switch g.r.IntN(24) {
+	case 0, 1, 2, 3:
+		many := []string{"SADD", k}
+		for range 1 + g.r.IntN(8) {
+			many = append(many, g.pick(member(), strconv.Itoa(g.r.IntN(20))))
+		}
+		return many
+	case 4, 5:
+		return []string{"SREM", k, m, member(), strconv.Itoa(g.r.IntN(20))}[:3+g.r.IntN(3)]
+	case 6:
+		return []string{"SMOVE", k, key(), m}
+	case 7:
+		return []string{"SISMEMBER", k, m}
+	case 8:
+		return []string{"SMISMEMBER", k, m, member(), "5"}
+	case 9, 10:
+		return []string{g.pick("SCARD", "SMEMBERS", "SSCANALL"), k}
+	case 11:
+		return []string{"SRANDMEMBER", k, strconv.Itoa(g.r.IntN(14) - 5)}
+	case 12:
+		return []string{"SPOP", k, g.pick("0", "100")} // nothing, or all
+	case 13, 14, 15:
+		return []string{g.pick("SINTER", "SUNION", "SDIFF"), k, key(), key()}[:2+g.r.IntN(3)]
+	case 16, 17, 18:
+		return []string{g.pick("SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"), key(), k, key(), key()}[:3+g.r.IntN(3)]
+	case 19:
+		return []string{"SINTERCARD", "2", k, key(), "LIMIT", g.pick("0", "1", "3")}[:4+2*g.r.IntN(2)]
+	case 20:
+		return []string{g.pick("DEL", "TYPE", "PERSIST", "PEXPIRETIME"), k}
+	}
+	return [][]string{{"RENAME", k, g.key()}, {"COPY", k, "r", "REPLACE"}, {"SET", "{t}1", m}, {"HSET", "{t}1", m, m}, {"DBSIZE"},
+		{"EXPIREAT", k, "99999999999"}, {"SCANTYPE", "set"}}[g.r.IntN(7)]
+}
+
+func TestServerAgreesOnSets(t *testing.T) { serverAgrees(t, generator.setCommand) }
+
+// numbers is a set of the multiples of step below n.
+func numbers(step, n int) (args []string) {
+	for i := 0; i < n; i += step {
+		args = append(args, strconv.Itoa(i))
+	}
+	return args
+}
+
+func sortedReply(members []string) string {
+	slices.Sort(members)
+	for i, m := range members {
+		members[i] = strconv.Quote(m)
+	}
+	return "[" + strings.Join(members, " ") + "]"
+}
+
+// TestSetAlgebraLarge: sets that are read once and sets of which members are looked up,
+// with and without rows.
+func TestSetAlgebraLarge(t *testing.T) {
+	w := newWorld(t, Options{})
+	const n = 4000
+	steps := map[string]int{"all": 1, "even": 2, "third": 3, "few": 1000, "some": 97}
+	for key, step := range steps {
+		w.do(append([]string{"SADD", key}, numbers(step, n)...)...)
+	}
+	w.do("SADD", "other", "x", "y", "6")
+	steps["other"] = 0
+	has := func(key string, i int) bool {
+		if key == "other" {
+			return i == 6
+		}
+		return i%steps[key] == 0
+	}
+	for a := range steps {
+		for b := range steps {
+			var inter, diff []string
+			for i := range n {
+				switch {
+				case has(a, i) && has(b, i):
+					inter = append(inter, strconv.Itoa(i))
+				case has(a, i):
+					diff = append(diff, strconv.Itoa(i))
+				}
+			}
+			if a == "other" {
+				rest := []string{"x", "y"}
+				if b == "other" {
+					inter = append(inter, rest...)
+				} else {
+					diff = append(diff, rest...)
+				}
+			}
+			if got, want := w.do("SINTERCARD", "2", a, b), integer(int64(len(inter))); got != want {
+				t.Errorf("SINTERCARD %s %s is %s, not %s", a, b, got, want)
+			}
+			if got, want := w.do("SINTERCARD", "2", a, b, "LIMIT", "3"), integer(int64(min(len(inter), 3))); got != want {
+				t.Errorf("SINTERCARD %s %s LIMIT 3 is %s, not %s", a, b, got, want)
+			}
+			if got, want := w.do("SINTER", a, b), sortedReply(inter); got != want {
+				t.Errorf("SINTER %s %s is %s, not %s", a, b, got, want)
+			}
+			if got, want := w.do("SDIFF", a, b), sortedReply(diff); got != want {
+				t.Errorf("SDIFF %s %s is %s, not %s", a, b, got, want)
+			}
+		}
+	}
+	w.check()
+}
+
+// TestSetPop: what SPOP returns is gone, nothing else is, and the choice is no order.
+func TestSetPop(t *testing.T) {
+	for name, o := range layouts {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, o)
+			const n = 3000
+			w.do(append([]string{"SADD", "s"}, numbers(1, n)...)...)
+			seen := map[string]bool{}
+			first := ""
+			for _, count := range []int64{1, 5, 100, 1500, 1, 2000} {
+				var got []FieldValue
+				w.must(func(t kv.Txn) (err error) {
+					got, err = SPop(t, w.at, []byte("s"), count, w.rnd, nil)
+					for i := range got {
+						got[i].Field = slices.Clone(got[i].Field)
+					}
+					return err
+				})
+				want := min(int(count), n-len(seen))
+				for _, m := range got {
+					if seen[string(m.Field)] {
+						t.Fatalf("%s is returned again", m.Field)
+					}
+					if seen[string(m.Field)] = true; first == "" {
+						first = string(m.Field)
+					}
+				}
+				if len(got) != want {
+					t.Fatalf("SPOP %d returned %d", count, len(got))
+				}
+				if got, want := w.do("SCARD", "s"), integer(int64(n-len(seen))); got != want {
+					t.Fatalf("%s are left, not %s", got, want)
+				}
+				w.check()
+			}
+			if w.do("EXISTS", "s") != integer(0) {
+				t.Error("an empty set exists")
+			}
+			if fmt.Sprint(w.events) == "" || first == "0" {
+				t.Errorf("the first one is %s", first)
+			}
+		})
+	}
+}
+
+// TestSetEvents: the events of Redis, in their order.
+func TestSetEvents(t *testing.T) {
+	w := newWorld(t, Options{})
+	for _, tc := range []struct{ command, events string }{
+		{"SADD s a b", "[n 0 new s s 0 sadd s]"},
+		{"SADD s a", "[]"},
+		{"SREM s z", "[]"},
+		{"SREM s a", "[s 0 srem s]"},
+		{"SMOVE s r b", "[s 0 srem s g 0 del s n 0 new r s 0 sadd r]"},
+		{"SUNIONSTORE u r", "[n 0 new u s 0 sunionstore u]"},
+		{"SUNIONSTORE u r", "[s 0 sunionstore u]"},
+		{"SINTERSTORE u r none", "[m 0 keymiss none g 0 del u]"},
+		{"SPOP r 1", "[s 0 spop r g 0 del r]"},
+	} {
+		w.do(strings.Fields(tc.command)...)
+		if got := fmt.Sprint(w.events); got != tc.events {
+			t.Errorf("%s: %s, not %s", tc.command, got, tc.events)
+		}
+	}
+}
+
+// TestSetEncoding: what OBJECT ENCODING says is not how it is stored.
+func TestSetEncoding(t *testing.T) {
+	w := newWorld(t, Options{})
+	encoding := func() (name string) {
+		w.must(func(t kv.Txn) (err error) {
+			name, err = Encoding(t, w.at, []byte("s"))
+			return err
+		})
+		return name
+	}
+	for _, step := range []struct {
+		want    string
+		command []string
+	}{
+		{"intset", []string{"SADD", "s", "1", "2", "-3"}},
+		{"intset", append([]string{"SADD", "s"}, numbers(1, 500)...)},
+		{"hashtable", append([]string{"SADD", "s"}, numbers(1, 600)...)},
+		{"hashtable", append([]string{"SREM", "s"}, numbers(2, 600)...)},
+		{"", []string{"DEL", "s"}},
+		{"listpack", []string{"SADD", "s", "1", "a"}},
+		{"listpack", []string{"SREM", "s", "a"}},
+		{"hashtable", []string{"SADD", "s", strings.Repeat("x", 65)}},
+		{"", []string{"DEL", "s"}},
+		{"listpack", append([]string{"SADD", "s", "a"}, numbers(1, 127)...)},
+		{"hashtable", []string{"SADD", "s", "b"}},
+		{"", []string{"DEL", "s"}},
+		{"hashtable", append([]string{"SADD", "s"}, numbers(1, 513)...)},
+	} {
+		w.do(step.command...)
+		if got := encoding(); got != step.want {
+			t.Errorf("after %.40q: %s, not %s", step.command, got, step.want)
+		}
+		w.check()
+	}
+}
+
+// TestSetDamage: a check finds what does not fit together.
+func TestSetDamage(t *testing.T) {
+	for name, damage := range map[string]func(t kv.Txn, x *hashEdit){
+		"a row is gone":      func(t kv.Txn, x *hashEdit) { t.Clear(x.fieldRow(t, []byte("a"))) },
+		"a row too much":     func(t kv.Txn, x *hashEdit) { t.Set(x.fieldRow(t, []byte("z")), []byte{rowPlain}) },
+		"a row of a list":    func(t kv.Txn, x *hashEdit) { t.Set(x.part(t, partElement, 8), nil) },
+		"a member that ends": func(t kv.Txn, x *hashEdit) { t.Set(x.fieldRow(t, []byte("a")), encodeFieldRow(t, nil, epoch)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, Options{HashInlineFields: 1})
+			w.do("SADD", "s", "a", "b", "c")
+			w.check()
+			w.must(func(t kv.Txn) error {
+				var x hashEdit
+				if err := x.openAs(t, w.at, []byte("s"), TypeSet); err != nil {
+					return err
+				}
+				damage(t, &x)
+				return nil
+			})
+			w.must(func(tx kv.Txn) error {
+				r, err := CheckDB(tx.Snapshot(), w.at)
+				if len(r.Problems) == 0 {
+					t.Error("nothing was found")
+				}
+				return err
+			})
+		})
+	}
+}
