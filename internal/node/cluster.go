@@ -196,6 +196,7 @@ func (c *cluster) open(s *store.Store, admin, client catalog.Address) {
 		ServerTLS: c.serverTLS, ClientTLS: c.clientTLS, Admit: c.admit})
 	c.server = remote.NewServer(s, c.log, c.transport)
 	c.client = remote.NewClient(id.Node, c.transport, s, c.Nodes, c.log)
+	c.client.Keep(c.server)
 	c.sender.Store(c.client)
 }
 

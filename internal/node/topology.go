@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/stratadb/strata/internal/api/redis"
+	"github.com/stratadb/strata/internal/api/redis/slots"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/config"
@@ -31,7 +31,7 @@ func (n *Node) announced(c config.Config) catalog.Address {
 
 // topology is what clients in cluster mode are told; nil when cluster mode is off. A
 // node that is not alone has it.
-func (n *Node) topology(c config.Config) redis.Topology {
+func (n *Node) topology(c config.Config) slots.Topology {
 	if !c.RedisCluster && n.cluster == nil {
 		return nil
 	}
@@ -39,25 +39,25 @@ func (n *Node) topology(c config.Config) redis.Topology {
 	if net.ParseIP(external.Host).IsUnspecified() {
 		external.Host = "" // each client is told the address that it knows
 	}
-	self := redis.Member{ID: n.memberID(), External: external}
+	self := slots.Member{ID: n.memberID(), External: external}
 	if n.cluster != nil {
 		return &topology{node: n, self: self}
 	}
-	return &redis.Layout{Members: []redis.Member{self}, Spans: []redis.SlotSpan{{SlotRange: model.AllSlots}}}
+	return &slots.Layout{Members: []slots.Member{self}, Spans: []slots.Span{{SlotRange: model.AllSlots}}}
 }
 
 // topology is that of several nodes. A layout is made again when nodes, ranges, or their
 // leaders have changed.
 type topology struct {
 	node *Node
-	self redis.Member
+	self slots.Member
 	mu   sync.Mutex
 	made atomic.Pointer[madeLayout]
 }
 
 // madeLayout is a layout and what it was made from.
 type madeLayout struct {
-	redis.Layout
+	slots.Layout
 	nodes, ranges uint64       // the counts of their changes
 	looked        atomic.Int64 // when the leaders were looked at, in nanoseconds
 }
@@ -66,8 +66,8 @@ type madeLayout struct {
 // told once more.
 const leadersEvery = 50 * time.Millisecond
 
-// Layout implements redis.Topology.
-func (t *topology) Layout() *redis.Layout {
+// Layout implements slots.Topology.
+func (t *topology) Layout() *slots.Layout {
 	nodes, ranges, now := t.node.cluster.changes.Load(), t.node.store.Arrangement(), time.Now().UnixNano()
 	fits := func(l *madeLayout) bool {
 		return l != nil && l.nodes == nodes && l.ranges == ranges && now-l.looked.Load() < int64(leadersEvery)
@@ -96,13 +96,13 @@ func (t *topology) Layout() *redis.Layout {
 	return &l.Layout
 }
 
-func sameSpan(a, b redis.SlotSpan) bool {
+func sameSpan(a, b slots.Span) bool {
 	return a.SlotRange == b.SlotRange && a.Leader == b.Leader && slices.Equal(a.Standbys, b.Standbys)
 }
 
 // members lists those to which clients can connect, and says where each node is among
 // them.
-func (t *topology) members(l *redis.Layout) map[base.NodeID]int {
+func (t *topology) members(l *slots.Layout) map[base.NodeID]int {
 	self := t.node.store.Identity().Node
 	at := map[base.NodeID]int{}
 	for _, id := range t.node.cluster.Nodes() {
@@ -112,7 +112,7 @@ func (t *topology) members(l *redis.Layout) map[base.NodeID]int {
 			if row.Client.Port == 0 {
 				continue // nobody can connect there, or it has not said where yet
 			}
-			m = redis.Member{ID: catalog.NodeMember(row.Store, id), External: row.Client}
+			m = slots.Member{ID: catalog.NodeMember(row.Store, id), External: row.Client}
 		} else {
 			l.Self = len(l.Members)
 		}
@@ -125,12 +125,12 @@ func (t *topology) members(l *redis.Layout) map[base.NodeID]int {
 // spans gives the slots to the leaders of their ranges. A slot that is cut in two belongs to
 // the range in which it begins. Where nobody is known to lead it is this node, since any
 // node serves any command.
-func (t *topology) spans(l *redis.Layout, at map[base.NodeID]int) {
+func (t *topology) spans(l *slots.Layout, at map[base.NodeID]int) {
 	first := 0
 	for first <= int(model.AllSlots.Last) {
 		p := t.node.holding(slotStart(first))
 		last := max(first, slotsBelow(p.span.End)-1)
-		span := redis.SlotSpan{SlotRange: model.SlotRange{First: uint16(first), Last: uint16(last)}, Leader: l.Self}
+		span := slots.Span{SlotRange: model.SlotRange{First: uint16(first), Last: uint16(last)}, Leader: l.Self}
 		if i, known := at[p.leader]; known {
 			span.Leader = i
 		}

@@ -1,6 +1,7 @@
 package redisnum
 
 import (
+	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -110,6 +111,15 @@ func (x LongDouble) Add(y LongDouble) LongDouble {
 		z.SetInf(z.Signbit())
 	}
 	return LongDouble{f: z}
+}
+
+// Float64 is the nearest number of double precision.
+func (x LongDouble) Float64() float64 {
+	if x.nan {
+		return math.NaN()
+	}
+	f, _ := x.float().Float64()
+	return f
 }
 
 // Finite reports whether x is neither infinite nor NaN. Redis refuses to store

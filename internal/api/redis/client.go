@@ -81,11 +81,14 @@ func clientID(c *Call) error {
 func (s *session) line() string {
 	s.info.Lock()
 	name, libName, libVer, user := s.info.name, s.info.libName, s.info.libVer, s.info.user
-	db, proto, noEvict, noTouch := s.info.db, s.info.proto, s.info.noEvict, s.info.noTouch
+	db, proto, noEvict, noTouch, blocks := s.info.db, s.info.proto, s.info.noEvict, s.info.noTouch, s.info.unblock != nil
 	s.info.Unlock()
 	flags := ""
 	if s.multiLen.Load() >= 0 {
 		flags += "x"
+	}
+	if blocks {
+		flags += "b"
 	}
 	if noEvict {
 		flags += "e"
@@ -100,12 +103,12 @@ func (s *session) line() string {
 	if last := s.lastCmd.Load(); last != nil {
 		cmd = last.full
 	}
-	unsent, queued := s.out.pendingBytes()
+	unsent, queued := s.out.Pending()
 	in := int(s.inSize.Load())
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d watch=%d "+
 		"qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=0 rbs=%d rbp=%d obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 "+
 		"resp=%d lib-name=%s lib-ver=%s\n",
-		s.id, s.conn.RemoteAddr(), s.conn.LocalAddr(), s.out.descriptor(), name, int64(s.srv.now().Sub(s.created)/time.Second),
+		s.id, s.conn.RemoteAddr(), s.conn.LocalAddr(), s.out.Descriptor(), name, int64(s.srv.now().Sub(s.created)/time.Second),
 		int64(s.idleFor()/time.Second), flags, db, s.multiLen.Load(), s.watching.Load(),
 		0, in, unsent, unsent, queued, unsent, in+unsent, cmd, user, proto, libName, libVer)
 }
@@ -269,7 +272,8 @@ func clientNoEvict(c *Call) error { return c.onOff(&c.s.info.noEvict) }
 func clientNoTouch(c *Call) error { return c.onOff(&c.s.info.noTouch) }
 
 func clientUnblock(c *Call) error {
-	if _, err := parseInt(c.Args[2]); err != nil {
+	id, err := parseInt(c.Args[2])
+	if err != nil {
 		return err
 	}
 	switch {
@@ -278,8 +282,11 @@ func clientUnblock(c *Call) error {
 	case len(c.Args) == 4 && !is(c.Args[3], "timeout") && !is(c.Args[3], "error"):
 		return replyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 	}
-	c.W.Int(0)
-	return nil
+	srv := c.s.srv
+	srv.mu.Lock()
+	s := srv.mu.byID[id]
+	srv.mu.Unlock()
+	return c.truth(s != nil && s.unblocks(len(c.Args) == 4 && is(c.Args[3], "error")), nil)
 }
 
 func clientGetredir(c *Call) error {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 
+	"github.com/stratadb/strata/internal/api/redis/slots"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/hashslot"
 	model "github.com/stratadb/strata/internal/model/redis"
@@ -83,7 +84,7 @@ func clustered(handler func(c *Call) error) func(c *Call) error {
 
 // layout is the present layout. A client that has asked who serves what is in
 // cluster mode: aware says that it has.
-func (c *Call) layout(aware bool) *Layout {
+func (c *Call) layout(aware bool) *slots.Layout {
 	if aware {
 		next := c.s.choice
 		next.clustered = true
@@ -113,7 +114,7 @@ func (s *session) redirect(cmd *Command, args [][]byte) error {
 		}
 	}
 	l := s.srv.o.Topology.Layout()
-	span := l.span(slot)
+	span := l.Find(slot)
 	if span == nil || span.Leader == l.Self || l.Members[span.Leader].Down {
 		return nil
 	}
@@ -142,7 +143,7 @@ func readwriteCommand(c *Call) error {
 }
 
 // host is where the client reaches a member.
-func (c *Call) host(l *Layout, member int) string {
+func (c *Call) host(l *slots.Layout, member int) string {
 	if host := l.Members[member].External.Host; host != "" || member != l.Self {
 		return host
 	}
@@ -182,11 +183,11 @@ func clusterShards(c *Call) error {
 	l := c.layout(true)
 	mark, n := c.W.DeferArray(), 0
 	for i := range l.Members {
-		if l.master(i) != i {
+		if l.Master(i) != i {
 			continue
 		}
 		n++
-		spans, members := l.led(i), []int{i}
+		spans, members := l.Led(i), []int{i}
 		c.W.Map(2)
 		c.W.BulkString("slots")
 		c.W.Array(2 * len(spans))
@@ -209,7 +210,7 @@ func clusterShards(c *Call) error {
 	return nil
 }
 
-func (c *Call) shardNode(l *Layout, member int, leads bool) {
+func (c *Call) shardNode(l *slots.Layout, member int, leads bool) {
 	m, host := &l.Members[member], c.host(l, member)
 	c.W.Map(7)
 	c.W.BulkString("id")
@@ -235,7 +236,7 @@ func clusterNodes(c *Call) error {
 	var b bytes.Buffer
 	for i, m := range l.Members {
 		flags, of := "master", "-"
-		if master := l.master(i); master != i {
+		if master := l.Master(i); master != i {
 			flags, of = "slave", l.Members[master].ID
 		}
 		if i == l.Self {
@@ -246,7 +247,7 @@ func clusterNodes(c *Call) error {
 		}
 		fmt.Fprintf(&b, "%s %s:%d@0 %s %s 0 0 %d %s", m.ID, c.host(l, i), m.External.Port, flags, of, l.Epoch,
 			word(m.Down, "connected", "disconnected"))
-		for _, s := range l.led(i) {
+		for _, s := range l.Led(i) {
 			fmt.Fprintf(&b, " %d", s.First)
 			if s.Last > s.First {
 				fmt.Fprintf(&b, "-%d", s.Last)
@@ -260,15 +261,15 @@ func clusterNodes(c *Call) error {
 
 func clusterInfo(c *Call) error {
 	l := c.layout(false)
-	slots := l.coverage()
+	served := l.Coverage()
 	var b bytes.Buffer
-	field(&b, "cluster_state", word(slots.ok(), "fail", "ok"))
-	field(&b, "cluster_slots_assigned", slots.assigned)
-	field(&b, "cluster_slots_ok", slots.assigned-slots.failing)
+	field(&b, "cluster_state", word(served.OK(), "fail", "ok"))
+	field(&b, "cluster_slots_assigned", served.Assigned)
+	field(&b, "cluster_slots_ok", served.Assigned-served.Failing)
 	field(&b, "cluster_slots_pfail", 0)
-	field(&b, "cluster_slots_fail", slots.failing)
+	field(&b, "cluster_slots_fail", served.Failing)
 	field(&b, "cluster_known_nodes", len(l.Members))
-	field(&b, "cluster_size", slots.leaders)
+	field(&b, "cluster_size", served.Leaders)
 	field(&b, "cluster_current_epoch", l.Epoch)
 	field(&b, "cluster_my_epoch", l.Epoch)
 	field(&b, "cluster_stats_messages_sent", 0)
@@ -286,7 +287,7 @@ func clusterMyid(c *Call) error {
 
 func clusterMyshardid(c *Call) error {
 	l := c.layout(false)
-	c.W.BulkString(l.Members[l.master(l.Self)].ID)
+	c.W.BulkString(l.Members[l.Master(l.Self)].ID)
 	return nil
 }
 
@@ -298,7 +299,7 @@ func clusterLinks(c *Call) error {
 
 // clusterFailureReports: members do not vote by reports.
 func clusterFailureReports(c *Call) error {
-	if c.layout(false).member(c.Args[2]) < 0 {
+	if c.layout(false).Member(c.Args[2]) < 0 {
 		return replyError("ERR Unknown node " + string(truncated(c.Args[2], echoedBytes)))
 	}
 	c.W.Int(0)

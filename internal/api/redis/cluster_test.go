@@ -15,6 +15,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/stratadb/strata/internal/api/redis/slots"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/hashslot"
 	"github.com/stratadb/strata/internal/kv"
@@ -27,16 +28,16 @@ func memberID(i int) string { return strings.Repeat(string(rune('a'+i)), catalog
 
 // threeMembers is a layout in which the first member leads the ends of the slots, the
 // second the middle, and the third stands by.
-func threeMembers(self int) *Layout {
-	return &Layout{
+func threeMembers(self int) *slots.Layout {
+	return &slots.Layout{
 		Epoch: 7,
 		Self:  self,
-		Members: []Member{
+		Members: []slots.Member{
 			{ID: memberID(0), External: catalog.Address{Port: 7001}},
 			{ID: memberID(1), External: catalog.Address{Host: "10.0.0.2", Port: 7002}},
 			{ID: memberID(2), External: catalog.Address{Host: "10.0.0.3", Port: 7003}},
 		},
-		Spans: []SlotSpan{
+		Spans: []slots.Span{
 			{SlotRange: model.SlotRange{First: 0, Last: 5460}, Leader: 0, Standbys: []int{1, 2}},
 			{SlotRange: model.SlotRange{First: 5461, Last: 10922}, Leader: 1, Standbys: []int{2}},
 			{SlotRange: model.SlotRange{First: 10923, Last: 16382}, Leader: 0},
@@ -46,7 +47,7 @@ func threeMembers(self int) *Layout {
 }
 
 // oneDown is threeMembers without the second.
-func oneDown(self int) *Layout {
+func oneDown(self int) *slots.Layout {
 	l := threeMembers(self)
 	l.Members[1].Down = true
 	l.Spans = l.Spans[:2]
@@ -81,7 +82,7 @@ const (
 // clusterReplies are in version 3 of the protocol.
 var clusterReplies = []struct {
 	name   string
-	layout *Layout
+	layout *slots.Layout
 	send   string
 	want   string
 }{
@@ -172,7 +173,7 @@ func TestMoved(t *testing.T) {
 	const moved = "-MOVED 7365 10.0.0.2:7002|"
 	for _, tc := range []struct {
 		name, send, want string
-		layout           *Layout
+		layout           *slots.Layout
 	}{
 		{"plain client", "SET c 1|GET c|MGET a c", "+OK|$1|1|*2|$-1|$1|1|", threeMembers(0)},
 		{"not enough", "CLIENT SETINFO LIB-NAME cluster|CLUSTER MYID|CLUSTER KEYSLOT c|READWRITE|ASKING|GET c",
@@ -218,9 +219,9 @@ func TestRedirectDoesNotAllocate(t *testing.T) {
 }
 
 // movable is a topology that a test sets once the addresses are known.
-type movable struct{ atomic.Pointer[Layout] }
+type movable struct{ atomic.Pointer[slots.Layout] }
 
-func (m *movable) Layout() *Layout { return m.Load() }
+func (m *movable) Layout() *slots.Layout { return m.Load() }
 
 // startMembers runs n servers over one database, each of which leads a part of the slots.
 func startMembers(t *testing.T, n int) []*testServer {
@@ -228,13 +229,13 @@ func startMembers(t *testing.T, n int) []*testServer {
 	db := kv.New(kvmem.New(stampNow), time.Now)
 	var servers []*testServer
 	var topologies []*movable
-	layout := Layout{Epoch: 1}
+	layout := slots.Layout{Epoch: 1}
 	for i := range n {
 		topology := &movable{}
 		s := start(t, Options{DB: db, Topology: topology, ManualExpiry: true})
 		servers, topologies = append(servers, s), append(topologies, topology)
-		layout.Members = append(layout.Members, Member{ID: memberID(i), External: catalog.Address{Host: "127.0.0.1", Port: s.tcpPort(t)}})
-		layout.Spans = append(layout.Spans, SlotSpan{
+		layout.Members = append(layout.Members, slots.Member{ID: memberID(i), External: catalog.Address{Host: "127.0.0.1", Port: s.tcpPort(t)}})
+		layout.Spans = append(layout.Spans, slots.Span{
 			SlotRange: model.SlotRange{First: uint16(i * hashslot.Slots / n), Last: uint16((i+1)*hashslot.Slots/n - 1)},
 			Leader:    i, Standbys: []int{(i + 1) % n}[:min(1, n-1)],
 		})
@@ -396,7 +397,7 @@ func TestClusterAgrees(t *testing.T) {
 			}
 		}
 		helpAgrees(t, a, b)
-		rowsAgree(t, a, b)
+		rowsAgree(t, a, b, clusterCommands)
 	}
 }
 
@@ -446,7 +447,7 @@ func helpAgrees(t *testing.T, here, there *goredis.Conn) {
 }
 
 // rowsAgree compares names, arities, flags, keys and categories.
-func rowsAgree(t *testing.T, here, there *goredis.Conn) {
+func rowsAgree(t *testing.T, here, there *goredis.Conn, families ...func() []Command) {
 	t.Helper()
 	row := func(c *goredis.Conn, name string) string {
 		row := must[[]any](t)(c.Do(t.Context(), "COMMAND", "INFO", name).Slice())[0].([]any)
@@ -455,7 +456,7 @@ func rowsAgree(t *testing.T, here, there *goredis.Conn) {
 		}
 		return fmt.Sprint(row[:7])
 	}
-	tableOf([]func() []Command{clusterCommands}).each(func(cmd *Command) {
+	tableOf(families).each(func(cmd *Command) {
 		name := cmd.FullName()
 		if name == "cluster|myshardid" { // since 7.2
 			return

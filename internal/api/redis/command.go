@@ -82,6 +82,7 @@ type Group string
 const (
 	GroupString       Group = "string"
 	GroupHash         Group = "hash"
+	GroupList         Group = "list"
 	GroupGeneric      Group = "generic"
 	GroupTransactions Group = "transactions"
 	GroupConnection   Group = "connection"
@@ -95,7 +96,7 @@ const (
 
 // groupCategory is the ACL category that all commands of a group have.
 var groupCategory = map[Group]string{
-	GroupString: "string", GroupHash: "hash", GroupGeneric: "keyspace",
+	GroupString: "string", GroupHash: "hash", GroupList: "list", GroupGeneric: "keyspace",
 	GroupTransactions: "transaction", GroupConnection: "connection",
 }
 

@@ -338,7 +338,7 @@ func TestRepliesKeepTheirOrder(t *testing.T) {
 	c.send("SET a 1\r\n")
 	pos := <-e.log.arrived
 	c.send("PING\r\n") // ready at once, and yet behind
-	eventually(t, func() bool { _, queued := s.clients()[0].out.pendingBytes(); return queued == 2 })
+	eventually(t, func() bool { _, queued := s.clients()[0].out.Pending(); return queued == 2 })
 	c.send("SET b 2\r\n")
 	for <-e.log.arrived != pos+1 {
 	}

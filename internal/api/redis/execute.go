@@ -164,5 +164,5 @@ func (s *session) wait(x *executor, d time.Duration, wake <-chan struct{}) bool 
 	case <-s.srv.stopping:
 		return false
 	}
-	return !s.out.isClosed()
+	return !s.out.IsClosed()
 }

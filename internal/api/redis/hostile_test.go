@@ -124,7 +124,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	}()
 	eventually(t, func() bool {
 		for _, c := range s.clients() {
-			if c.out.congested(256 << 10) {
+			if c.out.Congested(256 << 10) {
 				return true
 			}
 		}

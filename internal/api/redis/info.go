@@ -87,7 +87,7 @@ func infoClients(c *Call, b *bytes.Buffer) error {
 	all := c.s.srv.clients()
 	in, out, watching := 0, 0, 0
 	for _, s := range all {
-		unsent, _ := s.out.pendingBytes()
+		unsent, _ := s.out.Pending()
 		in, out = max(in, int(s.inSize.Load())), max(out, unsent)
 		if s.watching.Load() > 0 {
 			watching++
@@ -98,7 +98,7 @@ func infoClients(c *Call, b *bytes.Buffer) error {
 	field(b, "maxclients", c.s.srv.settings.maxClients.Load())
 	field(b, "client_recent_max_input_buffer", in)
 	field(b, "client_recent_max_output_buffer", out)
-	field(b, "blocked_clients", 0)
+	field(b, "blocked_clients", c.s.srv.waiting.Load())
 	field(b, "tracking_clients", 0)
 	field(b, "pubsub_clients", 0)
 	field(b, "watching_clients", watching)

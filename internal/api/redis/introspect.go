@@ -121,7 +121,7 @@ func (c *Call) describe(cmd *Command) {
 // accessFlags are the flags of a command's keys.
 func (cmd *Command) accessFlags() []string {
 	if cmd.Flags&FlagWrite == 0 {
-		if cmd.Group == GroupTransactions || cmd.Name == "exists" || cmd.Name == "touch" || cmd.Name == "strlen" || cmd.Name == "hlen" {
+		if cmd.Group == GroupTransactions || cmd.Name == "exists" || cmd.Name == "touch" || cmd.Name == "strlen" || cmd.Name == "hlen" || cmd.Name == "llen" {
 			return []string{"RO"}
 		}
 		return []string{"RO", "access"}
@@ -129,15 +129,16 @@ func (cmd *Command) accessFlags() []string {
 	switch cmd.Name {
 	case "del", "unlink", "delex":
 		return []string{"RM", "delete"}
-	case "hdel":
+	case "hdel", "lrem", "ltrim":
 		return []string{"RW", "delete"}
-	case "getdel", "hgetdel", "move", "rename", "renamenx":
+	case "getdel", "hgetdel", "move", "rename", "renamenx", "lpop", "rpop", "lmove", "rpoplpush", "lmpop",
+		"blpop", "brpop", "blmove", "brpoplpush", "blmpop":
 		return []string{"RW", "access", "delete"}
 	case "mset", "setex", "psetex":
 		return []string{"OW", "update"}
 	case "setnx", "msetnx":
 		return []string{"OW", "insert"}
-	case "append", "hsetnx":
+	case "append", "hsetnx", "lpush", "rpush", "lpushx", "rpushx", "linsert":
 		return []string{"RW", "insert"}
 	case "set", "getset", "getex", "incr", "decr", "incrby", "decrby", "incrbyfloat", "hincrby", "hincrbyfloat", "hgetex":
 		return []string{"RW", "access", "update"}
@@ -280,6 +281,9 @@ func (c *Call) keysOf() (*Command, [][]byte, error) {
 	var keys [][]byte
 	for _, i := range cmd.Keys.positions(args, nil) {
 		keys = append(keys, args[i])
+	}
+	if len(keys) == 0 && cmd.Keys.Find != nil {
+		return nil, nil, replyError("ERR Invalid arguments specified for command")
 	}
 	if len(keys) == 0 {
 		return nil, nil, replyError("ERR The command has no key arguments")

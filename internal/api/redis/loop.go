@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/stratadb/strata/internal/api/redis/outbox"
 	"github.com/stratadb/strata/internal/netloop"
 )
 
@@ -26,8 +27,8 @@ func (s *Server) startLoops() {
 		s.loops = append(s.loops, l)
 		f, kick := s.flushers[i%len(s.flushers)], s.db.Kick
 		s.own(func() {
-			var work []*output
-			if err := l.Run(func() { work = f.during(kick, work) }); err != nil {
+			var work []*outbox.Queue
+			if err := l.Run(func() { work = f.During(kick, work) }); err != nil {
 				s.log.Error("connection loop failed", slog.Any("error", err))
 			}
 		})

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/outbox"
+	"github.com/stratadb/strata/internal/api/redis/slots"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/keyspace"
@@ -19,6 +21,7 @@ import (
 	"github.com/stratadb/strata/internal/limits"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/netloop"
+	"github.com/stratadb/strata/internal/turn"
 	"github.com/stratadb/strata/internal/wire/resp"
 )
 
@@ -64,7 +67,7 @@ type Options struct {
 	Shards *catalog.Shards
 	// Topology tells clients in cluster mode who serves what; nil means that cluster
 	// support is off.
-	Topology Topology
+	Topology slots.Topology
 	// Families are the commands; the default are those for clients.
 	Families []func() []Command
 	// Limits bounds what clients may send.
@@ -117,9 +120,11 @@ type Server struct {
 	shards      *catalog.Shards
 	tick        tickCache
 	epochs      epochs
+	lines       turn.Lines                 // of clients that block, by the rows of their keys
+	waiting     atomic.Int64               // clients that block
 	handles     [model.Databases]*model.DB // of the default namespace
 	executors   sync.Pool
-	flushers    []*flusher
+	flushers    []*outbox.Flusher
 	loops       loops
 	pause       pause
 
@@ -176,9 +181,9 @@ func NewServer(o Options) *Server {
 	}
 	s.executors.New = func() any { return s.newExecutor() }
 	for range max(1, runtime.GOMAXPROCS(0)/2) {
-		f := newFlusher()
+		f := outbox.NewFlusher()
 		s.flushers = append(s.flushers, f)
-		s.own(func() { f.run(s.stopped) })
+		s.own(func() { f.Run(s.stopped) })
 	}
 	s.startLoops()
 	s.own(s.housekeep)
@@ -310,7 +315,8 @@ func (s *Server) register(sess *session) bool {
 	s.mu.nextID++
 	sess.id = s.mu.nextID
 	sess.conn, sess.loop = s.adopt(sess.conn, sess.id)
-	sess.out.init(sess.conn, s.flushers[int(sess.id)%len(s.flushers)], s.o.Stall, &s.stats.sent)
+	sess.out.Init(sess.conn, outbox.Options{Flusher: s.flushers[int(sess.id)%len(s.flushers)], Stall: s.o.Stall, Sent: &s.stats.sent,
+		Lost: []byte("-" + unknownOutcome + "\r\n")})
 	s.mu.byID[sess.id] = sess
 	s.sessions.Add(1)
 	if sess.loop == nil {

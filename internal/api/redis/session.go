@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/outbox"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/keyspace"
@@ -47,7 +48,7 @@ type session struct {
 	id     int64
 	conn   net.Conn
 	loop   *netloop.Conn // conn, when a loop serves it
-	out    output
+	out    outbox.Queue
 	in     resp.ReadBuffer
 	parser resp.Parser
 
@@ -88,6 +89,7 @@ type session struct {
 		db                          uint8
 		proto                       int
 		noEvict, noTouch            bool
+		unblock                     chan bool // while a command blocks
 	}
 }
 
@@ -197,7 +199,7 @@ func (s *session) arrived(n int) {
 
 // read waits for bytes and leaves them in the room that Advance acknowledges.
 func (s *session) read() (int, error) {
-	if s.in.Size() == 0 && s.out.raw != nil {
+	if s.in.Size() == 0 && s.out.Raw() != nil {
 		return s.readIdle()
 	}
 	return s.conn.Read(s.in.Writable())
@@ -208,7 +210,7 @@ var idleReads = sync.Pool{New: func() any { return new([4 << 10]byte) }}
 // readIdle waits without holding a buffer: it takes one when bytes are there.
 func (s *session) readIdle() (n int, err error) {
 	var rerr error
-	err = s.out.raw.Read(func(fd uintptr) bool {
+	err = s.out.Raw().Read(func(fd uintptr) bool {
 		buf := idleReads.Get().(*[4 << 10]byte)
 		defer idleReads.Put(buf)
 		for {
@@ -271,16 +273,16 @@ func (s *session) poke() {
 // kill ends the connection from any goroutine; its replies are dropped.
 func (s *session) kill() {
 	s.killed.Store(true)
-	s.out.close()
+	s.out.Close()
 }
 
 // end waits for the replies to go out and gives everything back.
 func (s *session) end() {
 	if !s.killed.Load() {
-		s.out.waitBelow(0)
+		s.out.WaitBelow(0)
 	}
-	s.out.close()
-	s.out.writers.Wait()
+	s.out.Close()
+	s.out.Wait()
 	s.dropTransaction()
 	s.in = resp.ReadBuffer{}
 	if s.closeNote != "" {
@@ -329,7 +331,7 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 		}
 		if len(x.w.Buf) >= outChunkBytes {
 			s.flush(x)
-			if onLoop && s.out.congested(s.srv.outputBytes) {
+			if onLoop && s.out.Congested(s.srv.outputBytes) {
 				return false
 			}
 			if !s.awaitRoom() {
@@ -338,7 +340,7 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 		}
 	}
 	s.flush(x)
-	if onLoop && s.out.congested(s.srv.outputBytes) {
+	if onLoop && s.out.Congested(s.srv.outputBytes) {
 		return false
 	}
 	s.awaitRoom()
@@ -371,7 +373,7 @@ func (s *session) one(x *executor, onLoop bool) (more, here bool) {
 // flush hands the replies to the output queue.
 func (s *session) flush(x *executor) {
 	if len(x.w.Buf) > 0 {
-		s.out.submit(x.w.Buf, x.tickets)
+		s.out.Submit(x.w.Buf, x.tickets)
 		x.w.Reset(outKeptBytes)
 	}
 	clear(x.tickets)
@@ -380,7 +382,7 @@ func (s *session) flush(x *executor) {
 
 // awaitRoom waits while too many replies are unsent (D3).
 func (s *session) awaitRoom() bool {
-	if s.out.congested(s.srv.outputBytes) && !s.out.waitBelow(s.srv.outputBytes/2) {
+	if s.out.Congested(s.srv.outputBytes) && !s.out.WaitBelow(s.srv.outputBytes/2) {
 		s.closing = true
 	}
 	return !s.closing

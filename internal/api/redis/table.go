@@ -9,7 +9,7 @@ import (
 // a line here.
 func families() []func() []Command {
 	return []func() []Command{
-		stringCommands, hashCommands, hashTTLCommands, keyCommands, expireCommands, scanCommands, objectCommands,
+		stringCommands, hashCommands, hashTTLCommands, listCommands, listBlockCommands, keyCommands, expireCommands, scanCommands, objectCommands,
 		transactionCommands, connectionCommands, clientCommands, commandCommands, serverCommands,
 		clusterCommands, interactiveCommands, zmapCommands, zmapTypedCommands, namespaceCommands, sessionCommands,
 	}

@@ -109,7 +109,7 @@ func (s *session) watchDisconnect() *disconnect {
 
 // run waits for the end of the connection, or for stop; it reports which it was.
 func (d *disconnect) run() (ended bool) {
-	raw := d.s.out.raw
+	raw := d.s.out.Raw()
 	if raw != nil {
 		gone := false
 		err := raw.Read(func(fd uintptr) bool {
@@ -129,7 +129,7 @@ func (d *disconnect) run() (ended bool) {
 		case <-d.quit:
 			return false
 		case <-tick.C:
-			if d.s.out.isClosed() || raw != nil && hungUp(raw) {
+			if d.s.out.IsClosed() || raw != nil && hungUp(raw) {
 				return true
 			}
 		}

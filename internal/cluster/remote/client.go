@@ -15,6 +15,7 @@ import (
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/turn"
 )
 
 // Client asks whoever leads.
@@ -26,6 +27,7 @@ type Client struct {
 	log    *slog.Logger
 	routes router.Router
 	stamps stamps
+	lines  *turn.Lines // that this node keeps
 	// follows is the node that the own replica of a key's range takes for the leader;
 	// zero: none.
 	follows func(key []byte) base.NodeID
@@ -33,7 +35,7 @@ type Client struct {
 
 // NewClient makes a client. others are the nodes that may be asked.
 func NewClient(self base.NodeID, to transport.Messenger, s Store, others func() []base.NodeID, log *slog.Logger) *Client {
-	return &Client{self: self, to: to, store: s, others: others, log: log, follows: func(key []byte) base.NodeID {
+	return &Client{self: self, to: to, store: s, others: others, log: log, lines: &turn.Lines{}, follows: func(key []byte) base.NodeID {
 		if r := s.Range(key); r != nil {
 			return r.Leader()
 		}

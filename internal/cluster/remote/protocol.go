@@ -22,6 +22,7 @@ const (
 	kindHorizons  transport.Kind = 8
 	kindRoute     transport.Kind = 9
 	kindComplete  transport.Kind = 10
+	kindTurn      transport.Kind = 11
 	kindReport    transport.Kind = 16
 	kindStates    transport.Kind = 17
 	kindOperate   transport.Kind = 18

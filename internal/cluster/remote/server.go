@@ -15,6 +15,7 @@ import (
 	"github.com/stratadb/strata/internal/cluster/transport"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/turn"
 )
 
 // Store is what a server serves.
@@ -29,6 +30,7 @@ type Store interface {
 type Server struct {
 	store Store
 	log   *slog.Logger
+	lines turn.Lines
 	mu    struct {
 		sync.Mutex
 		watches map[uint64]*replica.Watch
@@ -54,6 +56,7 @@ func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	to.HandleCall(kindComplete, v.complete)
 	to.HandleStream(kindWatch, v.watch)
 	to.HandleStream(kindSnapshot, v.snapshot)
+	to.HandleStream(kindTurn, v.turn)
 	return v
 }
 

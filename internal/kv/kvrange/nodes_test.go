@@ -71,8 +71,8 @@ func startNodesWith(t *testing.T, quorum bool, keys ...string) *nodes {
 		}
 		n.store = s
 		way, serve := openTransport(t, base.NodeID(i+1), book)
-		remote.NewServer(s, log, way)
 		n.client = remote.NewClient(base.NodeID(i+1), way, s, ids, log)
+		n.client.Keep(remote.NewServer(s, log, way))
 		n.sender.Store(n.client)
 		serve()
 		n.engine = kvrange.NewShared(s, n.client)

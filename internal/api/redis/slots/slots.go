@@ -1,4 +1,6 @@
-package redis
+// Package slots is how clients in cluster mode see the cluster: members, and who of them serves
+// which hash slots.
+package slots
 
 import (
 	"slices"
@@ -24,7 +26,7 @@ type Layout struct {
 	Self int
 	// Spans ascend and do not overlap; two that touch have not the same members. A
 	// slot in none of them has no leader.
-	Spans []SlotSpan
+	Spans []Span
 }
 
 // Member is a member of the cluster.
@@ -38,8 +40,8 @@ type Member struct {
 	Down bool
 }
 
-// SlotSpan is consecutive slots with the same members, which are indexes.
-type SlotSpan struct {
+// Span is consecutive slots with the same members, which are indexes.
+type Span struct {
 	model.SlotRange
 	Leader   int
 	Standbys []int
@@ -50,19 +52,19 @@ func (l *Layout) Layout() *Layout { return l }
 
 var _ Topology = (*Layout)(nil)
 
-// span finds the span of a slot; nil if the slot has no leader.
-func (l *Layout) span(slot uint16) *SlotSpan {
-	i, _ := slices.BinarySearchFunc(l.Spans, slot, func(s SlotSpan, slot uint16) int { return int(s.Last) - int(slot) })
+// Find finds the span of a slot; nil if the slot has no leader.
+func (l *Layout) Find(slot uint16) *Span {
+	i, _ := slices.BinarySearchFunc(l.Spans, slot, func(s Span, slot uint16) int { return int(s.Last) - int(slot) })
 	if i == len(l.Spans) || slot < l.Spans[i].First {
 		return nil
 	}
 	return &l.Spans[i]
 }
 
-// master is the member that i is a replica of: of the first span that it stands by
+// Master is the member that i is a replica of: of the first span that it stands by
 // for. One that leads slots, or does nothing, is its own master. A master gives its
 // shard its id.
-func (l *Layout) master(i int) int {
+func (l *Layout) Master(i int) int {
 	of := i
 	for _, s := range l.Spans {
 		switch {
@@ -75,8 +77,8 @@ func (l *Layout) master(i int) int {
 	return of
 }
 
-// led are the spans that i leads.
-func (l *Layout) led(i int) (spans []SlotSpan) {
+// Led are the spans that i leads.
+func (l *Layout) Led(i int) (spans []Span) {
 	for _, s := range l.Spans {
 		if s.Leader == i {
 			spans = append(spans, s)
@@ -85,29 +87,30 @@ func (l *Layout) led(i int) (spans []SlotSpan) {
 	return spans
 }
 
-// member finds a member by its id; -1 if there is none.
-func (l *Layout) member(id []byte) int {
+// Member finds a member by its id; -1 if there is none.
+func (l *Layout) Member(id []byte) int {
 	return slices.IndexFunc(l.Members, func(m Member) bool { return m.ID == string(id) })
 }
 
-// coverage is what CLUSTER INFO tells about the slots.
-type coverage struct{ assigned, failing, leaders int }
+// Coverage is what CLUSTER INFO tells about the slots.
+type Coverage struct{ Assigned, Failing, Leaders int }
 
-func (l *Layout) coverage() (c coverage) {
+// Coverage counts slots and those who lead them.
+func (l *Layout) Coverage() (c Coverage) {
 	leads := make([]bool, len(l.Members))
 	for _, s := range l.Spans {
 		n := int(s.Last) - int(s.First) + 1
-		c.assigned += n
+		c.Assigned += n
 		if l.Members[s.Leader].Down {
-			c.failing += n
+			c.Failing += n
 		}
 		if !leads[s.Leader] {
 			leads[s.Leader] = true
-			c.leaders++
+			c.Leaders++
 		}
 	}
 	return c
 }
 
-// ok reports whether every slot has a leader that is there.
-func (c coverage) ok() bool { return c.assigned == hashslot.Slots && c.failing == 0 }
+// OK reports whether every slot has a leader that is there.
+func (c Coverage) OK() bool { return c.Assigned == hashslot.Slots && c.Failing == 0 }

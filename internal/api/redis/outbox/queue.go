@@ -1,4 +1,4 @@
-package redis
+package outbox
 
 import (
 	"net"
@@ -19,7 +19,7 @@ const writeChunkBytes = 64 << 10
 // segment is a run of replies that may be sent when everything that they depend
 // on is committed. It is its own waiter.
 type segment struct {
-	out     *output
+	out     *Queue
 	buf     []byte
 	pending atomic.Int32 // tickets that are not done
 	failed  atomic.Bool
@@ -49,16 +49,17 @@ func (g *segment) release() {
 	segments.Put(g)
 }
 
-// output is a connection's queue of replies. Whoever finds it not busy writes;
+// Queue is a connection's queue of replies. Whoever finds it not busy writes;
 // a write that the socket does not take at once is left to a goroutine of the
 // connection, so that neither a flusher nor the connection ever waits for it.
-type output struct {
+type Queue struct {
 	conn    net.Conn
 	raw     syscall.RawConn // nil if the connection is no socket
 	quick   tryWriter       // nil unless the connection writes without waiting by itself
-	flusher *flusher
+	flusher *Flusher
 	stall   time.Duration // a client that reads nothing for so long is given up
 	sent    *atomic.Int64 // the server's count of bytes
+	lost    []byte
 	writers sync.WaitGroup
 
 	mu struct {
@@ -82,8 +83,22 @@ type output struct {
 // tryWriter gives to the socket what it takes without waiting.
 type tryWriter interface{ TryWrite(b []byte) (int, error) }
 
-func (o *output) init(conn net.Conn, f *flusher, stall time.Duration, sent *atomic.Int64) {
-	o.conn, o.flusher, o.stall, o.sent = conn, f, stall, sent
+// Options of a queue.
+type Options struct {
+	// Flusher writes what is committed later.
+	Flusher *Flusher
+	// Stall is for how long a client may read nothing.
+	Stall time.Duration
+	// Sent counts bytes.
+	Sent *atomic.Int64
+	// Lost is sent to a client, before its connection ends, in place of replies whose ground
+	// was lost.
+	Lost []byte
+}
+
+// Init makes the queue that of a connection.
+func (o *Queue) Init(conn net.Conn, options Options) {
+	o.conn, o.flusher, o.stall, o.sent, o.lost = conn, options.Flusher, options.Stall, options.Sent, options.Lost
 	o.quick, _ = conn.(tryWriter)
 	if sc, ok := conn.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -100,8 +115,14 @@ func (o *output) init(conn net.Conn, f *flusher, stall time.Duration, sent *atom
 	}
 }
 
+// Raw is the socket; nil if the connection is none.
+func (o *Queue) Raw() syscall.RawConn { return o.raw }
+
+// Wait waits until nobody writes any more, after Close.
+func (o *Queue) Wait() { o.writers.Wait() }
+
 // tryWrite gives to the socket what it takes without waiting.
-func (o *output) tryWrite(b []byte) (int, error) {
+func (o *Queue) tryWrite(b []byte) (int, error) {
 	if o.quick != nil {
 		return o.quick.TryWrite(b)
 	}
@@ -121,9 +142,9 @@ func (o *output) tryWrite(b []byte) (int, error) {
 	return n, o.tryErr
 }
 
-// submit sends buf once the tickets are done, behind everything that was
+// Submit sends buf once the tickets are done, behind everything that was
 // submitted before. It keeps neither slice.
-func (o *output) submit(buf []byte, tickets []base.Ticket) {
+func (o *Queue) Submit(buf []byte, tickets []base.Ticket) {
 	ready := true
 	for i := range tickets {
 		ready = ready && tickets[i].Done()
@@ -156,7 +177,7 @@ func (o *output) submit(buf []byte, tickets []base.Ticket) {
 }
 
 // direct writes buf to the socket if no reply is before it.
-func (o *output) direct(buf []byte) bool {
+func (o *Queue) direct(buf []byte) bool {
 	o.mu.Lock()
 	if o.mu.closed {
 		o.mu.Unlock()
@@ -187,7 +208,7 @@ func (o *output) direct(buf []byte) bool {
 }
 
 // flushReady writes the segments at the front whose commits are in.
-func (o *output) flushReady() {
+func (o *Queue) flushReady() {
 	o.mu.Lock()
 	if o.mu.busy {
 		o.mu.Unlock() // whoever is busy looks at the queue again
@@ -199,7 +220,7 @@ func (o *output) flushReady() {
 
 // writeReadyLocked is called with mu held by the one who is busy; it gives up
 // both, or leaves them to a blocking writer.
-func (o *output) writeReadyLocked() {
+func (o *Queue) writeReadyLocked() {
 	for {
 		g := o.popLocked()
 		if g == nil {
@@ -226,7 +247,7 @@ func (o *output) writeReadyLocked() {
 			return
 		}
 		if failed {
-			_, _ = o.tryWrite([]byte("-" + unknownOutcome + "\r\n"))
+			_, _ = o.tryWrite(o.lost)
 		}
 		g.release()
 		o.mu.Lock()
@@ -238,7 +259,7 @@ func (o *output) writeReadyLocked() {
 }
 
 // popLocked takes the first segment if it may be sent.
-func (o *output) popLocked() *segment {
+func (o *Queue) popLocked() *segment {
 	if o.mu.closed || o.mu.head == len(o.mu.queue) || o.mu.queue[o.mu.head].pending.Load() != 0 {
 		return nil
 	}
@@ -258,7 +279,7 @@ func (o *output) popLocked() *segment {
 
 // spawn leaves the rest of a reply to a goroutine that may wait for the client;
 // it inherits the role of the one who is busy.
-func (o *output) spawn(rest []byte) {
+func (o *Queue) spawn(rest []byte) {
 	o.writers.Add(1)
 	go func() {
 		defer o.writers.Done()
@@ -272,7 +293,7 @@ func (o *output) spawn(rest []byte) {
 	}()
 }
 
-func (o *output) writeBlocking(b []byte) error {
+func (o *Queue) writeBlocking(b []byte) error {
 	for len(b) > 0 {
 		if err := o.conn.SetWriteDeadline(time.Now().Add(o.stall)); err != nil {
 			return err
@@ -289,7 +310,7 @@ func (o *output) writeBlocking(b []byte) error {
 
 // closeLocked ends the connection: what is queued is dropped, and the socket is
 // shut so that the connection's goroutine notices.
-func (o *output) closeLocked() {
+func (o *Queue) closeLocked() {
 	if o.mu.closed {
 		return
 	}
@@ -298,13 +319,14 @@ func (o *output) closeLocked() {
 	o.wakeLocked()
 }
 
-func (o *output) close() {
+// Close ends the connection: what is queued is dropped.
+func (o *Queue) Close() {
 	o.mu.Lock()
 	o.closeLocked()
 	o.mu.Unlock()
 }
 
-func (o *output) wakeLocked() {
+func (o *Queue) wakeLocked() {
 	if o.mu.waiter == nil {
 		return
 	}
@@ -314,9 +336,9 @@ func (o *output) wakeLocked() {
 	}
 }
 
-// waitBelow waits until at most n bytes of replies are unsent and reports
+// WaitBelow waits until at most n bytes of replies are unsent and reports
 // whether the connection is still open.
-func (o *output) waitBelow(n int) bool {
+func (o *Queue) WaitBelow(n int) bool {
 	o.mu.Lock()
 	if o.mu.closed || o.mu.bytes <= n && !(n == 0 && o.mu.busy) {
 		open := !o.mu.closed
@@ -332,29 +354,29 @@ func (o *output) waitBelow(n int) bool {
 	return !o.mu.closed
 }
 
-// congested reports whether more than limit bytes of replies are unsent.
-func (o *output) congested(limit int) bool {
+// Congested reports whether more than limit bytes of replies are unsent.
+func (o *Queue) Congested(limit int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.mu.bytes > limit
 }
 
-// pending is the number of unsent bytes and of queued segments.
-func (o *output) pendingBytes() (bytes, queued int) {
+// Pending is the number of unsent bytes and of queued segments.
+func (o *Queue) Pending() (bytes, queued int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.mu.bytes, len(o.mu.queue) - o.mu.head
 }
 
-// isClosed reports whether the connection has ended.
-func (o *output) isClosed() bool {
+// IsClosed reports whether the connection has ended.
+func (o *Queue) IsClosed() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.mu.closed
 }
 
-// descriptor is the socket's number, -1 if there is none.
-func (o *output) descriptor() int {
+// Descriptor is the socket's number, -1 if there is none.
+func (o *Queue) Descriptor() int {
 	n := -1
 	if o.raw != nil {
 		_ = o.raw.Control(func(fd uintptr) { n = int(fd) }) // fails only for a closed connection

@@ -1,0 +1,99 @@
+package redis
+
+import (
+	"github.com/stratadb/strata/internal/kv"
+	model "github.com/stratadb/strata/internal/model/redis"
+)
+
+func listBlockCommands() []Command {
+	const flags = FlagWrite | FlagNoScript | FlagBlocking
+	rows := []Command{
+		{Name: "blpop", Summary: "Removes and returns the first element in a list. Blocks until an element is available otherwise. " +
+			"Deletes the list if the last element was popped.", Since: "2.0.0", Arity: -3, Flags: flags, Keys: Keys{First: 1, Last: -2, Step: 1}, Handler: blpopCommand},
+		{Name: "brpop", Summary: "Removes and returns the last element in a list. Blocks until an element is available otherwise. " +
+			"Deletes the list if the last element was popped.", Since: "2.0.0", Arity: -3, Flags: flags, Keys: Keys{First: 1, Last: -2, Step: 1}, Handler: brpopCommand},
+		{Name: "blmove", Summary: "Pops an element from a list, pushes it to another list and returns it. Blocks until an element is available otherwise. " +
+			"Deletes the list if the last element was moved.", Since: "6.2.0", Arity: 6, Flags: flags | FlagDenyOOM, Keys: twoKeys, Handler: blmoveCommand},
+		{Name: "brpoplpush", Summary: "Pops an element from a list, pushes it to another list and returns it. Block until an element is available otherwise. " +
+			"Deletes the list if the last element was popped.", Since: "2.2.0", Arity: 4, Flags: flags | FlagDenyOOM, Keys: twoKeys, Handler: brpoplpushCommand},
+		{Name: "blmpop", Summary: "Pops the first element from one of multiple lists. Blocks until an element is available otherwise. " +
+			"Deletes the list if the last element was popped.", Since: "7.0.0", Arity: -5, Flags: flags&^FlagNoScript | FlagMovableKeys,
+			Keys: Keys{Find: countedKeys(2)}, Handler: blmpopCommand},
+	}
+	for i := range rows {
+		rows[i].Group, rows[i].Kind = GroupList, KindPaged
+	}
+	return rows
+}
+
+// blockPop is BLPOP and BRPOP.
+func (c *Call) blockPop(from model.Side) error {
+	last := len(c.Args) - 1
+	timeout, err := blockTimeout(c.Args[last])
+	if err != nil {
+		return err
+	}
+	return c.block(&wait{keys: c.Args[1:last], kind: model.TypeList, nothing: c.W.NullArray, atOnce: c.W.NullArray,
+		serve: func(t kv.Txn, keys [][]byte) (bool, error) {
+			key, values, err := model.MPop(t, c.DB, keys, from, 1, c.keys[:0])
+			if err != nil || key == nil {
+				return false, err
+			}
+			c.W.Array(2)
+			c.W.Bulk(key)
+			c.W.Bulk(values[0])
+			return true, nil
+		}}, timeout)
+}
+
+func blpopCommand(c *Call) error { return c.blockPop(model.Left) }
+func brpopCommand(c *Call) error { return c.blockPop(model.Right) }
+
+// blockMove is BLMOVE and BRPOPLPUSH.
+func (c *Call) blockMove(take, put model.Side, timeoutArg []byte) error {
+	timeout, err := blockTimeout(timeoutArg)
+	if err != nil {
+		return err
+	}
+	to := c.Args[2]
+	return c.block(&wait{keys: c.Args[1:2], kind: model.TypeList, nothing: c.W.NullArray, atOnce: c.W.Null,
+		serve: func(t kv.Txn, keys [][]byte) (bool, error) {
+			v, err := model.LMove(t, c.DB, keys[0], to, take, put)
+			if err != nil || v == nil {
+				return false, err
+			}
+			c.W.Bulk(v)
+			return true, nil
+		}}, timeout)
+}
+
+func blmoveCommand(c *Call) error {
+	take, put, err := ends(c.Args[3], c.Args[4])
+	if err != nil {
+		return err
+	}
+	return c.blockMove(take, put, c.Args[5])
+}
+
+func brpoplpushCommand(c *Call) error { return c.blockMove(model.Right, model.Left, c.Args[3]) }
+
+func blmpopCommand(c *Call) error {
+	timeout, err := blockTimeout(c.Args[1])
+	if err != nil {
+		return err
+	}
+	m, err := parseMpop(c.Args[2:])
+	if err != nil {
+		return err
+	}
+	return c.block(&wait{keys: m.keys, kind: model.TypeList, nothing: c.W.NullArray, atOnce: c.W.NullArray,
+		serve: func(t kv.Txn, keys [][]byte) (bool, error) {
+			key, values, err := model.MPop(t, c.DB, keys, m.from, m.count, c.keys[:0])
+			if err != nil || key == nil {
+				return false, err
+			}
+			c.W.Array(2)
+			c.W.Bulk(key)
+			return true, c.values(values, nil)
+		}}, timeout)
+}

@@ -1,0 +1,97 @@
+package kvrange_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/errors"
+
+	"github.com/stratadb/strata/internal/kv"
+)
+
+// TestTurns: nodes stand in one line at whoever leads the key, by the time since which they wait; when
+// another one leads they find together again there.
+func TestTurns(t *testing.T) {
+	c := startNodes(t, "\x04b")
+	key := []byte("\x04b1")
+	c.lead(key, 0)
+	granted := func(turn kv.Turn) bool {
+		select {
+		case <-turn.Granted():
+			return true
+		default:
+			return false
+		}
+	}
+	first := c.list[1].db.Turn(key, 10)
+	c.until("the first has its turn", func() error {
+		if !granted(first) {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if !c.list[0].db.Waited(key) || c.list[0].db.Waited([]byte("\x04b2")) {
+		t.Error("the leader does not know who waits")
+	}
+	// They come in another order than they have waited in.
+	turns := map[int]kv.Turn{2: c.list[2].db.Turn(key, 40), 0: c.list[0].db.Turn(key, 30)}
+	other := c.list[1].db.Turn(key, 20)
+	var order []string
+	next := func() {
+		t.Helper()
+		c.until("somebody has the turn", func() error {
+			for name, turn := range map[string]kv.Turn{"20": other, "30": turns[0], "40": turns[2]} {
+				if turn != nil && granted(turn) && !slices.Contains(order, name) {
+					order = append(order, name)
+					return nil
+				}
+			}
+			return errors.New("nobody")
+		})
+	}
+	c.until("all stand in line", func() error { // whoever does not yet comes to its place later
+		if n := c.list[0].client.Standing(key); n != 4 {
+			return errors.Newf("%d stand in line", n)
+		}
+		return nil
+	})
+	first.Leave()
+	next()
+	other.Leave()
+	next()
+	turns[0].Leave()
+	next()
+	if !slices.Equal(order, []string{"20", "30", "40"}) {
+		t.Errorf("turns in the order %v", order)
+	}
+
+	// Another node leads: who is behind is told when it would be its turn here.
+	behind := c.list[1].db.Turn(key, 50)
+	c.until("it stands in line", func() error {
+		if n := c.list[0].client.Standing(key); n != 2 {
+			return errors.Newf("%d stand in line", n)
+		}
+		return nil
+	})
+	c.lead(key, 2)
+	turns[2].Leave()
+	<-behind.Lost()
+	if granted(behind) {
+		t.Error("a turn in a line that nobody keeps")
+	}
+	again := c.list[1].db.Turn(key, 50)
+	<-again.Granted()
+	if !c.list[2].db.Waited(key) {
+		t.Error("the line is not where the key is led")
+	}
+	again.Leave()
+	behind.Leave()
+	c.until("nobody stands in line", func() error {
+		for _, n := range c.list {
+			if n.db.Waited(key) {
+				return errors.New("somebody does")
+			}
+		}
+		return nil
+	})
+}
