@@ -25,6 +25,7 @@ import (
 	"github.com/stratadb/strata/internal/config"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 )
 
 // cluster is what a node has beside its store when it is not alone: the way to other
@@ -169,6 +170,13 @@ func (c *cluster) admit(p transport.Peer) error {
 func (c *cluster) send(to base.NodeID, m *replica.Message) {
 	if s := c.sender.Load(); s != nil {
 		s.Send(to, m)
+	}
+}
+
+// beat carries a heartbeat of this node's store; before there is a way it is lost.
+func (c *cluster) beat(to base.NodeID, b *sleep.Beat) {
+	if s := c.sender.Load(); s != nil {
+		s.SendBeat(to, b)
 	}
 }
 

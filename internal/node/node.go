@@ -119,7 +119,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		if n.cluster, err = newCluster(c, dir, n.peers.Addr(), recovery != nil, n.log); err != nil {
 			return nil, err
 		}
-		o.Send, o.Stamp = n.cluster.send, n.cluster.stamp
+		o.Send, o.Beat, o.Stamp = n.cluster.send, n.cluster.beat, n.cluster.stamp
 	}
 	started := time.Now()
 	if err := n.openStore(c, o); err != nil {

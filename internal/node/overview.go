@@ -58,7 +58,7 @@ func (n *Node) Nodes(ctx context.Context) []admin.NodeView {
 
 func viewOf(r remote.Report) admin.NodeView {
 	v := admin.NodeView{Live: true, Version: r.Version, Uptime: time.Duration(r.UptimeSeconds) * time.Second,
-		LogBytes: r.LogBytes, StateBytes: r.StateBytes, DiskFull: r.DiskFull, Clients: r.Clients, Commands: r.Commands}
+		LogBytes: r.LogBytes, StateBytes: r.StateBytes, DiskFull: r.DiskFull, Sleeping: r.Sleeping, Beats: r.Beats, Clients: r.Clients, Commands: r.Commands}
 	for _, p := range r.Replicas {
 		v.Replicas = append(v.Replicas, admin.ReplicaView{Range: p.Range, Epoch: p.Epoch, Span: base.Span{Start: p.Start, End: p.End},
 			Voters: p.Voters, Learners: p.Learners, Leads: p.Leads, Applied: p.Applied, Bytes: p.Bytes, Position: p.Position,
@@ -71,7 +71,8 @@ func viewOf(r remote.Report) admin.NodeView {
 func (n *Node) report() remote.Report {
 	st := n.store.Stats()
 	r := remote.Report{Version: Version(), UptimeSeconds: int64(time.Since(n.started) / time.Second),
-		LogBytes: st.Log.SizeBytes, StateBytes: st.State.DiskBytes, DiskFull: st.Full}
+		LogBytes: st.Log.SizeBytes, StateBytes: st.State.DiskBytes, DiskFull: st.Full,
+		Sleeping: st.Sleep.Sleeping, Beats: int64(st.Sleep.Sent)}
 	if s := n.resp.Load(); s != nil {
 		r.Clients, r.Commands = s.Traffic()
 	}

@@ -1,5 +1,7 @@
-// Command ranges cuts a node's keyspace into many ranges, and prints what they cost: the
-// time of a split, memory, the processor while nothing is done, and the time of a start.
+// Command ranges cuts the keyspace of a node, or of a cluster, into many ranges, and prints
+// what they cost: the time of a split, memory, the processor while nothing is done, and the
+// time of a start; in a cluster, how many system calls write something, which is what
+// messages come to.
 package main
 
 import (
@@ -18,7 +20,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/stratadb/strata/proto"
 )
@@ -34,16 +38,20 @@ const (
 func main() {
 	binary := flag.String("strata", "bin/strata", "the binary")
 	count := flag.Int("ranges", 10_000, "how many ranges")
+	nodes := flag.Int("nodes", 1, "how many nodes; three hold three copies")
 	flag.Parse()
-	if err := run(*binary, *count); err != nil {
+	if err := run(*binary, *count, *nodes); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(binary string, count int) error {
+func run(binary string, count, nodes int) error {
 	if count < 2 || count > slots {
 		return fmt.Errorf("-ranges must lie between 2 and %d", slots)
+	}
+	if nodes > 1 {
+		return runCluster(binary, count, nodes)
 	}
 	dir, err := os.MkdirTemp("", "strata-ranges-")
 	if err != nil {
@@ -83,16 +91,55 @@ func run(binary string, count int) error {
 	return n.report(fmt.Sprintf("%d ranges, started again", count))
 }
 
-// node is a node that is alone.
+// runCluster cuts the keyspace of several nodes.
+func runCluster(binary string, count, nodes int) error {
+	dir, err := os.MkdirTemp("", "strata-ranges-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	var all []*node
+	for i := range nodes {
+		n := &node{binary: binary, dir: filepath.Join(dir, strconv.Itoa(i)), args: []string{"--cluster-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}}
+		if i > 0 {
+			n.args = append(n.args, "--join", all[0].admin)
+		}
+		if err := n.start(); err != nil {
+			return err
+		}
+		defer n.kill()
+		all = append(all, n)
+	}
+	time.Sleep(settle) // until all nodes hold a copy
+	began := time.Now()
+	if err := all[0].split(count - 1); err != nil {
+		return err
+	}
+	fmt.Printf("%d splits: %.1f ms each\n", count-1, time.Since(began).Seconds()*1000/float64(count-1))
+	time.Sleep(settle)
+	for i, n := range all {
+		if err := n.report(fmt.Sprintf("node %d of %d ranges", i+1, count)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// node is a process.
 type node struct {
-	binary, dir, grpc string
-	cmd               *exec.Cmd
-	took              time.Duration
+	binary, dir, grpc, admin string
+	args                     []string // instead of those of a node that is alone
+	cmd                      *exec.Cmd
+	took                     time.Duration
 }
 
 func (n *node) start() error {
-	n.cmd = exec.Command(n.binary, "start", "--data", filepath.Join(n.dir, "data"), "--resp-addr", "127.0.0.1:0", "--admin-addr", "off",
-		"--grpc-addr", "127.0.0.1:0", "--log-level", "warn")
+	args := n.args
+	if args == nil {
+		args = []string{"--admin-addr", "off"}
+	}
+	n.cmd = exec.Command(n.binary, append([]string{"start", "--data", filepath.Join(n.dir, "data"), "--resp-addr", "127.0.0.1:0",
+		"--grpc-addr", "127.0.0.1:0", "--log-level", "warn"}, args...)...)
 	n.cmd.Stderr = os.Stderr
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {
@@ -114,10 +161,15 @@ func (n *node) start() error {
 		for _, word := range strings.Fields(line) {
 			if addr, ok := strings.CutPrefix(word, "grpc="); ok {
 				n.grpc = addr
-				return nil
+			}
+			if addr, ok := strings.CutPrefix(word, "admin="); ok {
+				n.admin = addr
 			}
 		}
-		return fmt.Errorf("the node says %q", line)
+		if n.grpc == "" {
+			return fmt.Errorf("the node says %q", line)
+		}
+		return nil
 	case <-time.After(startWithin):
 		return fmt.Errorf("the node was not ready within %v", startWithin)
 	}
@@ -153,6 +205,13 @@ func (n *node) split(times int) error {
 		// Data, the default namespace, Redis, database 0, and a slot.
 		key := binary.BigEndian.AppendUint16([]byte{4, 1, 1, 1, 0}, uint16((i+1)*slots/(times+1)))
 		done, err := d.SplitRange(ctx, &proto.SplitRangeRequest{ExpectedCatalogVersion: version, RouteId: id, SplitKey: key})
+		for try := 0; err != nil && status.Code(err) == codes.Unavailable && try < 100; try++ {
+			time.Sleep(100 * time.Millisecond) // it may have been done
+			if list, err = d.ListRoutes(ctx, &proto.ListRoutesRequest{}); err == nil {
+				version, id = list.CatalogVersion, list.Routes[len(list.Routes)-1].RouteId
+				done, err = d.SplitRange(ctx, &proto.SplitRangeRequest{ExpectedCatalogVersion: version, RouteId: id, SplitKey: key})
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("split %d: %w", i, err)
 		}
@@ -165,6 +224,10 @@ func (n *node) split(times int) error {
 func (n *node) report(what string) error {
 	time.Sleep(settle)
 	before, err := n.processor()
+	if err != nil {
+		return err
+	}
+	written, err := n.written()
 	if err != nil {
 		return err
 	}
@@ -183,8 +246,24 @@ func (n *node) report(what string) error {
 			kib, _ = strconv.Atoi(strings.Fields(rest)[0])
 		}
 	}
-	fmt.Printf("%s: %.2f %% of a processor while idle, %d MiB of memory\n", what, 100*(after-before).Seconds()/idle.Seconds(), kib>>10)
+	writes, err := n.written()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %.2f %% of a processor and %.0f writes a second while idle, %d MiB of memory\n", what,
+		100*(after-before).Seconds()/idle.Seconds(), float64(writes-written)/idle.Seconds(), kib>>10)
 	return nil
+}
+
+// written is how many system calls have written something, to files or sockets.
+func (n *node) written() (count int, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", n.cmd.Process.Pid))
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "syscw:"); ok {
+			count, _ = strconv.Atoi(strings.TrimSpace(rest))
+		}
+	}
+	return count, err
 }
 
 // processor is the time that the process has used.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -257,6 +258,75 @@ func TestLeadersFail(t *testing.T) {
 		slices.Sort(list)
 		t.Logf("ranges %s: %d gaps, median %v, longest %v", what, len(list), list[len(list)/2], list[len(list)-1])
 	}
+}
+
+// sleeping is how many replicas sleep on each node.
+func (l *trio) sleeping() (counts []int) {
+	l.t.Helper()
+	_, out, _ := process.Run(l.t, "nodes", "--json", "--admin", l.nodes[0].Admin)
+	var nodes []struct{ Sleeping int }
+	if err := json.Unmarshal([]byte(out), &nodes); err != nil {
+		l.t.Fatalf("%v: %s", err, out)
+	}
+	for _, n := range nodes {
+		counts = append(counts, n.Sleeping)
+	}
+	return counts
+}
+
+// TestSleepersFail kills nodes while nobody has done anything for a while, so that all ranges
+// but the first one sleep. They answer reads meanwhile, and are led again soon after.
+func TestSleepersFail(t *testing.T) {
+	l := startDivided(t)
+	var gaps []time.Duration
+	for round := range *kills {
+		victim := round % 3
+		l.spread()
+		key := func(part int) string { return keyIn(part, 0) }
+		at := dial(t, l.nodes[(victim+1)%3].RESP)
+		for part := range slotRanges {
+			at.expect("SET "+key(part)+" "+fmt.Sprint(round), "OK")
+		}
+		l.until("the ranges sleep", func() error {
+			if counts := l.sleeping(); slices.Min(counts) < slotRanges-1 {
+				return fmt.Errorf("of each node's replicas sleep %v", counts)
+			}
+			return nil
+		})
+		for part := range slotRanges {
+			at.expect("GET "+key(part), fmt.Sprintf("%q", fmt.Sprint(round)))
+		}
+		if counts := l.sleeping(); slices.Min(counts) < slotRanges-1 {
+			t.Errorf("reads have woken ranges: of each node's replicas sleep %v", counts)
+		}
+		l.nodes[victim].Kill()
+		killed := time.Now()
+		var wait sync.WaitGroup
+		took := make([]time.Duration, slotRanges)
+		for part := range slotRanges {
+			wait.Go(func() {
+				conn, err := process.Dial(l.nodes[(victim+1)%3].RESP)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = conn.Close() }()
+				for took[part] == 0 && time.Since(killed) < replyWithin {
+					if v, err := conn.Do("SET", key(part), "again"); err == nil && v.Kind != resp.KindError {
+						took[part] = time.Since(killed)
+					}
+				}
+			})
+		}
+		wait.Wait()
+		if gaps = append(gaps, took...); slices.Min(took) == 0 {
+			l.stuck(fmt.Sprintf("ranges were led again after %v", took))
+		}
+		l.restart(victim)
+		l.awaitVoters("1,2,3")
+	}
+	slices.Sort(gaps)
+	t.Logf("ranges that slept when a node was killed: %d first writes, median %v, longest %v", len(gaps), gaps[len(gaps)/2], gaps[len(gaps)-1])
 }
 
 // TestClusterClientsOverRanges: clients in cluster mode are told who leads which slots, and

@@ -20,6 +20,7 @@ import (
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 	"github.com/stratadb/strata/test/history"
 )
 
@@ -32,6 +33,9 @@ type GroupResult struct {
 	Tenures, Transfers, Changes           int
 	Snapshots, Splits                     int
 	Freezes, Merges                       int // merges that were begun, and done
+	// Ranges that fell asleep, reads that their leaders answered meanwhile, heartbeats of
+	// stores that came in, times when a follower of a range that slept was kept away.
+	Sleeps, Dreams, Beats, Lulls int
 	// Of transactions over several ranges only: commits that were prepared, coordinators
 	// that ended, sweeps that found something, answers that were lost, requests that came
 	// late or twice.
@@ -51,7 +55,7 @@ func (r *GroupResult) counters() map[string]*int {
 		"leased reads": &r.Leased, "proven reads": &r.Proven, "crashes": &r.Crashes, "pauses": &r.Pauses, "cuts": &r.Cuts,
 		"drops": &r.Drops, "repeats": &r.Repeats, "tenures": &r.Tenures, "transfers": &r.Transfers,
 		"membership changes": &r.Changes, "snapshots": &r.Snapshots, "splits": &r.Splits,
-		"freezes": &r.Freezes, "merges": &r.Merges, "spread": &r.Spread, "orphans": &r.Orphans, "settled": &r.Settled,
+		"freezes": &r.Freezes, "merges": &r.Merges, "sleeps": &r.Sleeps, "reads asleep": &r.Dreams, "beats": &r.Beats, "lulls": &r.Lulls, "spread": &r.Spread, "orphans": &r.Orphans, "settled": &r.Settled,
 		"lost": &r.Lost, "late": &r.Late}
 }
 
@@ -59,7 +63,7 @@ func (r *GroupResult) counters() map[string]*int {
 func (r *GroupResult) Missing(spread bool) (names []string) {
 	only := []string{"spread", "orphans", "settled", "lost", "late"}
 	if spread {
-		only = []string{"leased reads", "proven reads"}
+		only = []string{"leased reads", "proven reads", "reads asleep"}
 	}
 	for name, n := range r.counters() {
 		if *n == 0 && !slices.Contains(only, name) {
@@ -77,9 +81,11 @@ type GroupOptions struct {
 	QuorumReads bool
 	Whole       bool // the range is never split
 	Merging     bool // ranges are split and merged most of the time
+	Dozing      bool // nobody writes most of the time
 	Spread      bool // transactions go over several ranges, wherever those are led
 	Coordinator coordinator.Faults
 	Faults      replica.Faults
+	Sleep       sleep.Faults
 	Trace       func(line string) // optional
 }
 
@@ -94,6 +100,7 @@ type member struct {
 	ticked time.Duration // of its clock, at its last tick
 	paused int64         // until that moment of the run's time
 	served map[base.RangeID]bool
+	slept  map[base.RangeID]bool
 	// Of transactions over several ranges only.
 	reach       *reach
 	engine      *kvrange.Engine
@@ -130,6 +137,10 @@ type group struct {
 	now     int64
 	members []*member
 	net     []packet
+	beats   []packet
+	idle    int   // ticks after which ranges sleep; zero: as without a simulator
+	hush    int64 // nobody writes up to that moment
+	lull    *lull
 	cut     map[[2]base.NodeID]bool
 	loss    int // percent of the messages
 	wild    int // how often there is trouble
@@ -146,6 +157,7 @@ type group struct {
 	running      *groupTask
 	ending, aged bool
 	driving      bool
+	waits        int // outside of tasks
 	// Directed tests only: who does nothing, and which messages arrive.
 	deaf  base.NodeID
 	hears func(*packet) bool
@@ -169,10 +181,11 @@ func RunGroup(o GroupOptions) (_ GroupResult, err error) {
 	defer g.seed()()
 	g.loss = []int{0, 1, 10}[g.rnd.IntN(3)]
 	g.wild = []int{10, 40, 160}[g.rnd.IntN(3)]
+	g.idle = []int{2, 4, 12}[g.rnd.IntN(3)]
 	switch {
 	case o.Spread: // a commit takes many messages
 		g.wild /= 4
-	case o.Merging: // it takes a while without trouble
+	case o.Merging || o.Dozing: // it takes a while without trouble
 		g.loss, g.wild = g.loss/5, g.wild/8
 	}
 	defer g.abandon()
@@ -239,7 +252,8 @@ func (g *group) open(m *member) error {
 		Faults: g.o.Faults, WindowAge: time.Second, QuorumReads: g.o.QuorumReads,
 		OnFatal: func(err error) { m.fatal = errors.CombineErrors(m.fatal, err) },
 		Send:    func(to base.NodeID, msg *replica.Message) { g.send(m.id, to, msg) },
-		Stamp:   func(done func(base.Stamp, error)) { g.stamps = append(g.stamps, stampQuestion{by: m.id, done: done}) },
+		Beat:    func(to base.NodeID, b *sleep.Beat) { g.sendBeat(m.id, to, b) }, IdleTicks: g.idle, SleepFaults: g.o.Sleep,
+		Stamp: func(done func(base.Stamp, error)) { g.stamps = append(g.stamps, stampQuestion{by: m.id, done: done}) },
 	}
 	var st *store.Store
 	var err error
@@ -253,7 +267,7 @@ func (g *group) open(m *member) error {
 	if err != nil {
 		return err
 	}
-	m.store, m.served = st, map[base.RangeID]bool{}
+	m.store, m.served, m.slept = st, map[base.RangeID]bool{}, map[base.RangeID]bool{}
 	g.coordinate(m, st)
 	return nil
 }
@@ -278,24 +292,38 @@ func (g *group) send(from, to base.NodeID, m *replica.Message) {
 	g.net = append(g.net, packet{from: from, to: to, bytes: m.Append(nil), snapshot: m.Snapshot})
 }
 
+// take takes a packet from those on their way, most often the oldest.
+func (g *group) take(from *[]packet) packet {
+	i := 0
+	if g.rnd.IntN(4) == 0 {
+		i = g.rnd.IntN(len(*from))
+	}
+	p := (*from)[i]
+	if g.rnd.IntN(50) == 0 {
+		g.res.Repeats++
+	} else {
+		*from = slices.Delete(*from, i, i+1)
+	}
+	return p
+}
+
+// lost reports whether a packet does not arrive.
+func (g *group) lost(p *packet) bool {
+	if g.cut[[2]base.NodeID{p.from, p.to}] || g.micros < g.members[p.to-1].paused && g.rnd.IntN(2) == 0 {
+		g.res.Drops++
+		return true
+	}
+	return false
+}
+
 // deliver takes a packet off the network, most often the oldest of a link.
 func (g *group) deliver() error {
 	if len(g.net) == 0 {
 		return nil
 	}
-	i := 0
-	if g.rnd.IntN(4) == 0 {
-		i = g.rnd.IntN(len(g.net))
-	}
-	p := g.net[i]
-	if g.rnd.IntN(50) == 0 {
-		g.res.Repeats++
-	} else {
-		g.net = slices.Delete(g.net, i, i+1)
-	}
+	p := g.take(&g.net)
 	to := g.members[p.to-1]
-	if g.cut[[2]base.NodeID{p.from, p.to}] || g.micros < to.paused && g.rnd.IntN(2) == 0 {
-		g.res.Drops++
+	if g.lost(&p) || g.lull != nil && g.lull.deaf && to == g.lull.leader {
 		return nil
 	}
 	m, err := replica.DecodeMessage(p.bytes)
@@ -305,7 +333,7 @@ func (g *group) deliver() error {
 	if p.snapshot != nil {
 		m.SetSnapshot(p.snapshot)
 	}
-	g.note("%d to %d: %v at %d of term %d", p.from, p.to, m.Raft.GetType(), m.Raft.GetIndex(), m.Raft.GetTerm())
+	g.note("%d to %d, range %d: %v at %d of term %d, rest %d", p.from, p.to, m.Range, m.Raft.GetType(), m.Raft.GetIndex(), m.Raft.GetTerm(), m.Rest)
 	if err := to.excuse(to.store.Deliver(&m)); err != nil {
 		return err
 	}
@@ -334,6 +362,13 @@ func (g *group) step(m *member) error {
 			g.note("node %d serves range %d: %v", m.id, id, serving)
 			if serving {
 				g.res.Tenures++
+			}
+		}
+		if asleep := r.Asleep(); asleep != m.slept[id] {
+			m.slept[id] = asleep
+			g.note("node %d, range %d sleeps: %v", m.id, id, asleep)
+			if asleep {
+				g.res.Sleeps++
 			}
 		}
 	}
@@ -392,6 +427,23 @@ func (g *group) event() error {
 	}
 	g.micros += g.rnd.Int64N(pass)
 	err := g.act()
+	if err == nil && g.rnd.IntN(2) == 0 {
+		err = g.deliverBeat()
+	}
+	lulls := 1
+	if g.o.Dozing {
+		lulls = 4
+	}
+	switch n := g.rnd.IntN(1200); {
+	case g.trap != nil, g.lull != nil:
+	case n < lulls:
+		g.hush = g.micros + g.rnd.Int64N(int64(lulls)*750_000)
+	case n < 6*lulls:
+		g.beginLull()
+	}
+	if g.lull != nil {
+		g.endLull()
+	}
 	g.resumeSome(6)
 	g.spring()
 	for _, m := range g.members {
@@ -425,6 +477,7 @@ func (g *group) act() error {
 		return g.deliver()
 	case n < 6500:
 		return g.step(g.any())
+	case n < 9500 && g.micros < g.hush && g.lull == nil && g.rnd.IntN(8) > 0: // even questions are rare
 	case n < 9500 && g.o.Spread:
 		g.spreadEvent(g.any())
 	case n < 9500:
@@ -437,7 +490,8 @@ func (g *group) act() error {
 			m.store.Heal()
 			return g.ambush(m)
 		}
-	case g.trap != nil: // nothing else may spoil it
+	case g.trap != nil, g.lull != nil: // nothing else may spoil it
+	case n < operating && g.o.Dozing && g.rnd.IntN(8) > 0:
 	case n < operating:
 		g.operate()
 	case n < operating+g.wild:
@@ -501,7 +555,7 @@ func (g *group) cutSome() {
 func (g *group) lure() {
 	m, _ := g.leader(nil)
 	c := g.any()
-	if m == nil || m == c || g.trap != nil {
+	if m == nil || m == c || g.trap != nil || g.lull != nil {
 		return
 	}
 	g.cut = map[[2]base.NodeID]bool{}
@@ -603,7 +657,7 @@ func (g *group) client(m *member) {
 	db := kv.NewWithSession(kvrange.New(m.store), m.clock.Now, g.rnd.Uint64()|1)
 	op := &history.Op{ID: len(g.ops) + 1, Invoke: g.now, Outcome: history.Failed,
 		Reads: map[string][]uint32{}, Appends: map[string]uint32{}}
-	if g.trap == nil && g.rnd.IntN(2) == 0 {
+	if g.mayWrite(m) && g.rnd.IntN(2) == 0 {
 		g.nextID++
 		op.Appends[keys[0]] = g.nextID
 	}
@@ -630,6 +684,9 @@ func (g *group) client(m *member) {
 	if len(op.Appends) == 0 {
 		if t.Done() {
 			g.res.Leased++
+			if r.Asleep() {
+				g.res.Dreams++
+			}
 		} else if t.Log.Committed() == 0 && t.Pos == 1 {
 			g.res.Proven++
 		}
@@ -638,44 +695,6 @@ func (g *group) client(m *member) {
 }
 
 func listKey(n int) string { return fmt.Sprintf("\x04l%d", n) }
-
-// stampQuestion is what a node asks the leader of the first range.
-type stampQuestion struct {
-	by     base.NodeID
-	done   func(base.Stamp, error)
-	issued bool
-	stamp  base.Stamp
-	ticket base.Ticket
-}
-
-// answerStamps lets the leader of the first range, if it can be reached, issue the
-// stamps that were asked for.
-func (g *group) answerStamps() {
-	questions := g.stamps
-	g.stamps = nil
-	for _, q := range questions {
-		if g.answerStamp(&q) {
-			g.stamps = append(g.stamps, q)
-		}
-	}
-}
-
-func (g *group) answerStamp(q *stampQuestion) (again bool) {
-	if !q.ticket.Done() {
-		return g.rnd.IntN(50) > 0 // or the answer is lost
-	}
-	if q.issued {
-		q.done(q.stamp, nil)
-		return false
-	}
-	m, r := g.leader([]byte{2})
-	if m == nil || g.micros < m.paused || g.cut[[2]base.NodeID{q.by, m.id}] || g.cut[[2]base.NodeID{m.id, q.by}] {
-		return false
-	}
-	var err error
-	q.stamp, q.ticket, q.issued, err = r.BeginIssue()
-	return err == nil
-}
 
 func (g *group) poll() {
 	g.answerStamps()
@@ -744,7 +763,7 @@ func (g *group) orphan() error {
 // quiet lets a moment pass in which nothing goes wrong.
 func (g *group) quiet() error {
 	for range 4 {
-		if err := g.deliver(); err != nil {
+		if err := errors.CombineErrors(g.deliver(), g.deliverBeat()); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 // finish heals everything, lets the group come to rest, and checks.
 func (g *group) finish() error {
-	g.loss, g.ending = 0, true
+	g.loss, g.hush, g.lull, g.ending = 0, 0, nil, true
 	for _, m := range g.members {
 		m.disk.countdown, m.paused = -1, 0
 	}

@@ -161,6 +161,11 @@ func (g *group) pause(m *member, st *store.Store, p replica.Point) {
 		g.micros += 2000
 		g.must(m, g.quiet())
 		g.poll()
+		if g.waits++; g.waits%50 == 0 { // for a range that is frozen
+			for _, o := range g.members {
+				o.store.Heal()
+			}
+		}
 		g.driving = false
 	}
 }
@@ -294,4 +299,42 @@ func (x *reach) read(key []byte, at base.Stamp) (value []byte, err error) {
 		return t, errors.Wrap(err, "read")
 	})
 	return value, err
+}
+
+// stampQuestion is what a node asks the leader of the first range.
+type stampQuestion struct {
+	by     base.NodeID
+	done   func(base.Stamp, error)
+	issued bool
+	stamp  base.Stamp
+	ticket base.Ticket
+}
+
+// answerStamps lets the leader of the first range, if it can be reached, issue the
+// stamps that were asked for.
+func (g *group) answerStamps() {
+	questions := g.stamps
+	g.stamps = nil
+	for _, q := range questions {
+		if g.answerStamp(&q) {
+			g.stamps = append(g.stamps, q)
+		}
+	}
+}
+
+func (g *group) answerStamp(q *stampQuestion) (again bool) {
+	if !q.ticket.Done() {
+		return g.rnd.IntN(50) > 0 // or the answer is lost
+	}
+	if q.issued {
+		q.done(q.stamp, nil)
+		return false
+	}
+	m, r := g.leader([]byte{2})
+	if m == nil || g.micros < m.paused || g.cut[[2]base.NodeID{q.by, m.id}] || g.cut[[2]base.NodeID{m.id, q.by}] {
+		return false
+	}
+	var err error
+	q.stamp, q.ticket, q.issued, err = r.BeginIssue()
+	return err == nil
 }

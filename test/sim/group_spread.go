@@ -48,7 +48,7 @@ func (g *group) coordinate(m *member, st *store.Store) {
 func (g *group) divide() error {
 	for _, key := range []string{listKey(1), listKey(3)} {
 		for n := 0; ; n++ {
-			if n == 3000 {
+			if n == 9000 {
 				return errors.Newf("no split at %q", key)
 			}
 			g.micros += g.rnd.Int64N(3000)
@@ -124,7 +124,11 @@ func (g *group) draw(op *history.Op) (keys []string) {
 	for _, i := range g.rnd.Perm(lists)[:1+g.rnd.IntN(3)] {
 		keys = append(keys, listKey(i))
 	}
-	for _, k := range keys[:g.rnd.IntN(len(keys)+1)] {
+	writes := g.rnd.IntN(len(keys) + 1)
+	if g.micros < g.hush || g.lull != nil {
+		writes = 0
+	}
+	for _, k := range keys[:writes] {
 		g.nextID++
 		op.Appends[k] = g.nextID
 	}

@@ -7,16 +7,23 @@ import (
 	"time"
 
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 )
 
 var groupSeed = flag.Uint64("group", 0, "run this seed of several nodes only, with its trace")
 
 const groupEvents = 8000
 
+// groupOptions are those of a seed of TestGroups.
+func groupOptions(seed uint64) GroupOptions {
+	return GroupOptions{Seed: seed, Events: groupEvents, QuorumReads: seed%4 == 0, Merging: seed%3 == 0, Dozing: seed%3 == 1}
+}
+
 func TestGroups(t *testing.T) {
 	if *groupSeed != 0 {
-		res, err := RunGroup(GroupOptions{Seed: *groupSeed, Events: groupEvents, QuorumReads: *groupSeed%4 == 0, Merging: *groupSeed%3 == 0,
-			Trace: func(line string) { fmt.Println(line) }})
+		o := groupOptions(*groupSeed)
+		o.Trace = func(line string) { fmt.Println(line) }
+		res, err := RunGroup(o)
 		t.Logf("seed %d: %+v", *groupSeed, res)
 		if err != nil {
 			t.Fatalf("seed %d: %+v", *groupSeed, err)
@@ -30,7 +37,7 @@ func TestGroups(t *testing.T) {
 		if i%2 == 1 {
 			s = fresh + uint64(i)
 		}
-		res, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, QuorumReads: s%4 == 0, Merging: s%3 == 0})
+		res, err := RunGroup(groupOptions(s))
 		if err != nil {
 			t.Fatalf("seed %d fails (make sim GROUP=%d): %+v", s, s, err)
 		}
@@ -76,7 +83,7 @@ func TestGroupMerge(t *testing.T) {
 
 func TestGroupSameSeedSameTrace(t *testing.T) {
 	for s := range uint64(10) {
-		o := GroupOptions{Seed: s + 1, Events: groupEvents, QuorumReads: s%4 == 0, Merging: s%3 == 0}
+		o := groupOptions(s + 1)
 		a, errA := RunGroup(o)
 		b, errB := RunGroup(o)
 		if errA != nil || errB != nil || a != b {
@@ -93,16 +100,40 @@ func TestGroupPlantedBugs(t *testing.T) {
 		faults replica.Faults
 		seed   uint64
 	}{
-		{"reply before commit", replica.Faults{ReplyBeforeCommit: true}, 2},
+		{"reply before commit", replica.Faults{ReplyBeforeCommit: true}, 1},
 		{"log not synced", replica.Faults{SkipSync: true}, 3},
-		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 21},
-		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 209},
-		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 15},
-		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 7},
+		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 3},
+		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 604},
+		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 10},
+		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 172},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			seen(t, within, b.seed, func(s uint64) error {
 				_, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, Faults: b.faults, Whole: true})
+				return err
+			})
+		})
+	}
+}
+
+// TestSleepPlantedBugs is TestPlantedBugs for what only ranges that sleep can break.
+func TestSleepPlantedBugs(t *testing.T) {
+	const within = 200
+	for _, b := range []struct {
+		name   string
+		faults replica.Faults
+		sleep  sleep.Faults
+		seed   uint64
+	}{
+		{"a follower that wakes by itself keeps acknowledging", replica.Faults{}, sleep.Faults{KeepAcknowledging: true}, 4},
+		{"an echo counts from when it comes in", replica.Faults{}, sleep.Faults{AckWhenTaken: true}, 4},
+		{"the ends of sleeps are not looked at", replica.Faults{}, sleep.Faults{IgnoreEnds: true}, 1},
+		{"another process is taken for the one before", replica.Faults{}, sleep.Faults{IgnoreIncarnation: true}, 1},
+		{"a promise is forgotten in a restart", replica.Faults{VoteAtOnce: true}, sleep.Faults{}, 36},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			seen(t, within, b.seed, func(s uint64) error {
+				_, err := RunGroup(GroupOptions{Seed: s, Events: 2 * groupEvents, Faults: b.faults, Sleep: b.sleep, Whole: true, Dozing: true})
 				return err
 			})
 		})

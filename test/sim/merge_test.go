@@ -10,6 +10,7 @@ import (
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 )
 
 // TestFrozenServesNothing: a leader has frozen a range and begun the merge, and hands the
@@ -170,6 +171,17 @@ func (g *group) pass(ticks bool) error {
 			if err := g.members[p.to-1].store.Deliver(&m); err != nil {
 				return err
 			}
+		}
+	}
+	if len(g.beats) > 0 {
+		p := g.beats[0]
+		g.beats = g.beats[1:]
+		b, err := sleep.DecodeBeat(p.bytes)
+		if err != nil {
+			return err
+		}
+		if g.hears == nil || g.hears(&p) {
+			g.members[p.to-1].store.TakeBeat(p.from, &b)
 		}
 	}
 	g.poll()

@@ -16,7 +16,8 @@ var (
 
 // spreadOptions are those of a seed of TestSpread.
 func spreadOptions(seed uint64) GroupOptions {
-	return GroupOptions{Seed: seed, Events: groupEvents, QuorumReads: seed%4 == 0, Merging: seed%3 == 0, Spread: true}
+	return GroupOptions{Seed: seed, Events: groupEvents, QuorumReads: seed%4 == 0, Merging: seed%3 == 0,
+		Dozing: seed%3 == 1, Spread: true}
 }
 
 // TestSpread runs transactions over ranges that different nodes lead, while those are split,

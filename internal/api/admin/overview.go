@@ -41,6 +41,10 @@ type NodeView struct {
 	Uptime               time.Duration
 	LogBytes, StateBytes int64
 	DiskFull             bool
+	// Sleeping are the replicas of ranges that sleep, Beats the heartbeats of the store that
+	// were sent so far.
+	Sleeping int
+	Beats    int64
 	// Clients are those over RESP, Commands what they have sent so far.
 	Clients  int
 	Commands int64
@@ -187,7 +191,7 @@ func (a *Admin) nodes(c *redis.Call) error {
 	for i := range nodes {
 		n := &nodes[i]
 		m := members[n.memberID()]
-		c.W.Map(13)
+		c.W.Map(15)
 		f.number("id", int64(n.ID))
 		f.text("status", n.status())
 		f.text("address", n.Address)
@@ -195,6 +199,8 @@ func (a *Admin) nodes(c *redis.Call) error {
 		f.text("admin", address(m.Internal))
 		f.number("replicas", int64(len(n.Replicas)))
 		f.number("leaders", int64(n.leads()))
+		f.number("sleeping", int64(n.Sleeping))
+		f.number("heartbeats", n.Beats)
 		f.number("clients", int64(n.Clients))
 		f.number("commands", n.Commands)
 		f.number("bytes", n.LogBytes+n.StateBytes)

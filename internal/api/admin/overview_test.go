@@ -42,7 +42,7 @@ func TestOverview(t *testing.T) {
 	store := self[:len(self)-8]
 	left, right := base.Span{Start: []byte{1}, End: []byte("\x04\x01\x01")}, base.Span{Start: []byte("\x04\x01\x01"), End: []byte{0xFF}}
 	n.told.say(
-		NodeView{ID: 0x01234567, Store: store, Address: "10.0.0.1:7000", Live: true, Version: "v1", Uptime: 90 * time.Second, LogBytes: 10, StateBytes: 5, Clients: 4, Commands: 40,
+		NodeView{ID: 0x01234567, Store: store, Address: "10.0.0.1:7000", Live: true, Version: "v1", Uptime: 90 * time.Second, LogBytes: 10, StateBytes: 5, Sleeping: 1, Beats: 12, Clients: 4, Commands: 40,
 			Replicas: []ReplicaView{
 				{Range: 2, Epoch: 3, Span: right, Voters: []base.NodeID{1, 2}, Applied: 7}, // it has missed a change
 				{Range: 1, Epoch: 4, Span: left, Voters: []base.NodeID{1, 2, 3}, Leads: true, Applied: 9, Bytes: 100, Position: 77,
@@ -62,8 +62,8 @@ func TestOverview(t *testing.T) {
 		KR.ADMIN RANGES EXPLAIN 2 => because
 		KR.ADMIN RANGES EXPLAIN 3 => ERR no such range
 		KR.ADMIN RANGES EXPLAIN x => ERR invalid range id
-		KR.ADMIN NODES    => [map[address:10.0.0.1:7000 admin:db1:3320 bytes:15 clients:4 commands:40 id:19088743 leaders:1 locality: replicas:2 resp:db1:5484 status:live uptime_seconds:90 version:v1] ` +
-		`map[address:10.0.0.2:7000 admin: bytes:0 clients:0 commands:0 id:2 leaders:0 locality: replicas:2 resp: status:live uptime_seconds:0 version:] ` +
-		`map[address:10.0.0.3:7000 admin: bytes:0 clients:0 commands:0 id:3 leaders:0 locality:zone=c replicas:0 resp: status:silent uptime_seconds:0 version:]]
+		KR.ADMIN NODES    => [map[address:10.0.0.1:7000 admin:db1:3320 bytes:15 clients:4 commands:40 heartbeats:12 id:19088743 leaders:1 locality: replicas:2 resp:db1:5484 sleeping:1 status:live uptime_seconds:90 version:v1] ` +
+		`map[address:10.0.0.2:7000 admin: bytes:0 clients:0 commands:0 heartbeats:0 id:2 leaders:0 locality: replicas:2 resp: sleeping:0 status:live uptime_seconds:0 version:] ` +
+		`map[address:10.0.0.3:7000 admin: bytes:0 clients:0 commands:0 heartbeats:0 id:3 leaders:0 locality:zone=c replicas:0 resp: sleeping:0 status:silent uptime_seconds:0 version:]]
 		KR.ADMIN LIST-SILENT-MEMBERS => []`)
 }

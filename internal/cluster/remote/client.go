@@ -15,6 +15,7 @@ import (
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 	"github.com/stratadb/strata/internal/turn"
 )
 
@@ -68,6 +69,9 @@ func (c *Client) Send(to base.NodeID, m *replica.Message) {
 	}
 	c.to.Send(to, kind, b)
 }
+
+// SendBeat carries the heartbeat of this node's store.
+func (c *Client) SendBeat(to base.NodeID, b *sleep.Beat) { c.to.Send(to, kindBeat, b.Append(nil)) }
 
 const (
 	// snapshotTime bounds the sending of a snapshot.

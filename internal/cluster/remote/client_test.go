@@ -15,6 +15,7 @@ import (
 	"github.com/stratadb/strata/internal/cluster/transport"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 )
 
 // peers stands for the other nodes, 1 to 3: what each of them answers, and how often it
@@ -79,8 +80,9 @@ func follows(leader base.NodeID) func() ([]byte, error) {
 // without is a store that holds no range.
 type without struct{}
 
-func (without) Range([]byte) *replica.Replica  { return nil }
-func (without) Deliver(*replica.Message) error { return nil }
+func (without) Range([]byte) *replica.Replica     { return nil }
+func (without) Deliver(*replica.Message) error    { return nil }
+func (without) TakeBeat(base.NodeID, *sleep.Beat) {}
 
 func newTestClient(p *peers) *Client {
 	ids := []base.NodeID{1, 2, 3, 4}

@@ -23,6 +23,7 @@ const (
 	kindRoute     transport.Kind = 9
 	kindComplete  transport.Kind = 10
 	kindTurn      transport.Kind = 11
+	kindBeat      transport.Kind = 12
 	kindReport    transport.Kind = 16
 	kindStates    transport.Kind = 17
 	kindOperate   transport.Kind = 18

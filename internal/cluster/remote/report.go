@@ -19,8 +19,10 @@ type Report struct {
 	LogBytes      int64           `json:"log_bytes"`
 	StateBytes    int64           `json:"state_bytes"`
 	DiskFull      bool            `json:"disk_full"`
-	Clients       int             `json:"clients"`  // over RESP
-	Commands      int64           `json:"commands"` // theirs, so far
+	Sleeping      int             `json:"sleeping"`   // of the replicas
+	Beats         int64           `json:"heartbeats"` // of the store that were sent so far
+	Clients       int             `json:"clients"`    // over RESP
+	Commands      int64           `json:"commands"`   // theirs, so far
 	Replicas      []ReplicaReport `json:"replicas"`
 }
 

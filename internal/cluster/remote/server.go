@@ -15,6 +15,7 @@ import (
 	"github.com/stratadb/strata/internal/cluster/transport"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 	"github.com/stratadb/strata/internal/turn"
 )
 
@@ -24,6 +25,7 @@ type Store interface {
 	Range(key []byte) *replica.Replica
 	// Deliver gives a message to the replica it is for.
 	Deliver(m *replica.Message) error
+	TakeBeat(from base.NodeID, b *sleep.Beat)
 }
 
 // Server answers other nodes.
@@ -46,6 +48,7 @@ func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	v.mu.last = rand.Uint64() // a number of the process before must not mean a watch of this one
 	to.HandleMessage(kindRaft, v.raft)
 	to.HandleMessage(kindRaftLarge, v.raft)
+	to.HandleMessage(kindBeat, v.beat)
 	to.HandleCall(kindRead, v.read)
 	to.HandleCall(kindCommit, v.commit)
 	to.HandleCall(kindStamp, v.stamp)
@@ -83,6 +86,16 @@ func (v *Server) raft(from base.NodeID, payload []byte) {
 	if err != nil {
 		v.log.Warn("message of a replica", "from", from, "error", err)
 	}
+}
+
+func (v *Server) beat(from base.NodeID, payload []byte) {
+	v.hear(from)
+	b, err := sleep.DecodeBeat(payload)
+	if err != nil {
+		v.log.Warn("heartbeat of a store", "from", from, "error", err)
+		return
+	}
+	v.store.TakeBeat(from, &b)
 }
 
 // Every response begins with one of these.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 	"github.com/stratadb/strata/internal/storage/lsm"
 	"github.com/stratadb/strata/internal/storage/raftlog"
 	"github.com/stratadb/strata/internal/storage/rowcache"
@@ -129,6 +130,7 @@ type Stats struct {
 	Log    raftlog.Metrics
 	State  lsm.Metrics
 	Rows   rowcache.Metrics
+	Sleep  sleep.Figures
 	Full   bool
 }
 
@@ -136,6 +138,9 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	st := Stats{Ranges: map[base.RangeID]replica.Stats{}, Log: s.log.Metrics(), State: s.state.Metrics(),
 		Rows: s.rows.Metrics(), Full: s.Full(0)}
+	if s.sleep != nil {
+		st.Sleep = s.sleep.Figures()
+	}
 	for _, r := range s.Replicas() {
 		id, _ := r.ID()
 		st.Ranges[id] = r.Stats()

@@ -289,6 +289,7 @@ func (s *Store) replayAll(r *Recovery) error {
 	}); err != nil {
 		return err
 	}
+	s.arrange()
 	if err := s.Step(); err != nil {
 		return err
 	}

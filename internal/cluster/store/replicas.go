@@ -130,11 +130,18 @@ func (s *Store) forget(id base.RangeID) {
 // remove takes a replica out of the tables, and answers how to stop it.
 func (s *Store) remove(id base.RangeID) (stop func()) {
 	s.mu.Lock()
+	r := s.mu.ranges[id]
 	stop = s.mu.stops[id]
 	delete(s.mu.stops, id)
 	delete(s.mu.ranges, id)
 	delete(s.mu.claims, id)
 	s.mu.Unlock()
+	if r != nil {
+		s.ticking.put(r, false)
+	}
+	if s.sleep != nil {
+		s.sleep.Forget(id)
+	}
 	s.arrange()
 	return stop
 }
@@ -165,10 +172,14 @@ func (s *Store) adopt(id base.RangeID, self base.ReplicaID, start []byte) (*repl
 		return nil, err
 	}
 	r, err := s.openReplica(id, self, replica.State{Range: base.RangeDescriptor{ID: id}}, false)
-	if err == nil && !s.o.Manual {
+	if err != nil {
+		return nil, err
+	}
+	s.arrange()
+	if !s.o.Manual {
 		s.run(r)
 	}
-	return r, err
+	return r, nil
 }
 
 // send passes a replica's message on. A snapshot is copied by a goroutine: the
@@ -192,16 +203,4 @@ func (s *Store) send(r *replica.Replica, to base.NodeID, m *replica.Message) {
 		return
 	}
 	s.wait.Go(fill)
-}
-
-// Tick lets a tick pass at the replicas that need it.
-func (s *Store) Tick() {
-	for _, r := range s.Replicas() {
-		if r.Ticks() {
-			r.Tick()
-		}
-		if r.Removed() {
-			s.retireSoon(r)
-		}
-	}
 }

@@ -192,6 +192,7 @@ func (s *Store) born(right replica.State, leads bool) error {
 	if err != nil {
 		return err
 	}
+	s.arrange()
 	if leads || len(right.Range.Replicas) == 1 {
 		err = r.TakeLead()
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 	"github.com/stratadb/strata/internal/storage/identity"
 	"github.com/stratadb/strata/internal/storage/lsm"
 	"github.com/stratadb/strata/internal/storage/raftlog"
@@ -44,6 +45,11 @@ type Options struct {
 	// Send hands a message to a replica on another node; it may be lost. A message
 	// with a snapshot is followed by it.
 	Send func(to base.NodeID, m *replica.Message)
+	// Beat hands a heartbeat of this store to that of another node; it may be lost. Without
+	// it no range sleeps. IdleTicks is after how many ticks without anything to do one does,
+	// see replica.Options.
+	Beat      func(to base.NodeID, b *sleep.Beat)
+	IdleTicks int
 	// Oracle issues the stamps; it is somebody else's, who closes it. By default the
 	// store has its own.
 	Oracle *oracle.Local
@@ -59,7 +65,9 @@ type Options struct {
 	Manual bool
 	Random func() uint64 // for ids and the log's seeds; the system's by default
 	Faults replica.Faults
-	Pause  func(replica.Point) // see replica.Options
+	// SleepFaults plants bugs, as Faults does.
+	SleepFaults sleep.Faults
+	Pause       func(replica.Point) // see replica.Options
 	// WindowAge and WindowBytes override limits.WindowAge and WindowBytes, which is for
 	// all ranges together.
 	WindowAge   time.Duration
@@ -103,6 +111,8 @@ type Store struct {
 	arranged atomic.Uint64                   // counts the tables
 	only     atomic.Pointer[replica.Replica] // of the whole keyspace, while there is one range
 
+	ticking ticking
+	sleep   *sleep.Table // nil: no range sleeps
 	settler settler
 	full    atomic.Bool
 	tidying atomic.Bool
@@ -128,7 +138,9 @@ func newStore(o Options) *Store {
 	s.mu.ranges, s.mu.stops = map[base.RangeID]*replica.Replica{}, map[base.RangeID]func(){}
 	s.mu.turns, s.mu.claims = map[base.RangeID]*sync.Mutex{}, map[base.RangeID]base.Span{}
 	s.mu.frozen, s.mu.merging = map[base.RangeID]time.Duration{}, map[base.RangeID]bool{}
+	s.ticking.set = map[base.RangeID]*replica.Replica{}
 	s.table.Store(new([]seat))
+	s.beds()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -451,6 +463,7 @@ func (s *Store) openRanges() error {
 	}); err != nil {
 		return err
 	}
+	s.arrange()
 	for i := range removed {
 		if err := s.destroy(&removed[i], removed[i].NextReplica-1); err != nil {
 			return err
@@ -489,7 +502,7 @@ func (s *Store) destroy(d *base.RangeDescriptor, self base.ReplicaID) (err error
 	return s.state.Flush()
 }
 
-// openReplica opens one replica; nothing of it runs yet.
+// openReplica opens one replica; nothing of it runs yet. The caller arranges the table.
 func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.State, newborn bool) (*replica.Replica, error) {
 	var r *replica.Replica
 	var err error
@@ -500,7 +513,8 @@ func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.
 		Oracle: s.oracle, OnFatal: s.o.OnFatal, Full: s.Full, Faults: s.o.Faults, Pause: s.o.Pause,
 		WindowAge: s.o.WindowAge, Windows: s.windows, Manual: s.o.Manual,
 		Settler: &s.settler, PromptCommit: s.o.PromptCommit, Clock: s.o.Clock, QuorumReads: s.o.QuorumReads,
-		Send: func(to base.NodeID, m *replica.Message) { s.send(r, to, m) },
+		Send:  func(to base.NodeID, m *replica.Message) { s.send(r, to, m) },
+		Sleep: s.sleep, IdleTicks: s.o.IdleTicks, Ticking: func(needs bool) { s.needsTicks(r, needs) },
 	})
 	if err != nil {
 		return nil, err
@@ -508,7 +522,7 @@ func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.
 	s.mu.Lock()
 	s.mu.ranges[id] = r
 	s.mu.Unlock()
-	s.arrange()
+	s.ticking.put(r, true)
 	return r, nil
 }
 

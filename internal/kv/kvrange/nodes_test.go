@@ -21,6 +21,7 @@ import (
 	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/kv/kvtest"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 )
 
 // node is one of several in this process, on a real transport.
@@ -60,7 +61,13 @@ func startNodesWith(t *testing.T, quorum bool, keys ...string) *nodes {
 					s.Send(to, m)
 				}
 			},
-			Stamp: func(done func(base.Stamp, error)) { n.sender.Load().AskStamp(done) },
+			Beat: func(to base.NodeID, b *sleep.Beat) {
+				if s := n.sender.Load(); s != nil {
+					s.SendBeat(to, b)
+				}
+			},
+			IdleTicks: 3, // ranges fall asleep all the time
+			Stamp:     func(done func(base.Stamp, error)) { n.sender.Load().AskStamp(done) },
 		}
 		if i > 0 {
 			o.Join = &store.Join{Cluster: [16]byte{7}, Node: base.NodeID(i + 1)}

@@ -17,6 +17,7 @@ import (
 	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/kv/kvtest"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 )
 
 // addresses is a resolver that a test fills.
@@ -38,6 +39,7 @@ func (nobody) Arrangement() uint64                   { return 0 }
 func (nobody) Coordinate(c *coordinator.Coordinator) { c.Close() }
 func (nobody) Range([]byte) *replica.Replica         { return nil }
 func (nobody) Deliver(*replica.Message) error        { return nil }
+func (nobody) TakeBeat(base.NodeID, *sleep.Beat)     {}
 func (nobody) NextStamp() (base.Stamp, error)        { return 0, base.ErrUnavailable }
 func (nobody) ScanStored(base.Span, bool, func(key, value []byte) bool) error {
 	return nil

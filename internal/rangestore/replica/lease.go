@@ -33,6 +33,11 @@ const (
 	// leaseDrift is the part of a lease that clocks may disagree by.
 	leaseDrift = 10
 	leaseFor   = (electionTicks - 2) * TickEvery * (leaseDrift - 1) / leaseDrift
+	// BeatTicks is how often a store sends its heartbeat, SilenceTicks after how long
+	// without one its ranges wake up elsewhere: as heartbeats of Raft and elections are.
+	BeatTicks, SilenceTicks = heartbeatTicks, electionTicks
+	// idleTicks is how long a leader has nothing to do before its range sleeps: 2 s.
+	idleTicks = 40
 	// quietFor is how long a replica keeps out of elections after its start.
 	quietFor = electionTicks * TickEvery * (leaseDrift + 1) / leaseDrift
 )
@@ -94,8 +99,13 @@ func (r *Replica) extendLease() {
 		return
 	}
 	since := l.voters.CommittedIndex(ackedAt{l, r.o.Replica, r.o.Clock.Elapsed()})
-	if since > 0 {
-		r.leaseUntil.Store(int64(time.Duration(since) + leaseFor))
+	r.leaseSince(time.Duration(since))
+}
+
+// leaseSince extends the lease: a quorum has heard of the leader at that moment, or later.
+func (r *Replica) leaseSince(since time.Duration) {
+	if until := int64(since + leaseFor); since > 0 && !r.loop.lease.gone && until > r.leaseUntil.Load() {
+		r.leaseUntil.Store(until)
 	}
 }
 
@@ -117,5 +127,12 @@ func (r *Replica) leasedLocked() bool {
 	if r.o.Faults.LeaseAtStep {
 		now = r.stepped.Load()
 	}
-	return !r.o.QuorumReads && now < r.leaseUntil.Load()
+	if r.o.QuorumReads || now < r.leaseUntil.Load() {
+		return !r.o.QuorumReads
+	}
+	if s := r.asleep.Load(); s != nil {
+		since := s.Since()
+		return since > 0 && now < int64(since+leaseFor)
+	}
+	return false
 }

@@ -103,17 +103,26 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 	if r.o.Faults.LeaseAtStep {
 		r.stepped.Store(int64(r.o.Clock.Elapsed()))
 	}
+	if r.reposes() {
+		return false, nil
+	}
 	if worked, err = r.tick(); err != nil {
 		return worked, err
 	}
 	worked = r.receive() || worked
-	worked = r.ask() || worked
+	if r.ask() {
+		r.busy()
+		worked = true
+	}
 	if r.loop.leading && len(r.loop.inFlight) == 0 && r.loop.raft.BasicStatus().LeadTransferee == 0 {
 		proposed, err := r.propose()
 		if err != nil {
 			return true, err
 		}
-		worked = worked || proposed
+		if proposed {
+			r.busy()
+			worked = true
+		}
 	}
 	for r.loop.raft.HasReady() {
 		worked = true
@@ -127,13 +136,15 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 		}
 	}
 	r.loop.incoming = nil
-	return worked, nil
+	r.agree()
+	r.tellTicks()
+	return worked || r.loop.raft.HasReady(), nil
 }
 
 // tick passes a tick on; those that were missed are not made up for, since a
 // follower's promise to its leader is measured in ticks.
 func (r *Replica) tick() (bool, error) {
-	if !r.ticked.Swap(false) {
+	if !r.ticked.Swap(false) || r.drowse() {
 		return false, nil
 	}
 	r.loop.raft.Tick()
@@ -161,6 +172,13 @@ func (r *Replica) receive() bool {
 			continue
 		}
 		r.loop.nodes[m.From] = m.Node
+		if m.Rest == RestAsleep {
+			r.answersOffer(m)
+			continue
+		}
+		if kind != pb.MsgHeartbeat && kind != pb.MsgHeartbeatResp {
+			r.busy()
+		}
 		if isElection(kind) && r.o.Clock.Elapsed() < r.loop.quiet && !r.o.Faults.VoteAtOnce {
 			continue
 		}
@@ -173,6 +191,9 @@ func (r *Replica) receive() bool {
 		// Raft refuses what makes no sense to it, and hears of everything again.
 		if err := r.loop.raft.Step(m.Raft); err == nil {
 			r.took(m)
+			if m.Rest == RestOffer && r.o.Sleep != nil {
+				r.loop.rest.invited = m
+			}
 		}
 	}
 	return len(inbox) > 0
@@ -240,6 +261,9 @@ func (r *Replica) transmit(m *pb.Message) error {
 	}
 	if out.Makes() {
 		out.Start = r.loop.desc.Span.Start
+	}
+	if r.loop.leading && m.GetType() == pb.MsgHeartbeat && len(m.GetContext()) == 0 {
+		r.offer(out, node)
 	}
 	if l := &r.loop.lease; to == l.heard {
 		out.Echo, out.EchoTerm = l.heardSent, l.heardTerm
@@ -505,6 +529,7 @@ func (r *Replica) apply(ctx context.Context, e *pb.Entry) error {
 		return errors.AssertionFailedf("entry %d follows entry %d", index, r.loop.applied)
 	}
 	r.loop.applied = index
+	r.busy()
 	if e.GetType() != pb.EntryNormal || len(e.Data) == 0 { // or a leader's first entry
 		if e.GetType() != pb.EntryNormal {
 			if err := r.applyChange(index, e); err != nil {
@@ -608,6 +633,7 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 // a manual replica it is the caller's.
 func (r *Replica) Stop() {
 	r.loop.stopped = true
+	r.forgetSleep()
 	r.mu.Lock()
 	r.mu.stopped = true
 	r.accountLocked()

@@ -47,6 +47,7 @@ func (r *Replica) ChangeMembers(steps ...Change) error {
 	if r.loop.lead == nil {
 		return base.ErrUnavailable
 	}
+	r.rise()
 	cc := &pb.ConfChangeV2{Transition: pb.ConfChangeTransitionAuto.Enum()}
 	d := r.loop.desc
 	for _, s := range steps {
@@ -114,7 +115,7 @@ func (r *Replica) Progress() (list []Progress) {
 		return nil
 	}
 	r.loop.raft.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		self := base.ReplicaID(id) == r.o.Replica
+		self := base.ReplicaID(id) == r.o.Replica || r.loop.rest.asleep // with all others
 		list = append(list, Progress{Replica: base.ReplicaID(id), Active: self || pr.RecentActive,
 			CaughtUp: self || pr.State == tracker.StateReplicate && base.LogIndex(pr.Match) >= r.loop.applied})
 	})
@@ -133,6 +134,7 @@ func (r *Replica) TransferLeader(to base.ReplicaID) error {
 	if !found || d.Role != base.Voter || to == r.o.Replica {
 		return errors.Wrapf(ErrChange, "replica %d cannot lead", to)
 	}
+	r.rise()
 	if !r.o.Faults.KeepLease {
 		r.revokeLease(true) // first
 	}

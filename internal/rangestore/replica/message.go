@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 )
 
 // Message is what one replica of a range says to another: a message of Raft, and
@@ -30,6 +31,9 @@ type Message struct {
 	// Gone tells the receiver that it was removed from the range. The message of Raft
 	// says nothing then.
 	Gone bool
+	// Rest says whether the message is about sleep, and Word is the sender's store's then.
+	Rest Rest
+	Word sleep.Word
 	// Snapshot is what a message with a snapshot brings along. It travels by itself.
 	Snapshot *Snapshot
 }
@@ -75,19 +79,22 @@ func (m *Message) Append(dst []byte) []byte {
 	if r.GetReject() {
 		reject = 1
 	}
-	gone := uint64(0)
+	about := uint64(m.Rest) << 1
 	if m.Gone {
-		gone = 1
+		about |= 1
 	}
 	snap := r.GetSnapshot().GetMetadata()
 	for _, n := range [...]uint64{
 		uint64(m.Range), uint64(m.From), uint64(m.To), uint64(m.Node), uint64(m.Sent), uint64(m.Echo), uint64(m.EchoTerm),
 		uint64(r.GetType()), r.GetTerm(), r.GetLogTerm(), r.GetIndex(), r.GetCommit(), reject, r.GetRejectHint(),
-		snap.GetIndex(), snap.GetTerm(), gone, uint64(len(m.Start)), uint64(len(r.GetContext())), uint64(len(r.GetEntries())),
+		snap.GetIndex(), snap.GetTerm(), about, uint64(len(m.Start)), uint64(len(r.GetContext())), uint64(len(r.GetEntries())),
 	} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	dst = append(append(dst, m.Start...), r.GetContext()...)
+	if m.Rest != NoRest {
+		dst = m.Word.Append(dst)
+	}
 	for _, e := range r.GetEntries() {
 		dst = binary.AppendUvarint(dst, uint64(e.GetType()))
 		dst = binary.AppendUvarint(dst, e.GetTerm())
@@ -114,7 +121,11 @@ func DecodeMessage(b []byte) (m Message, err error) {
 	if index, term := d.Uvarint(), d.Uvarint(); index != 0 {
 		r.Snapshot = &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(index), Term: new(term)}}
 	}
-	m.Gone = d.Uvarint() == 1
+	about := d.Uvarint()
+	m.Gone, m.Rest = about&1 == 1, Rest(about>>1)
+	if about>>1 > uint64(RestAsleep) {
+		return Message{}, errMessage
+	}
 	start, context := d.Uvarint(), d.Uvarint()
 	entries := d.Count(entryBytesMin)
 	if start > 0 {
@@ -122,6 +133,9 @@ func DecodeMessage(b []byte) (m Message, err error) {
 	}
 	if context > 0 {
 		r.Context = d.Take(context)
+	}
+	if m.Rest != NoRest {
+		m.Word = sleep.DecodeWord(&d)
 	}
 	for range entries {
 		e := &pb.Entry{}

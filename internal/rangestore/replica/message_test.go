@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 )
 
 // FuzzMessage: no bytes of another node make the decoder panic, and a message that is
@@ -14,6 +16,8 @@ func FuzzMessage(f *testing.F) {
 		Type: pb.MsgApp.Enum(), Term: new(uint64(8)), Index: new(uint64(9)), Context: []byte("c"),
 		Entries: []*pb.Entry{{Type: pb.EntryNormal.Enum(), Term: new(uint64(8)), Index: new(uint64(10)), Data: []byte("data")}},
 	}}
+	f.Add(m.Append(nil))
+	m.Rest, m.Word = RestOffer, sleep.Word{From: 11, To: 12, Ended: 13}
 	f.Add(m.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := DecodeMessage(b)

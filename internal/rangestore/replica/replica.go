@@ -13,6 +13,7 @@ import (
 	"github.com/stratadb/strata/internal/clock"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/sequencer"
+	"github.com/stratadb/strata/internal/rangestore/sleep"
 	"github.com/stratadb/strata/internal/rangestore/window"
 	"github.com/stratadb/strata/internal/storage/raftlog"
 )
@@ -58,6 +59,13 @@ type Options struct {
 	Clock clock.Clock
 	// QuorumReads asks a quorum for every read instead of relying on a lease.
 	QuorumReads bool
+	// Sleep is the store's table of ranges that sleep; without it none does. IdleTicks is
+	// after how many ticks without anything to do; optional.
+	Sleep     *sleep.Table
+	IdleTicks int
+	// Ticking says whether the replica needs Tick; before it is called it does. It is
+	// called without locks. Optional.
+	Ticking func(needs bool)
 	// Manual means that no loop runs: whoever waits for a commit steps the
 	// replica itself. All calls come from one goroutine then.
 	Manual bool
@@ -178,7 +186,8 @@ type Replica struct {
 	flushTook atomic.Int64  // moving average in nanoseconds
 	// leaseUntil is the end of the leader's lease by Clock.Elapsed.
 	leaseUntil atomic.Int64
-	stepped    atomic.Int64 // Faults.LeaseAtStep
+	asleep     atomic.Pointer[sleep.Sleep] // of a leader
+	stepped    atomic.Int64                // Faults.LeaseAtStep
 
 	driving sync.Mutex // guards loop; never taken with mu held
 	loop    loopState
@@ -218,6 +227,8 @@ type loopState struct {
 	eager     int           // see lead
 	asking    asking
 	lonely    int  // ticks since a leader was heard
+	ticking   bool // the store was told so
+	rest      resting
 	stepping  bool // a step is being made
 	yielded   bool // the left neighbour has taken the loop's place
 }
@@ -231,12 +242,15 @@ func New(o Options) (*Replica, error) {
 	if o.Windows == nil {
 		o.Windows = NewBudget(limits.WindowBytes)
 	}
+	if o.IdleTicks == 0 {
+		o.IdleTicks = idleTicks
+	}
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
 	r := &Replica{o: o, wake: make(chan struct{}, 1)}
 	r.room = sync.NewCond(&r.mu)
-	r.loop.nodes, r.loop.notices = map[base.ReplicaID]base.NodeID{}, notices{}
+	r.loop.nodes, r.loop.notices, r.loop.ticking = map[base.ReplicaID]base.NodeID{}, notices{}, true
 	r.loop.lease.acks = map[base.ReplicaID]time.Duration{}
 	if !o.Newborn {
 		r.loop.quiet = o.Clock.Elapsed() + quietFor
@@ -335,15 +349,7 @@ func (r *Replica) Receive(m *Message) {
 // again what is lost.
 const inboxMax = 4096
 
-// Ticks reports whether the replica needs to be told of time: there are others, or it
-// is alone and has still to take the lead.
-func (r *Replica) Ticks() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.mu.desc.Replicas) != 1 || r.mu.tenure == nil
-}
-
-// Tick is called every TickEvery.
+// Tick is called every TickEvery while the replica needs it, see Options.Ticking.
 func (r *Replica) Tick() {
 	r.ticked.Store(true)
 	r.signal()

@@ -231,6 +231,7 @@ func (r *Replica) Yield(ctx context.Context, x *batch.Merge) (State, error) {
 	r.seize()
 	defer r.release()
 	r.loop.yielded = true
+	r.forgetSleep()
 	if err := r.catchUp(ctx, x); err != nil {
 		return State{}, err
 	}
