@@ -101,11 +101,10 @@ func TestGroupPlantedBugs(t *testing.T) {
 		seed   uint64
 	}{
 		{"reply before commit", replica.Faults{ReplyBeforeCommit: true}, 1},
-		{"log not synced", replica.Faults{SkipSync: true}, 3},
-		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 3},
-		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 604},
-		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 10},
-		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 172},
+		{"log not synced", replica.Faults{SkipSync: true}, 4},
+		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 5},
+		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 23},
+		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 586},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			seen(t, within, b.seed, func(s uint64) error {
@@ -125,11 +124,11 @@ func TestSleepPlantedBugs(t *testing.T) {
 		sleep  sleep.Faults
 		seed   uint64
 	}{
-		{"a follower that wakes by itself keeps acknowledging", replica.Faults{}, sleep.Faults{KeepAcknowledging: true}, 4},
-		{"an echo counts from when it comes in", replica.Faults{}, sleep.Faults{AckWhenTaken: true}, 4},
+		{"a follower that wakes by itself keeps acknowledging", replica.Faults{}, sleep.Faults{KeepAcknowledging: true}, 1},
+		{"an echo counts from when it comes in", replica.Faults{}, sleep.Faults{AckWhenTaken: true}, 1},
 		{"the ends of sleeps are not looked at", replica.Faults{}, sleep.Faults{IgnoreEnds: true}, 1},
 		{"another process is taken for the one before", replica.Faults{}, sleep.Faults{IgnoreIncarnation: true}, 1},
-		{"a promise is forgotten in a restart", replica.Faults{VoteAtOnce: true}, sleep.Faults{}, 36},
+		{"a promise is forgotten in a restart", replica.Faults{VoteAtOnce: true}, sleep.Faults{}, 85},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			seen(t, within, b.seed, func(s uint64) error {
@@ -161,13 +160,13 @@ func seen(t *testing.T, within int, once uint64, run func(seed uint64) error) {
 func TestMergePlantedBugs(t *testing.T) {
 	const within = 1500
 	t.Run("thawed without a refusal", func(t *testing.T) {
-		seen(t, within, 3, func(s uint64) error {
+		seen(t, within, 11, func(s uint64) error {
 			_, err := RunGroup(GroupOptions{Seed: s, Events: 2 * groupEvents, Faults: replica.Faults{ThawAtOnce: true}, Merging: true})
 			return err
 		})
 	})
 	t.Run("the right side's locks forgotten", func(t *testing.T) {
-		seen(t, within, 18, func(s uint64) error {
+		seen(t, within, 66, func(s uint64) error {
 			_, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: true, Faults: replica.Faults{ForgetRightTable: true}})
 			return err
 		})

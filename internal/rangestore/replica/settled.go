@@ -28,6 +28,10 @@ func (r *Replica) Settled(key []byte, s *prepared.Settled) error {
 	if len(r.mu.settled.list) < settledMax {
 		r.mu.settled.list = append(r.mu.settled.list, *s)
 	}
+	if r.asleep.Load() != nil { // no tick will say that it is due
+		r.mu.settled.due = true
+		r.signal()
+	}
 	if r.evictor.asleep.Load() { // with nothing to write; it says when it is due
 		r.evictor.wake()
 	}
