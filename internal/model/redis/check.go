@@ -80,6 +80,7 @@ type slotCheck struct {
 	expiring int64
 	fields   int64
 	list     listCheck
+	zset     zsetCheck
 	times    int64
 	first    int64
 	asked    [][]byte // rows that must exist
@@ -139,7 +140,7 @@ func (c *slotCheck) visit(key, value []byte) {
 // openKey begins with the header of a key.
 func (c *slotCheck) openKey(row, value, rest []byte) {
 	c.row, c.unusable = bytes.Clone(row), false
-	c.expiring, c.fields, c.times, c.first, c.list = 0, 0, 0, 0, listCheck{}
+	c.expiring, c.fields, c.times, c.first, c.list, c.zset = 0, 0, 0, 0, listCheck{}, zsetCheck{}
 	c.counted.keys++
 	h, err := decodeHeader(value)
 	if err != nil {
@@ -176,6 +177,8 @@ func (c *slotCheck) openKey(row, value, rest []byte) {
 		c.inlineFields()
 	case h.kind == TypeList && h.enc == encElements:
 		c.inlineElements()
+	case h.kind == TypeZSet && h.enc == encMembers:
+		c.inlineMembers()
 	}
 }
 
@@ -225,7 +228,9 @@ func (c *slotCheck) element(key, value []byte) error {
 		return nil
 	case c.h.kind == TypeList && c.h.enc != encElements && part == partElement:
 		return c.listRow(key, value)
-	case c.h.kind > TypeSet:
+	case c.h.kind == TypeZSet && c.h.enc == encScores:
+		return c.zsetRow(part, rest, value)
+	case c.h.kind > TypeZSet:
 		return nil // types that this package does not know yet
 	}
 	return corrupt("%s is an orphan", keyspace.Pretty(key))
@@ -262,6 +267,8 @@ func (c *slotCheck) closeKey() {
 		c.closeHash()
 	case c.h.kind == TypeList:
 		c.closeList()
+	case c.h.kind == TypeZSet:
+		c.closeZSet()
 	}
 }
 

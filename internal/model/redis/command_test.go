@@ -238,6 +238,9 @@ func (w *world) command(t kv.Txn, name string, a []string) (string, error) {
 	if f, ok := setCommands[name]; ok {
 		return f(w, t, a)
 	}
+	if f, ok := zsetCommands[name]; ok {
+		return f(w, t, a)
+	}
 	return w.keyCommand(t, name, a)
 }
 

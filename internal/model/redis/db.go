@@ -27,12 +27,15 @@ type Options struct {
 	StringGrowBytes int
 	// PieceBytes is the length of a piece of a longer string.
 	PieceBytes int
-	// HashInlineFields and HashInlineBytes bound a hash inside its header.
+	// HashInlineFields and HashInlineBytes bound a hash, a set or a sorted set inside its
+	// header.
 	HashInlineFields int
 	HashInlineBytes  int
 	// ListInlineElements and ListInlineBytes bound a list inside its header.
 	ListInlineElements int
 	ListInlineBytes    int
+	// RankNodeChildren is how many children a node of a sorted set may have.
+	RankNodeChildren int
 	// ReapFields bounds how many overdue fields one command deletes from a hash.
 	ReapFields int
 }
@@ -46,6 +49,7 @@ const (
 	DefaultHashInlineBytes    = 2 << 10
 	DefaultListInlineElements = 64
 	DefaultListInlineBytes    = 1 << 10
+	DefaultRankNodeChildren   = 256
 	DefaultReapFields         = 1024
 )
 
@@ -66,12 +70,14 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.HashInlineBytes, DefaultHashInlineBytes)
 	orDefault(&o.ListInlineElements, DefaultListInlineElements)
 	orDefault(&o.ListInlineBytes, DefaultListInlineBytes)
+	orDefault(&o.RankNodeChildren, DefaultRankNodeChildren)
 	orDefault(&o.ReapFields, DefaultReapFields)
 	o.PieceBytes = min(o.PieceBytes, maxPieceBytes)
 	o.StringInlineBytes = min(o.StringInlineBytes, maxPieceBytes)
 	o.StringGrowBytes = min(o.StringGrowBytes, o.StringInlineBytes)
 	o.HashInlineBytes = min(o.HashInlineBytes, maxPieceBytes)
 	o.ListInlineBytes = min(o.ListInlineBytes, maxPieceBytes)
+	o.RankNodeChildren = max(o.RankNodeChildren, 2)
 	return o
 }
 

@@ -19,7 +19,11 @@
 //	  │        ├─ 0x01 <number 4>               string: piece
 //	  │        ├─ 0x02 <place 5> <field>        hash: flag 1 [expiry 8] value; set: flag 1
 //	  │        ├─ 0x03 <millis 8> <field>       hash: TTL index of the fields
-//	  │        └─ 0x04 <position 8>             list: element
+//	  │        ├─ 0x04 <position 8>             list: element
+//	  │        ├─ 0x05 <place 5> <member>       sorted set: score 8
+//	  │        ├─ 0x06 <score 8> <member>       sorted set: order; 1 for the score -0
+//	  │        └─ 0x07 <level 1> [<score 8> <member>]
+//	  │                                         sorted set: node, members 8, children 4
 //	  └─ 0x02 <millis 8> <key> 0x00 0x01        TTL index: the key's own expiry
 //	                         └─ 0x01            ... or that of its first element
 //
@@ -41,7 +45,10 @@
 //	          a listpack 4; a stride of 65,536 from each element to the next
 //	          encoding 3 (rows with gaps): the same, at any distance
 //	set 4:    encodings 1 and 3 of a hash whose fields, the members, have no values
-//	sorted set 5, stream 6: numbers that are taken
+//	sorted set 5: encoding 1 (members): count 2, then lengths as uvarints, bytes
+//	          and scores 8 (big-endian floats), in their order
+//	          encoding 2 (rows): count 8, levels 1, nodes of the highest level 4
+//	stream 6: a number that is taken
 //
 // Flag 0x04 remembers that Redis would have left its compact encoding, 0x08 that a set
 // would be no intset; they matter to OBJECT ENCODING alone, as do the string encodings 1 to 3. Redis's thresholds

@@ -173,6 +173,9 @@ const (
 	partField    byte = 0x02
 	partFieldTTL byte = 0x03
 	partElement  byte = 0x04
+	partMember   byte = 0x05
+	partScore    byte = 0x06
+	partNode     byte = 0x07
 )
 
 // ttlElements ends the TTL row of a key whose elements expire, so that it stands

@@ -43,6 +43,8 @@ var (
 	ErrStringTooLong = &Error{"ERR string exceeds maximum allowed size (proto-max-bulk-len)"}
 	// ErrDelExNotString: DELEX compares a key that is not a string.
 	ErrDelExNotString = &Error{"ERR Key should be of string type if conditions are specified"}
+	// ErrNaNScore: an increment of a score whose sum is no number.
+	ErrNaNScore = &Error{"ERR resulting score is not a number (NaN)"}
 	// ErrOffset: a negative offset.
 	ErrOffset = &Error{"ERR offset is out of range"}
 	// ErrNoSuchKey: the command needs a key that is absent.

@@ -176,6 +176,8 @@ func (h *header) validate() error {
 		return h.validateHash()
 	case TypeList:
 		return h.validateList()
+	case TypeZSet:
+		return h.validateZSet()
 	}
 	return nil
 }
@@ -222,6 +224,8 @@ func (h *header) hasRows() bool {
 		return h.enc == encRows
 	case TypeList:
 		return h.enc != encElements
+	case TypeZSet:
+		return h.enc != encMembers
 	}
 	return true
 }

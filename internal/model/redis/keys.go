@@ -69,6 +69,8 @@ func Encoding(t kv.Txn, db *DB, key []byte) (string, error) {
 		return e.h.hashEncoding(), nil
 	case TypeSet:
 		return e.h.setEncoding(), nil
+	case TypeZSet:
+		return e.h.zsetEncoding(), nil
 	case TypeList:
 		return e.h.listEncoding(), nil
 	}

@@ -54,9 +54,11 @@ func (s *server) do(args ...string) string {
 		args = []string{"HGETALL", args[1]}
 	case "SSCANALL":
 		args = []string{"SMEMBERS", args[1]}
+	case "ZSCANALL":
+		args = []string{"ZRANGE", args[1], "0", "-1", "WITHSCORES"}
 	case "SCANTYPE":
 		args = []string{"SCAN", "0", "COUNT", "100000", "TYPE", args[1]}
-	case "HRANDFIELD", "SRANDMEMBER":
+	case "HRANDFIELD", "SRANDMEMBER", "ZRANDMEMBER":
 		v := s.call(args)
 		if l, ok := v.([]any); ok {
 			return fmt.Sprintf("(integer) %d", len(l))

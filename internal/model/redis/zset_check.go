@@ -1,0 +1,97 @@
+package redis
+
+import (
+	"math"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/stratadb/strata/internal/keyspace"
+)
+
+// zsetCheck is what stands behind a sorted set's header. The rows by member and those by
+// score must say the same, which their sums compare.
+type zsetCheck struct {
+	members, scores       int64
+	memberSum, scoreSum   uint64
+	level                 int
+	nodes, below, counted [levelsMax]int64
+}
+
+func scoredSum(m *Scored) uint64 {
+	return xxhash.Sum64(m.Member) ^ math.Float64bits(m.Score)*0x9E3779B97F4A7C15
+}
+
+func (c *slotCheck) inlineMembers() {
+	if _, err := decodeMembers(c.h.body); err != nil {
+		c.problem("%s: %v", keyspace.Pretty(c.row), err)
+	}
+}
+
+// zsetRow checks a row behind a sorted set's header.
+func (c *slotCheck) zsetRow(part byte, rest, value []byte) error {
+	z := &c.zset
+	switch {
+	case part == partMember && len(rest) >= placeBytes:
+		m := Scored{Member: rest[placeBytes:]}
+		var err error
+		if m.Score, err = decodeScore(value); err != nil {
+			return err
+		}
+		if placeOf(m.Member) != decodePlace(rest) {
+			return corrupt("member %q of %s is in the wrong place", m.Member, keyspace.Pretty(c.row))
+		}
+		z.members++
+		z.memberSum += scoredSum(&m)
+		return nil
+	case part == partScore:
+		m, err := decodeScoreRow(rest, value)
+		if err != nil {
+			return err
+		}
+		z.scores++
+		z.scoreSum += scoredSum(&m)
+		return nil
+	case part == partNode && len(rest) > 0 && int(rest[0]) < levelsMax:
+		n, err := decodeNode(rest[1:], value)
+		if err != nil {
+			return err
+		}
+		level := int(rest[0])
+		if n.first != (level != z.level) {
+			return corrupt("level %d of %s does not begin with its first node", level, keyspace.Pretty(c.row))
+		}
+		z.level = level
+		z.nodes[level]++
+		z.below[level] += n.children
+		z.counted[level] += n.members
+		return nil
+	}
+	return corrupt("%s has a row in part %d", keyspace.Pretty(c.row), part)
+}
+
+func (c *slotCheck) closeZSet() {
+	z := zset{entry: entry{found: true, h: c.h}}
+	if err := z.decode(); err != nil || !z.rows {
+		return // it was reported
+	}
+	got := &c.zset
+	switch {
+	case got.members != z.n || got.scores != z.n:
+		c.problem("%s counts %d members, it has %d, and %d scores", keyspace.Pretty(c.row), z.n, got.members, got.scores)
+	case got.memberSum != got.scoreSum:
+		c.problem("%s: its members and its scores differ", keyspace.Pretty(c.row))
+	case got.level != z.levels:
+		c.problem("%s has %d levels, not %d", keyspace.Pretty(c.row), got.level, z.levels)
+	}
+	below := z.n
+	for level := 1; level <= min(z.levels, levelsMax-1); level++ {
+		if got.counted[level] != z.n || got.below[level] != below {
+			c.problem("%s: level %d counts %d members and %d children of %d and %d", keyspace.Pretty(c.row), level,
+				got.counted[level], got.below[level], z.n, below)
+		}
+		below = got.nodes[level]
+	}
+	if below != z.roots {
+		c.problem("%s: %d nodes at the top, not %d", keyspace.Pretty(c.row), below, z.roots)
+	}
+}

@@ -1,0 +1,211 @@
+package redis
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"github.com/stratadb/strata/internal/kv"
+)
+
+// zsetEdit changes the members of one sorted set and writes its header once at the end.
+type zsetEdit struct {
+	zset
+	wide  bool
+	dirty bool
+	fresh bool // nothing of what the key held stays
+	bytes int  // of the members in the header
+}
+
+func (x *zsetEdit) open(t kv.Txn, db *DB, key []byte) error {
+	if err := x.zset.open(t, db, key); err != nil {
+		return err
+	}
+	x.wide, x.bytes = x.h.wide, len(x.h.body)
+	return nil
+}
+
+// replace begins with nothing, whatever the key holds; finish then takes its place.
+func (x *zsetEdit) replace(t kv.Txn, db *DB, key []byte) error {
+	if err := x.lookup(t, db, key); err != nil {
+		return err
+	}
+	x.t, x.dirty, x.fresh = t, true, true
+	return nil
+}
+
+func scoredBytes(member []byte) int { return uvarintLen(len(member)) + len(member) + 8 }
+
+// sameScore tells -0 from 0, which are one place in the order.
+func sameScore(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }
+
+// set gives a member its score. old is what it had.
+func (x *zsetEdit) set(member []byte, score float64) (old float64, found bool, err error) {
+	if x.memberTooLong(member) {
+		return 0, false, ErrKeyTooLong
+	}
+	if old, found, err = x.get(member); err != nil || found && sameScore(old, score) {
+		return old, found, err
+	}
+	x.dirty = true
+	if !x.rows {
+		x.setInline(&Scored{member, score}, found)
+		if len(x.elems) <= min(x.db.o.HashInlineFields, maxInlineFields) && x.bytes <= x.db.o.HashInlineBytes {
+			x.widen(member)
+			return old, found, nil
+		}
+		err = x.toRows()
+	} else {
+		err = x.setRows(&Scored{member, score}, old, found)
+	}
+	x.widen(member)
+	return old, found, err
+}
+
+// widen notes what OBJECT ENCODING says once member is there.
+func (x *zsetEdit) widen(member []byte) {
+	x.wide = x.wide || x.n > listpackScored || len(member) > listpackScoredBytes
+}
+
+func (x *zsetEdit) setInline(m *Scored, found bool) {
+	if found {
+		i := x.index(m.Member)
+		x.elems = slices.Delete(x.elems, i, i+1)
+	} else {
+		x.bytes += scoredBytes(m.Member)
+	}
+	x.elems = slices.Insert(x.elems, x.search(m.bound()), *m)
+	x.n = int64(len(x.elems))
+}
+
+// toRows moves the members out of the header.
+func (x *zsetEdit) toRows() error {
+	elems := x.elems
+	x.clearRows(x.t)
+	x.rows, x.elems, x.n, x.roots = true, nil, 0, 0
+	for i := range elems {
+		if err := x.setRows(&elems[i], 0, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *zsetEdit) setRows(m *Scored, old float64, found bool) error {
+	at := m.bound()
+	if found && scoreKey(old) != at.key {
+		if err := x.dropScore(&Scored{m.Member, old}); err != nil {
+			return err
+		}
+		found = false
+	}
+	value := x.t.Alloc(8)
+	binary.BigEndian.PutUint64(value, math.Float64bits(m.Score))
+	x.t.Set(x.memberRow(m.Member), value)
+	var negative []byte
+	if m.Score == 0 && math.Signbit(m.Score) {
+		negative = []byte{1}
+	}
+	x.t.Set(x.scoreRow(at), negative)
+	if found {
+		return nil
+	}
+	x.n++
+	return x.counted(at)
+}
+
+// dropScore removes a member from the order.
+func (x *zsetEdit) dropScore(m *Scored) error {
+	x.t.Clear(x.scoreRow(m.bound()))
+	x.n--
+	return x.uncounted(m.bound())
+}
+
+// del removes a member and reports whether it was there.
+func (x *zsetEdit) del(member []byte) (bool, error) {
+	score, found, err := x.get(member)
+	if err != nil || !found {
+		return false, err
+	}
+	return true, x.drop(&Scored{member, score})
+}
+
+// drop removes a member that is there.
+func (x *zsetEdit) drop(m *Scored) error {
+	x.dirty = true
+	if x.rows {
+		x.t.Clear(x.memberRow(m.Member))
+		return x.dropScore(m)
+	}
+	i := x.index(m.Member)
+	x.bytes -= scoredBytes(m.Member)
+	x.elems = slices.Delete(x.elems, i, i+1)
+	x.n--
+	return nil
+}
+
+// finish writes the header, or deletes the key whose last member is gone.
+func (x *zsetEdit) finish() error {
+	switch {
+	case !x.dirty:
+		return nil
+	case x.n == 0 && x.found:
+		x.remove(x.t)
+		x.event(EventGeneric, "del")
+		return nil
+	case x.n == 0:
+		return nil
+	}
+	h := header{kind: TypeZSet, wide: x.wide, enc: encMembers}
+	if !x.fresh {
+		h.expireAt = x.h.expireAt
+	}
+	if x.rows {
+		h.enc = encScores
+		record, body := newRecord(x.t, &h, zsetBodyBytes)
+		binary.BigEndian.PutUint64(body, uint64(x.n))
+		body[8] = byte(x.levels)
+		binary.BigEndian.PutUint32(body[9:], uint32(x.roots))
+		x.store(x.t, &h, record)
+		return nil
+	}
+	size := fieldsCountBytes
+	for i := range x.elems {
+		size += scoredBytes(x.elems[i].Member)
+	}
+	record, body := newRecord(x.t, &h, size)
+	binary.BigEndian.PutUint16(body, uint16(len(x.elems)))
+	body = body[:fieldsCountBytes]
+	for i := range x.elems {
+		m := &x.elems[i]
+		body = append(binary.AppendUvarint(body, uint64(len(m.Member))), m.Member...)
+		body = binary.BigEndian.AppendUint64(body, math.Float64bits(m.Score))
+	}
+	x.store(x.t, &h, record)
+	return nil
+}
+
+// fill makes members the value, which replace has emptied. It sorts them.
+func (x *zsetEdit) fill(members []Scored) error {
+	for i := range members {
+		if x.memberTooLong(members[i].Member) {
+			return ErrKeyTooLong
+		}
+	}
+	slices.SortFunc(members, func(a, b Scored) int { return compareBounds(a.bound(), b.bound()) })
+	bytes := fieldsCountBytes
+	for i := range members {
+		x.wide = x.wide || len(members[i].Member) > listpackScoredBytes
+		bytes += scoredBytes(members[i].Member)
+	}
+	x.wide = x.wide || len(members) > listpackScored
+	x.elems, x.n, x.bytes = members, int64(len(members)), bytes
+	if len(members) > min(x.db.o.HashInlineFields, maxInlineFields) || bytes > x.db.o.HashInlineBytes {
+		if err := x.toRows(); err != nil {
+			return err
+		}
+	} else {
+		x.clearRows(x.t)
+	}
+	return x.finish()
+}

@@ -1,0 +1,323 @@
+package redis
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/kv"
+)
+
+// A sorted set inside its header: the number of members in two bytes, then for each in
+// their order its length as a uvarint, its bytes, and eight bytes of score.
+//
+// A sorted set in rows: a row per member, by place, says its score; a row per score
+// and member stands in their order. Above these there are levels of nodes, which count
+// (zset_rank.go). The body says how many members, levels, and nodes of the highest
+// level there are; with no level, the latter is the number of members.
+//
+// A score is eight bytes of a float. In the name of a row they are turned so that
+// they sort; there is one zero then, and a row of -0 says so in its value.
+
+// The encodings of sorted sets. On disk.
+const (
+	// A sorted set in its header.
+	encMembers encoding = 1
+	// A sorted set in rows.
+	encScores encoding = 2
+)
+
+const zsetBodyBytes = 8 + 1 + 4
+
+// Redis's defaults of zset-max-listpack-entries and zset-max-listpack-value. They decide
+// what OBJECT ENCODING says, and nothing else.
+const (
+	listpackScored      = 128
+	listpackScoredBytes = 64
+)
+
+// Scored is a member of a sorted set.
+type Scored struct {
+	Member []byte
+	Score  float64
+}
+
+// bound is a place in the order of a sorted set: before the member with that score, or
+// before all of a score.
+type bound struct {
+	key    uint64 // see scoreKey
+	member []byte
+}
+
+var (
+	firstBound = bound{}
+	lastBound  = bound{key: math.MaxUint64} // no score has that key
+)
+
+// scoreKey sorts as scores do.
+func scoreKey(score float64) uint64 {
+	if score == 0 {
+		score = 0 // not -0
+	}
+	bits := math.Float64bits(score)
+	if bits>>63 != 0 {
+		return ^bits
+	}
+	return bits | 1<<63
+}
+
+func scoreOf(key uint64) float64 {
+	if key>>63 == 0 {
+		return math.Float64frombits(^key)
+	}
+	return math.Float64frombits(key &^ (1 << 63))
+}
+
+func (m *Scored) bound() bound { return bound{scoreKey(m.Score), m.Member} }
+
+// next is the place behind a member.
+func (b bound) next() bound {
+	return bound{b.key, append(slices.Clip(b.member), 0)}
+}
+
+func compareBounds(a, b bound) int {
+	if c := cmp.Compare(a.key, b.key); c != 0 {
+		return c
+	}
+	return bytes.Compare(a.member, b.member)
+}
+
+// zset is a sorted set as one command sees it.
+type zset struct {
+	entry
+	t    kv.Txn
+	n    int64
+	rows bool
+	// What follows is about rows.
+	levels int
+	roots  int64
+	// elems are the members of one in its header.
+	elems []Scored
+}
+
+// open looks a sorted set up for a command that may write.
+func (z *zset) open(t kv.Txn, db *DB, key []byte) error {
+	if err := z.lookupAs(t, db, key, TypeZSet); err != nil {
+		return err
+	}
+	z.t = t
+	return z.decode()
+}
+
+// read is open for a command that only reads.
+func (z *zset) read(t kv.Txn, db *DB, key []byte) error {
+	if err := z.readAs(t, db, key, TypeZSet); err != nil {
+		return err
+	}
+	z.t = t
+	return z.decode()
+}
+
+func (z *zset) decode() error {
+	switch {
+	case !z.found:
+		return nil
+	case z.h.enc == encScores:
+		b := z.h.body
+		z.rows, z.n = true, int64(binary.BigEndian.Uint64(b))
+		z.levels, z.roots = int(b[8]), int64(binary.BigEndian.Uint32(b[9:]))
+		return nil
+	}
+	var err error
+	z.elems, err = decodeMembers(z.h.body)
+	z.n = int64(len(z.elems))
+	return err
+}
+
+func decodeMembers(b []byte) ([]Scored, error) {
+	if len(b) < fieldsCountBytes {
+		return nil, corrupt("sorted set with a body of %d bytes", len(b))
+	}
+	n, at := int(binary.BigEndian.Uint16(b)), fieldsCountBytes
+	elems := make([]Scored, 0, min(n, len(b)/9)+1)
+	for range n {
+		size, w := binary.Uvarint(b[at:])
+		if w <= 0 || uint64(len(b)-at-w) < 8 || size > uint64(len(b)-at-w-8) {
+			return nil, corrupt("sorted set with a member of %d bytes at %d of %d", size, at, len(b))
+		}
+		at += w
+		end := at + int(size)
+		m := Scored{b[at:end:end], math.Float64frombits(binary.BigEndian.Uint64(b[end:]))}
+		if math.IsNaN(m.Score) || len(elems) > 0 && compareBounds(elems[len(elems)-1].bound(), m.bound()) >= 0 {
+			return nil, corrupt("sorted set out of order at %d", at)
+		}
+		elems = append(elems, m)
+		at = end + 8
+	}
+	if at != len(b) || n == 0 {
+		return nil, corrupt("%d bytes behind %d members of a sorted set", len(b)-at, n)
+	}
+	return elems, nil
+}
+
+func (h *header) validateZSet() error {
+	switch {
+	case h.elementsAt != 0:
+		return corrupt("sorted set with expiring members")
+	case h.enc == encMembers && len(h.body) > fieldsCountBytes:
+		return nil
+	case h.enc == encScores && len(h.body) == zsetBodyBytes && int64(binary.BigEndian.Uint64(h.body)) > 0 && h.body[8] < levelsMax:
+		return nil
+	}
+	return corrupt("sorted set of encoding %d with a body of %d bytes", h.enc, len(h.body))
+}
+
+// zsetEncoding is the name of OBJECT ENCODING.
+func (h *header) zsetEncoding() string {
+	if h.wide {
+		return "skiplist"
+	}
+	return "listpack"
+}
+
+// memberRow is the key of a member's row.
+func (z *zset) memberRow(member []byte) []byte {
+	row := z.part(z.t, partMember, placeBytes+len(member))
+	at := len(z.row) + 1
+	putPlace(row[at:], placeOf(member))
+	copy(row[at+placeBytes:], member)
+	return row
+}
+
+// scoreRow is the key of the row at b, or of the first one behind it.
+func (z *zset) scoreRow(b bound) []byte {
+	row := z.part(z.t, partScore, 8+len(b.member))
+	at := len(z.row) + 1
+	binary.BigEndian.PutUint64(row[at:], b.key)
+	copy(row[at+8:], b.member)
+	return row
+}
+
+// decodeScoreRow is the member of a row whose key goes on with rest behind the part.
+func decodeScoreRow(rest, value []byte) (Scored, error) {
+	if len(rest) < 8 || len(value) > 1 {
+		return Scored{}, corrupt("score row of %d bytes with %d", len(rest), len(value))
+	}
+	m := Scored{rest[8:], scoreOf(binary.BigEndian.Uint64(rest))}
+	if len(value) == 1 {
+		m.Score = math.Copysign(m.Score, -1)
+	}
+	if math.IsNaN(m.Score) || len(value) == 1 && m.Score != 0 {
+		return m, corrupt("score row of %v", m.Score)
+	}
+	return m, nil
+}
+
+func decodeScore(b []byte) (float64, error) {
+	if len(b) != 8 {
+		return 0, corrupt("score of %d bytes", len(b))
+	}
+	return math.Float64frombits(binary.BigEndian.Uint64(b)), nil
+}
+
+func (z *zset) memberTooLong(member []byte) bool {
+	return len(z.row)+1+1+8+len(member) > maxRowBytes
+}
+
+// get is the score of a member.
+func (z *zset) get(member []byte) (score float64, found bool, err error) {
+	if !z.rows {
+		i := z.index(member)
+		if i < 0 {
+			return 0, false, nil
+		}
+		return z.elems[i].Score, true, nil
+	}
+	if z.memberTooLong(member) {
+		return 0, false, nil
+	}
+	raw, err := z.t.Snapshot().Get(z.memberRow(member))
+	if err != nil || raw == nil {
+		return 0, false, err
+	}
+	score, err = decodeScore(raw)
+	return score, err == nil, err
+}
+
+func (z *zset) index(member []byte) int {
+	return slices.IndexFunc(z.elems, func(m Scored) bool { return bytes.Equal(m.Member, member) })
+}
+
+// search is the number of members before b, of one in its header.
+func (z *zset) search(b bound) int {
+	i, _ := slices.BinarySearchFunc(z.elems, b, func(m Scored, b bound) int { return compareBounds(m.bound(), b) })
+	return i
+}
+
+// scan visits the members from lo on and before hi, in order or in reverse, until visit
+// ends it.
+func (z *zset) scan(lo, hi bound, reverse bool, visit func(m *Scored) bool) error {
+	if !z.rows {
+		part := z.elems[z.search(lo):max(z.search(hi), z.search(lo))]
+		for i := range part {
+			m := &part[i]
+			if reverse {
+				m = &part[len(part)-1-i]
+			}
+			if !visit(m) {
+				break
+			}
+		}
+		return nil
+	}
+	var bad error
+	at := len(z.row) + 1
+	span := base.Span{Start: z.scoreRow(lo), End: z.scoreRow(hi)}
+	if span.Empty() {
+		return nil
+	}
+	err := z.t.Snapshot().Scan(span, kv.ScanOptions{Reverse: reverse}, func(key, value []byte) bool {
+		m, err := decodeScoreRow(key[at:], value)
+		if err != nil {
+			bad = err
+			return false
+		}
+		return visit(&m)
+	})
+	if err == nil {
+		err = bad
+	}
+	return err
+}
+
+// all visits all members in their order.
+func (z *zset) all(visit func(m *Scored) bool) error {
+	return z.scan(firstBound, lastBound, false, visit)
+}
+
+// membersFrom visits the members of one in rows by place.
+func (z *zset) membersFrom(p place, visit func(m *Scored, p place) bool) error {
+	var bad error
+	from := z.part(z.t, partMember, placeBytes)
+	putPlace(from[len(z.row)+1:], p)
+	at := len(z.row) + 1
+	span := base.Span{Start: from, End: z.part(z.t, partMember+1, 0)}
+	err := z.t.Snapshot().Scan(span, kv.ScanOptions{}, func(key, value []byte) bool {
+		if len(key) < at+placeBytes {
+			bad = corrupt("member row %x", key)
+			return false
+		}
+		m := Scored{Member: key[at+placeBytes:]}
+		if m.Score, bad = decodeScore(value); bad != nil {
+			return false
+		}
+		return visit(&m, decodePlace(key[at:]))
+	})
+	if err == nil {
+		err = bad
+	}
+	return err
+}
