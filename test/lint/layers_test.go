@@ -56,7 +56,7 @@ var layers = []layer{
 	// Redis data, ZMaps and documents are commands of one RESP server.
 	{"6 door: redis", []string{"internal/api/redis"}, append([]string{"internal/script"}, doors...)},
 	// Administration speaks RESP too, through the same server with another table of commands.
-	{"6 door: admin", []string{"internal/api/admin"}, append([]string{"internal/api/redis!"}, doors...)},
+	{"6 door: admin", []string{"internal/api/admin"}, append([]string{"internal/api/redis!", "internal/api/redis/command"}, doors...)},
 	{"6 door: kvgrpc", []string{"internal/api/kvgrpc"}, append([]string{"proto"}, doors...)},
 	{"6 door: dynamo", []string{"internal/api/dynamo"}, doors},
 	{"6 door: s3", []string{"internal/api/s3"}, doors},

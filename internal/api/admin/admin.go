@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stratadb/strata/internal/api/redis"
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
@@ -79,14 +80,14 @@ func New(o Options) (*Admin, error) {
 func (a *Admin) Families() []func() []redis.Command { return redis.AdminFamilies(a.commands) }
 
 func (a *Admin) commands() []redis.Command {
-	const flags = redis.FlagAdmin | redis.FlagNoScript | redis.FlagNoMulti
+	const flags = command.FlagAdmin | command.FlagNoScript | command.FlagNoMulti
 	sub := func(name, summary string, h func(c *redis.Call) error) redis.Command {
-		return redis.Command{Name: name, Summary: summary, Since: "0.1.0", Group: redis.GroupAdmin, Arity: -2, Flags: flags,
-			Kind: redis.KindPaged, Handler: h}
+		return redis.Command{Name: name, Summary: summary, Since: "0.1.0", Group: command.GroupAdmin, Arity: -2, Flags: flags,
+			Kind: command.KindPaged, Handler: h}
 	}
 	return []redis.Command{{
-		Name: "kr.admin", Summary: "Administers the cluster.", Since: "0.1.0", Group: redis.GroupAdmin, Arity: -2, Flags: flags,
-		Kind: redis.KindPaged, Unknown: redis.UnknownSubcommand,
+		Name: "kr.admin", Summary: "Administers the cluster.", Since: "0.1.0", Group: command.GroupAdmin, Arity: -2, Flags: flags,
+		Kind: command.KindPaged, Unknown: redis.UnknownSubcommand,
 		Subcommands: []redis.Command{
 			sub("initialize-cluster", "Notes that an operator has initialised the cluster.", a.initializeCluster),
 			sub("describe-cluster", "Returns the name and the shards of the cluster.", a.describeCluster),

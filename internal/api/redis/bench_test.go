@@ -25,7 +25,7 @@ func benchmarkCommand(b *testing.B, setup []string, command ...string) {
 		for i, w := range words {
 			args[i] = []byte(w)
 		}
-		sess.execute(x, s.table.resolve(args), args)
+		sess.execute(x, s.table.Resolve(args), args)
 		x.w.Reset(outKeptBytes)
 	}
 	if setup != nil {
@@ -37,7 +37,7 @@ func benchmarkCommand(b *testing.B, setup []string, command ...string) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		sess.execute(x, s.table.resolve(args), args)
+		sess.execute(x, s.table.Resolve(args), args)
 		x.w.Buf = x.w.Buf[:0]
 	}
 }

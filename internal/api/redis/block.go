@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
@@ -25,10 +26,10 @@ import (
 
 // The errors of blocking commands.
 const (
-	errTimeoutFloat    replyError = "ERR timeout is not a float or out of range"
-	errTimeoutNegative replyError = "ERR timeout is negative"
-	errTimeoutTooLong  replyError = "ERR timeout is out of range"
-	errUnblocked       replyError = "UNBLOCKED client unblocked via CLIENT UNBLOCK"
+	errTimeoutFloat    command.Error = "ERR timeout is not a float or out of range"
+	errTimeoutNegative command.Error = "ERR timeout is negative"
+	errTimeoutTooLong  command.Error = "ERR timeout is out of range"
+	errUnblocked       command.Error = "UNBLOCKED client unblocked via CLIENT UNBLOCK"
 )
 
 // blockRetry is when somebody tries again whose key was not available.

@@ -5,35 +5,36 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
-const errClientName replyError = "ERR Client names cannot contain spaces, newlines or special characters."
+const errClientName command.Error = "ERR Client names cannot contain spaces, newlines or special characters."
 
 func clientCommands() []Command {
-	const flags = FlagNoScript | FlagLoading | FlagStale | flagUnpaused
-	sub := func(name, summary, since string, arity int, more Flags, h func(c *Call) error) Command {
-		return Command{Name: name, Summary: summary, Since: since, Group: GroupConnection, Arity: arity, Flags: flags | more, Kind: KindConnection, Handler: h}
+	const flags = command.FlagNoScript | command.FlagLoading | command.FlagStale | command.FlagUnpaused
+	sub := func(name, summary, since string, arity int, more command.Flags, h func(c *Call) error) Command {
+		return Command{Name: name, Summary: summary, Since: since, Group: command.GroupConnection, Arity: arity, Flags: flags | more, Kind: command.KindConnection, Handler: h}
 	}
 	return []Command{{
-		Name: "client", Summary: "A container for client connection commands.", Since: "2.4.0", Group: GroupConnection, Arity: -2,
+		Name: "client", Summary: "A container for client connection commands.", Since: "2.4.0", Group: command.GroupConnection, Arity: -2,
 		Subcommands: []Command{
 			sub("id", "Returns the unique client ID of the connection.", "5.0.0", 2, 0, clientID),
 			sub("info", "Returns information about the connection.", "6.2.0", 2, 0, clientInfo),
-			sub("list", "Lists open connections.", "2.4.0", -2, FlagAdmin, clientList),
-			sub("kill", "Terminates open connections.", "2.4.0", -3, FlagAdmin, clientKill),
+			sub("list", "Lists open connections.", "2.4.0", -2, command.FlagAdmin, clientList),
+			sub("kill", "Terminates open connections.", "2.4.0", -3, command.FlagAdmin, clientKill),
 			sub("setname", "Sets the connection name.", "2.6.9", 3, 0, clientSetname),
 			sub("getname", "Returns the name of the connection.", "2.6.9", 2, 0, clientGetname),
 			sub("setinfo", "Sets information specific to the client or connection.", "7.2.0", 4, 0, clientSetinfo),
-			sub("pause", "Suspends commands processing.", "3.0.0", -3, FlagAdmin, clientPause),
-			sub("unpause", "Resumes processing commands from paused clients.", "6.2.0", 2, FlagAdmin, clientUnpause),
+			sub("pause", "Suspends commands processing.", "3.0.0", -3, command.FlagAdmin, clientPause),
+			sub("unpause", "Resumes processing commands from paused clients.", "6.2.0", 2, command.FlagAdmin, clientUnpause),
 			sub("reply", "Instructs the server whether to reply to commands.", "3.2.0", 3, 0, clientReply),
-			sub("no-evict", "Sets the client eviction mode of the connection.", "7.0.0", 3, FlagAdmin, clientNoEvict),
+			sub("no-evict", "Sets the client eviction mode of the connection.", "7.0.0", 3, command.FlagAdmin, clientNoEvict),
 			sub("no-touch", "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "7.2.0", 3, 0, clientNoTouch),
-			sub("unblock", "Unblocks a client blocked by a blocking command from a different connection.", "5.0.0", -3, FlagAdmin, clientUnblock),
+			sub("unblock", "Unblocks a client blocked by a blocking command from a different connection.", "5.0.0", -3, command.FlagAdmin, clientUnblock),
 			sub("getredir", "Returns the client ID to which the connection's tracking notifications are redirected.", "6.0.0", 2, 0, clientGetredir),
 			sub("trackinginfo", "Returns information about server-assisted client-side caching for the connection.", "6.2.0", 2, 0, clientTrackinginfo),
-			helpFor("client", "5.0.0", GroupConnection,
+			helpFor("client", "5.0.0", command.GroupConnection,
 				"GETREDIR", "    Return the client ID we are redirecting to when tracking is enabled.",
 				"GETNAME", "    Return the name of the current connection.",
 				"ID", "    Return the ID of the current connection.",
@@ -101,7 +102,7 @@ func (s *session) line() string {
 	}
 	cmd := "NULL"
 	if last := s.lastCmd.Load(); last != nil {
-		cmd = last.full
+		cmd = last.FullName()
 	}
 	unsent, queued := s.out.Pending()
 	in := int(s.inSize.Load())
@@ -121,12 +122,12 @@ func clientInfo(c *Call) error {
 // clientType checks a TYPE argument; all sessions are normal clients.
 func clientType(arg []byte) (normal bool, err error) {
 	switch {
-	case is(arg, "normal"):
+	case command.Is(arg, "normal"):
 		return true, nil
-	case is(arg, "master"), is(arg, "slave"), is(arg, "replica"), is(arg, "pubsub"):
+	case command.Is(arg, "master"), command.Is(arg, "slave"), command.Is(arg, "replica"), command.Is(arg, "pubsub"):
 		return false, nil
 	}
-	return false, replyError("ERR Unknown client type '" + string(truncated(arg, echoedBytes)) + "'")
+	return false, command.Error("ERR Unknown client type '" + string(command.Truncated(arg, command.EchoedBytes)) + "'")
 }
 
 func clientList(c *Call) error {
@@ -134,24 +135,24 @@ func clientList(c *Call) error {
 	keep := func(*session) bool { return true }
 	switch args := c.Args[2:]; {
 	case len(args) == 0:
-	case len(args) == 2 && is(args[0], "type"):
+	case len(args) == 2 && command.Is(args[0], "type"):
 		normal, err := clientType(args[1])
 		if err != nil {
 			return err
 		}
 		keep = func(*session) bool { return normal }
-	case len(args) >= 2 && is(args[0], "id"):
+	case len(args) >= 2 && command.Is(args[0], "id"):
 		ids := map[int64]bool{}
 		for _, a := range args[1:] {
 			id, ok := redisnum.ParseInt(a)
 			if !ok || id < 1 {
-				return replyError("ERR Invalid client ID")
+				return command.Error("ERR Invalid client ID")
 			}
 			ids[id] = true
 		}
 		keep = func(s *session) bool { return ids[s.id] }
 	default:
-		return errSyntax
+		return command.ErrSyntax
 	}
 	var b strings.Builder
 	for _, s := range sortedByID(all) {
@@ -189,15 +190,15 @@ func clientSetinfo(c *Call) error {
 	var at *string
 	option := ""
 	switch {
-	case is(c.Args[2], "lib-name"):
+	case command.Is(c.Args[2], "lib-name"):
 		at, option = &i.libName, "lib-name"
-	case is(c.Args[2], "lib-ver"):
+	case command.Is(c.Args[2], "lib-ver"):
 		at, option = &i.libVer, "lib-ver"
 	default:
-		return replyError("ERR Unrecognized option '" + string(truncated(c.Args[2], echoedBytes)) + "'")
+		return command.Error("ERR Unrecognized option '" + string(command.Truncated(c.Args[2], command.EchoedBytes)) + "'")
 	}
 	if !validName(c.Args[3]) {
-		return replyError("ERR " + option + " cannot contain spaces, newlines or special characters.")
+		return command.Error("ERR " + option + " cannot contain spaces, newlines or special characters.")
 	}
 	i.Lock()
 	*at = string(c.Args[3])
@@ -212,17 +213,17 @@ func clientPause(c *Call) error {
 		return errTimeoutRange
 	}
 	if ms < 0 {
-		return replyError("ERR timeout is negative")
+		return command.Error("ERR timeout is negative")
 	}
 	writesOnly := false
 	switch {
-	case len(c.Args) == 3 || len(c.Args) == 4 && is(c.Args[3], "all"):
-	case len(c.Args) == 4 && is(c.Args[3], "write"):
+	case len(c.Args) == 3 || len(c.Args) == 4 && command.Is(c.Args[3], "all"):
+	case len(c.Args) == 4 && command.Is(c.Args[3], "write"):
 		writesOnly = true
 	case len(c.Args) == 4:
-		return replyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
+		return command.Error("ERR CLIENT PAUSE mode must be WRITE or ALL")
 	default:
-		return errSyntax
+		return command.ErrSyntax
 	}
 	now := c.s.srv.now().UnixMilli()
 	if ms > 1<<62-now {
@@ -241,25 +242,25 @@ func clientUnpause(c *Call) error {
 
 func clientReply(c *Call) error {
 	switch {
-	case is(c.Args[2], "on"):
+	case command.Is(c.Args[2], "on"):
 		c.s.reply = replyOn
 		c.W.OK()
-	case is(c.Args[2], "off"):
+	case command.Is(c.Args[2], "off"):
 		c.s.reply = replyOff
-	case is(c.Args[2], "skip"):
+	case command.Is(c.Args[2], "skip"):
 		if c.s.reply != replyOff {
 			c.s.reply = replySkip
 		}
 	default:
-		return errSyntax
+		return command.ErrSyntax
 	}
 	return nil
 }
 
 func (c *Call) onOff(at *bool) error {
-	on := is(c.Args[2], "on")
-	if !on && !is(c.Args[2], "off") {
-		return errSyntax
+	on := command.Is(c.Args[2], "on")
+	if !on && !command.Is(c.Args[2], "off") {
+		return command.ErrSyntax
 	}
 	c.s.info.Lock()
 	*at = on
@@ -272,21 +273,21 @@ func clientNoEvict(c *Call) error { return c.onOff(&c.s.info.noEvict) }
 func clientNoTouch(c *Call) error { return c.onOff(&c.s.info.noTouch) }
 
 func clientUnblock(c *Call) error {
-	id, err := parseInt(c.Args[2])
+	id, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
 	switch {
 	case len(c.Args) > 4:
-		return errSyntax
-	case len(c.Args) == 4 && !is(c.Args[3], "timeout") && !is(c.Args[3], "error"):
-		return replyError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+		return command.ErrSyntax
+	case len(c.Args) == 4 && !command.Is(c.Args[3], "timeout") && !command.Is(c.Args[3], "error"):
+		return command.Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 	}
 	srv := c.s.srv
 	srv.mu.Lock()
 	s := srv.mu.byID[id]
 	srv.mu.Unlock()
-	return c.truth(s != nil && s.unblocks(len(c.Args) == 4 && is(c.Args[3], "error")), nil)
+	return c.Truth(s != nil && s.unblocks(len(c.Args) == 4 && command.Is(c.Args[3], "error")), nil)
 }
 
 func clientGetredir(c *Call) error {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
@@ -25,44 +26,44 @@ type killFilter struct {
 func parseKill(args [][]byte) (f killFilter, err error) {
 	f.skipMe = true
 	if len(args)%2 != 0 {
-		return f, errSyntax
+		return f, command.ErrSyntax
 	}
 	for i := 0; i < len(args); i += 2 {
 		value := args[i+1]
 		switch option := args[i]; {
-		case is(option, "id"), is(option, "maxage"):
+		case command.Is(option, "id"), command.Is(option, "maxage"):
 			n, ok := redisnum.ParseInt(value)
 			switch {
-			case is(option, "id") && (!ok || n < 1):
-				return f, replyError("ERR client-id should be greater than 0")
-			case is(option, "id"):
+			case command.Is(option, "id") && (!ok || n < 1):
+				return f, command.Error("ERR client-id should be greater than 0")
+			case command.Is(option, "id"):
 				f.id = n
 			case !ok || n < 1:
-				return f, replyError("ERR maxage should be greater than 0")
+				return f, command.Error("ERR maxage should be greater than 0")
 			default:
 				f.maxAge = time.Duration(min(n, 1<<32)) * time.Second
 			}
-		case is(option, "type"):
+		case command.Is(option, "type"):
 			normal, err := clientType(value)
 			if err != nil {
 				return f, err
 			}
 			f.none = f.none || !normal
-		case is(option, "addr"):
+		case command.Is(option, "addr"):
 			f.addr = string(value)
-		case is(option, "laddr"):
+		case command.Is(option, "laddr"):
 			f.laddr = string(value)
-		case is(option, "user"):
+		case command.Is(option, "user"):
 			if f.user = string(value); f.user != defaultUser {
-				return f, replyError("ERR No such user '" + string(truncated(value, echoedBytes)) + "'")
+				return f, command.Error("ERR No such user '" + string(command.Truncated(value, command.EchoedBytes)) + "'")
 			}
-		case is(option, "skipme"):
-			f.skipMe = is(value, "yes")
-			if !f.skipMe && !is(value, "no") {
-				return f, errSyntax
+		case command.Is(option, "skipme"):
+			f.skipMe = command.Is(value, "yes")
+			if !f.skipMe && !command.Is(value, "no") {
+				return f, command.ErrSyntax
 			}
 		default:
-			return f, errSyntax
+			return f, command.ErrSyntax
 		}
 	}
 	return f, nil
@@ -106,7 +107,7 @@ func clientKill(c *Call) error {
 	case !old:
 		c.W.Int(killed)
 	case killed == 0:
-		return replyError("ERR No such client")
+		return command.Error("ERR No such client")
 	default:
 		c.W.OK()
 	}

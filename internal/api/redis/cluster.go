@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/api/redis/slots"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/hashslot"
@@ -14,30 +15,30 @@ import (
 
 // The errors of cluster mode.
 const (
-	errClusterOff   replyError = "ERR This instance has cluster support disabled"
-	errSlot         replyError = "ERR Invalid slot"
-	errSlotOrNumber replyError = "ERR Invalid slot or number of keys"
+	errClusterOff   command.Error = "ERR This instance has cluster support disabled"
+	errSlot         command.Error = "ERR Invalid slot"
+	errSlotOrNumber command.Error = "ERR Invalid slot or number of keys"
 )
 
 func clusterCommands() []Command {
-	sub := func(name, summary, since string, arity int, kind Kind, h func(c *Call) error) Command {
-		return Command{Name: name, Summary: summary, Since: since, Arity: arity, Flags: FlagStale, Kind: kind, Handler: h}
+	sub := func(name, summary, since string, arity int, kind command.Kind, h func(c *Call) error) Command {
+		return Command{Name: name, Summary: summary, Since: since, Arity: arity, Flags: command.FlagStale, Kind: kind, Handler: h}
 	}
 	rows := []Command{
 		{Name: "cluster", Summary: "A container for Redis Cluster commands.", Since: "3.0.0", Arity: -2, Subcommands: []Command{
 			{Name: "count-failure-reports", Summary: "Returns the number of active failure reports active for a node.", Since: "3.0.0", Arity: 3,
-				Flags: FlagAdmin | FlagStale, Kind: KindConnection, Handler: clusterFailureReports},
-			sub("countkeysinslot", "Returns the number of keys in a hash slot.", "3.0.0", 3, KindData, clusterCountkeysinslot),
-			sub("getkeysinslot", "Returns the key names in a hash slot.", "3.0.0", 4, KindData, clusterGetkeysinslot),
-			sub("info", "Returns information about the state of a node.", "3.0.0", 2, KindConnection, clusterInfo),
-			sub("keyslot", "Returns the hash slot for a key.", "3.0.0", 3, KindConnection, clusterKeyslot),
-			sub("links", "Returns a list of all TCP links to and from peer nodes.", "7.0.0", 2, KindConnection, clusterLinks),
-			sub("myid", "Returns the ID of a node.", "3.0.0", 2, KindConnection, clusterMyid),
-			sub("myshardid", "Returns the shard ID of a node.", "7.2.0", 2, KindConnection, clusterMyshardid),
-			sub("nodes", "Returns the cluster configuration for a node.", "3.0.0", 2, KindConnection, clusterNodes),
-			sub("shards", "Returns the mapping of cluster slots to shards.", "7.0.0", 2, KindConnection, clusterShards),
-			sub("slots", "Returns the mapping of cluster slots to nodes.", "3.0.0", 2, KindConnection, clusterSlots),
-			helpFor("cluster", "5.0.0", GroupCluster,
+				Flags: command.FlagAdmin | command.FlagStale, Kind: command.KindConnection, Handler: clusterFailureReports},
+			sub("countkeysinslot", "Returns the number of keys in a hash slot.", "3.0.0", 3, command.KindData, clusterCountkeysinslot),
+			sub("getkeysinslot", "Returns the key names in a hash slot.", "3.0.0", 4, command.KindData, clusterGetkeysinslot),
+			sub("info", "Returns information about the state of a node.", "3.0.0", 2, command.KindConnection, clusterInfo),
+			sub("keyslot", "Returns the hash slot for a key.", "3.0.0", 3, command.KindConnection, clusterKeyslot),
+			sub("links", "Returns a list of all TCP links to and from peer nodes.", "7.0.0", 2, command.KindConnection, clusterLinks),
+			sub("myid", "Returns the ID of a node.", "3.0.0", 2, command.KindConnection, clusterMyid),
+			sub("myshardid", "Returns the shard ID of a node.", "7.2.0", 2, command.KindConnection, clusterMyshardid),
+			sub("nodes", "Returns the cluster configuration for a node.", "3.0.0", 2, command.KindConnection, clusterNodes),
+			sub("shards", "Returns the mapping of cluster slots to shards.", "7.0.0", 2, command.KindConnection, clusterShards),
+			sub("slots", "Returns the mapping of cluster slots to nodes.", "3.0.0", 2, command.KindConnection, clusterSlots),
+			helpFor("cluster", "5.0.0", command.GroupCluster,
 				"COUNT-FAILURE-REPORTS <node-id>", "    Return number of failure reports for <node-id>.",
 				"COUNTKEYSINSLOT <slot>", "    Return the number of keys in <slot>.",
 				"GETKEYSINSLOT <slot> <count>", "    Return key names stored by current node in a slot.",
@@ -53,17 +54,17 @@ func clusterCommands() []Command {
 				"LINKS", "    Return information about all network links between this node and its peers.",
 				"    Output format is an array where each array element is a map containing attributes of a link"),
 		}},
-		{Name: "asking", Summary: "Signals that a cluster client is following an -ASK redirect.", Since: "3.0.0", Arity: 1, Flags: FlagFast, Handler: okCommand},
+		{Name: "asking", Summary: "Signals that a cluster client is following an -ASK redirect.", Since: "3.0.0", Arity: 1, Flags: command.FlagFast, Handler: okCommand},
 		{Name: "readonly", Summary: "Enables read-only queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",
-			Arity: 1, Flags: FlagLoading | FlagStale | FlagFast, Handler: readonlyCommand},
+			Arity: 1, Flags: command.FlagLoading | command.FlagStale | command.FlagFast, Handler: readonlyCommand},
 		{Name: "readwrite", Summary: "Enables read-write queries for a connection to a Redis Cluster replica node.", Since: "3.0.0",
-			Arity: 1, Flags: FlagLoading | FlagStale | FlagFast, Handler: readwriteCommand},
+			Arity: 1, Flags: command.FlagLoading | command.FlagStale | command.FlagFast, Handler: readwriteCommand},
 	}
 	for i := range rows {
 		row := &rows[i]
-		row.Group, row.Kind = GroupCluster, KindConnection
+		row.Group, row.Kind = command.GroupCluster, command.KindConnection
 		for j := range row.Subcommands {
-			row.Subcommands[j].Group, row.Subcommands[j].Handler = GroupCluster, clustered(row.Subcommands[j].Handler)
+			row.Subcommands[j].Group, row.Subcommands[j].Handler = command.GroupCluster, clustered(row.Subcommands[j].Handler)
 		}
 		if row.Handler != nil {
 			row.Categories, row.Handler = []string{"connection"}, clustered(row.Handler)
@@ -99,11 +100,11 @@ func (c *Call) layout(aware bool) *slots.Layout {
 // connection could not serve as this one does, in an open transaction or with
 // another namespace or database.
 func (s *session) redirect(cmd *Command, args [][]byte) error {
-	if s.tx != nil || s.ns.ID != catalog.DefaultID || s.handle.Number() != 0 || cmd.Group == GroupZMap {
+	if s.tx != nil || s.ns.ID != catalog.DefaultID || s.handle.Number() != 0 || cmd.Group == command.GroupZMap {
 		return nil
 	}
 	var few [16]int
-	keys := cmd.Keys.positions(args, few[:0])
+	keys := cmd.Keys.Positions(args, few[:0])
 	if len(keys) == 0 {
 		return nil
 	}
@@ -118,11 +119,11 @@ func (s *session) redirect(cmd *Command, args [][]byte) error {
 	if span == nil || span.Leader == l.Self || l.Members[span.Leader].Down {
 		return nil
 	}
-	if s.readonly && cmd.Flags&FlagReadonly != 0 && slices.Contains(span.Standbys, l.Self) {
+	if s.readonly && cmd.Flags&command.FlagReadonly != 0 && slices.Contains(span.Standbys, l.Self) {
 		return nil
 	}
 	leader := &l.Members[span.Leader]
-	return replyError(fmt.Sprintf("MOVED %d %s:%d", slot, leader.External.Host, leader.External.Port))
+	return command.Error(fmt.Sprintf("MOVED %d %s:%d", slot, leader.External.Host, leader.External.Port))
 }
 
 func readonlyCommand(c *Call) error {
@@ -300,7 +301,7 @@ func clusterLinks(c *Call) error {
 // clusterFailureReports: members do not vote by reports.
 func clusterFailureReports(c *Call) error {
 	if c.layout(false).Member(c.Args[2]) < 0 {
-		return replyError("ERR Unknown node " + string(truncated(c.Args[2], echoedBytes)))
+		return command.Error("ERR Unknown node " + string(command.Truncated(c.Args[2], command.EchoedBytes)))
 	}
 	c.W.Int(0)
 	return nil
@@ -312,34 +313,34 @@ func clusterKeyslot(c *Call) error {
 }
 
 func clusterCountkeysinslot(c *Call) error {
-	slot, err := parseInt(c.Args[2])
+	slot, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
 	if slot < 0 || slot >= hashslot.Slots {
 		return errSlot
 	}
-	return c.integer(model.CountKeysInSlot(c.Txn, c.DB, uint16(slot)))
+	return c.Integer(model.CountKeysInSlot(c.Txn, c.DB, uint16(slot)))
 }
 
 func clusterGetkeysinslot(c *Call) error {
-	slot, err := parseInt(c.Args[2])
+	slot, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
-	count, err := parseInt(c.Args[3])
+	count, err := command.ParseInt(c.Args[3])
 	if err != nil {
 		return err
 	}
 	if slot < 0 || slot >= hashslot.Slots || count < 0 {
 		return errSlotOrNumber
 	}
-	c.keys, err = model.KeysInSlot(c.Txn, c.DB, uint16(slot), int(count), c.keys[:0])
+	c.Bytes, err = model.KeysInSlot(c.Txn, c.DB, uint16(slot), int(count), c.Bytes[:0])
 	if err != nil {
 		return err
 	}
-	c.W.Array(len(c.keys))
-	for _, key := range c.keys {
+	c.W.Array(len(c.Bytes))
+	for _, key := range c.Bytes {
 		c.W.Bulk(key)
 	}
 	return nil

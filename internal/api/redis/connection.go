@@ -4,23 +4,24 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
 func connectionCommands() []Command {
-	const conn = FlagNoScript | FlagLoading | FlagStale | FlagFast | flagUnpaused
+	const conn = command.FlagNoScript | command.FlagLoading | command.FlagStale | command.FlagFast | command.FlagUnpaused
 	rows := []Command{
-		{Name: "ping", Summary: "Returns the server's liveliness response.", Since: "1.0.0", Arity: -1, Flags: FlagFast | flagUnpaused | flagPrompt, Handler: pingCommand},
-		{Name: "echo", Summary: "Returns the given string.", Since: "1.0.0", Arity: 2, Flags: FlagLoading | FlagStale | FlagFast | flagPrompt, Handler: echoCommand},
-		{Name: "hello", Summary: "Handshakes with the Redis server.", Since: "6.0.0", Arity: -1, Flags: conn | FlagNoAuth, Handler: helloCommand},
-		{Name: "auth", Summary: "Authenticates the connection.", Since: "1.0.0", Arity: -2, Flags: conn | FlagNoAuth, Handler: authCommand},
-		{Name: "quit", Summary: "Closes the connection.", Since: "1.0.0", Arity: -1, Flags: conn | FlagNoAuth | flagImmediate, Handler: quitCommand},
-		{Name: "reset", Summary: "Resets the connection.", Since: "6.2.0", Arity: 1, Flags: conn | FlagNoAuth | flagImmediate, Handler: resetCommand},
-		{Name: "select", Summary: "Changes the selected database.", Since: "1.0.0", Arity: 2, Flags: FlagLoading | FlagStale | FlagFast | flagPrompt, Handler: selectCommand},
+		{Name: "ping", Summary: "Returns the server's liveliness response.", Since: "1.0.0", Arity: -1, Flags: command.FlagFast | command.FlagUnpaused | command.FlagPrompt, Handler: pingCommand},
+		{Name: "echo", Summary: "Returns the given string.", Since: "1.0.0", Arity: 2, Flags: command.FlagLoading | command.FlagStale | command.FlagFast | command.FlagPrompt, Handler: echoCommand},
+		{Name: "hello", Summary: "Handshakes with the Redis server.", Since: "6.0.0", Arity: -1, Flags: conn | command.FlagNoAuth, Handler: helloCommand},
+		{Name: "auth", Summary: "Authenticates the connection.", Since: "1.0.0", Arity: -2, Flags: conn | command.FlagNoAuth, Handler: authCommand},
+		{Name: "quit", Summary: "Closes the connection.", Since: "1.0.0", Arity: -1, Flags: conn | command.FlagNoAuth | command.FlagImmediate, Handler: quitCommand},
+		{Name: "reset", Summary: "Resets the connection.", Since: "6.2.0", Arity: 1, Flags: conn | command.FlagNoAuth | command.FlagImmediate, Handler: resetCommand},
+		{Name: "select", Summary: "Changes the selected database.", Since: "1.0.0", Arity: 2, Flags: command.FlagLoading | command.FlagStale | command.FlagFast | command.FlagPrompt, Handler: selectCommand},
 	}
 	for i := range rows {
-		rows[i].Group, rows[i].Kind = GroupConnection, KindConnection
+		rows[i].Group, rows[i].Kind = command.GroupConnection, command.KindConnection
 	}
 	return rows
 }
@@ -37,7 +38,7 @@ func pingCommand(c *Call) error {
 	case 2:
 		c.W.Bulk(c.Args[1])
 	default:
-		return c.wrongArity()
+		return c.WrongArity()
 	}
 	return nil
 }
@@ -70,7 +71,7 @@ func resetCommand(c *Call) error {
 func selectCommand(c *Call) error {
 	n, ok := redisnum.ParseInt(c.Args[1])
 	if !ok {
-		return errNotInteger
+		return command.ErrNotInteger
 	}
 	if n < 0 || n >= model.Databases {
 		return model.ErrDBIndex
@@ -103,13 +104,13 @@ func authCommand(c *Call) error {
 	switch len(c.Args) {
 	case 2:
 		if c.s.srv.settings.password() == "" {
-			return replyError("ERR AUTH <password> called without any password configured for the default user. " +
+			return command.Error("ERR AUTH <password> called without any password configured for the default user. " +
 				"Are you sure your configuration is correct?")
 		}
 	case 3:
 		user, password = c.Args[1], c.Args[2]
 	default:
-		return errSyntax
+		return command.ErrSyntax
 	}
 	if err := c.s.login(user, password); err != nil {
 		return err
@@ -133,22 +134,22 @@ func parseHello(args [][]byte, proto int) (o helloOptions, err error) {
 	}
 	n, ok := redisnum.ParseInt(args[1])
 	if !ok {
-		return o, replyError("ERR Protocol version is not an integer or out of range")
+		return o, command.Error("ERR Protocol version is not an integer or out of range")
 	}
 	if n != 2 && n != 3 {
-		return o, replyError("NOPROTO unsupported protocol version")
+		return o, command.Error("NOPROTO unsupported protocol version")
 	}
 	o.proto = int(n)
 	for i := 2; i < len(args); i++ {
 		switch more := len(args) - 1 - i; {
-		case is(args[i], "auth") && more >= 2:
+		case command.Is(args[i], "auth") && more >= 2:
 			o.user, o.password = args[i+1], args[i+2]
 			i += 2
-		case is(args[i], "setname") && more >= 1:
+		case command.Is(args[i], "setname") && more >= 1:
 			o.name, o.setName = args[i+1], true
 			i++
 		default:
-			return o, replyError("ERR Syntax error in HELLO option '" + string(truncated(args[i], echoedBytes)) + "'")
+			return o, command.Error("ERR Syntax error in HELLO option '" + string(command.Truncated(args[i], command.EchoedBytes)) + "'")
 		}
 	}
 	return o, nil
@@ -169,7 +170,7 @@ func helloCommand(c *Call) error {
 		}
 	}
 	if !s.authenticated {
-		return replyError("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> " +
+		return command.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> " +
 			"AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 	}
 	if o.setName {
@@ -195,30 +196,4 @@ func helloCommand(c *Call) error {
 	w.BulkString("modules")
 	w.Array(0)
 	return nil
-}
-
-// is reports whether an argument is a word, given in lower case, in any case.
-func is(arg []byte, word string) bool {
-	if len(arg) != len(word) {
-		return false
-	}
-	for i := range arg {
-		c := arg[i]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != word[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// parseInt reads a 64-bit argument.
-func parseInt(b []byte) (int64, error) {
-	n, ok := redisnum.ParseInt(b)
-	if !ok {
-		return 0, errNotInteger
-	}
-	return n, nil
 }

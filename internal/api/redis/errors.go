@@ -7,30 +7,23 @@ import (
 
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/model/zmap"
 )
 
-// replyError is an error of this door with its full text, code included.
-type replyError string
-
-func (e replyError) Error() string { return string(e) }
-
 // The door's own errors, in Redis's words.
 const (
-	errSyntax       replyError = "ERR syntax error"
-	errNotInteger   replyError = "ERR value is not an integer or out of range"
-	errOutOfRange   replyError = "ERR value is out of range"
-	errInternal     replyError = "ERR internal error"
-	errNoAuth       replyError = "NOAUTH Authentication required."
-	errWrongPass    replyError = "WRONGPASS invalid username-password pair or user is disabled."
-	errExecAbort    replyError = "EXECABORT Transaction discarded because of previous errors."
-	errMaxClients   replyError = "ERR max number of clients reached"
-	errTimeoutRange replyError = "ERR timeout is not an integer or out of range"
-	errQueueFull    replyError = "ERR commands queued by MULTI exceed the size limit"
-	errReplyTooBig  replyError = "ERR reply exceeds the size limit"
+	errInternal     command.Error = "ERR internal error"
+	errNoAuth       command.Error = "NOAUTH Authentication required."
+	errWrongPass    command.Error = "WRONGPASS invalid username-password pair or user is disabled."
+	errExecAbort    command.Error = "EXECABORT Transaction discarded because of previous errors."
+	errMaxClients   command.Error = "ERR max number of clients reached"
+	errTimeoutRange command.Error = "ERR timeout is not an integer or out of range"
+	errQueueFull    command.Error = "ERR commands queued by MULTI exceed the size limit"
+	errReplyTooBig  command.Error = "ERR reply exceeds the size limit"
 )
 
 // unknownOutcome is what a client is told before its connection ends, because
@@ -64,7 +57,7 @@ func replyText(err error) (text string, known bool) {
 	switch e := err.(type) { // the common cases, without walking a chain
 	case *model.Error:
 		return e.Error(), true
-	case replyError:
+	case command.Error:
 		return string(e), true
 	case *zmap.Error:
 		return e.Error(), true
@@ -75,7 +68,7 @@ func replyText(err error) (text string, known bool) {
 	if stderrors.As(err, &m) {
 		return m.Error(), true
 	}
-	var r replyError
+	var r command.Error
 	if stderrors.As(err, &r) {
 		return string(r), true
 	}
@@ -91,7 +84,7 @@ func replyText(err error) (text string, known bool) {
 // EXEC goes on with the next one.
 func callers(err error) bool {
 	var m *model.Error
-	var r replyError
+	var r command.Error
 	return stderrors.As(err, &m) || stderrors.As(err, &r)
 }
 
@@ -99,34 +92,26 @@ func callers(err error) bool {
 func (x *executor) fail(s *session, err error) {
 	text, known := replyText(err)
 	if !known {
-		s.srv.log.Error("command failed", slog.String("command", x.call.cmd.full), slog.Any("error", err))
+		s.srv.log.Error("command failed", slog.String("command", x.call.cmd.FullName()), slog.Any("error", err))
 	}
 	x.w.Buf = x.w.Buf[:x.mark]
 	x.w.Error(text)
 	s.srv.stats.countError(text)
 }
 
-func arityError(cmd *Command) error {
-	return replyError(fmt.Sprintf("ERR wrong number of arguments for '%s' command", cmd.full))
-}
-
-const echoedBytes = 128
-
-func truncated(b []byte, n int) []byte { return b[:min(len(b), max(n, 0))] }
-
 // unknownCommand words the error for a name that is not in the table.
-func unknownCommand(t *table, args [][]byte) error {
-	if cmd := t.lookup(args[0]); cmd != nil && cmd.Unknown != nil {
-		return cmd.Unknown(truncated(args[1], echoedBytes))
+func unknownCommand(t *command.Table[*Call], args [][]byte) error {
+	if cmd := t.Lookup(args[0]); cmd != nil && cmd.Unknown != nil {
+		return cmd.Unknown(command.Truncated(args[1], command.EchoedBytes))
 	} else if cmd != nil {
-		return replyError(fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", truncated(args[1], echoedBytes), cmd.upper))
+		return command.Error(fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", command.Truncated(args[1], command.EchoedBytes), cmd.Upper()))
 	}
 	var echoed []byte
 	for _, a := range args[1:] {
-		if len(echoed) >= echoedBytes {
+		if len(echoed) >= command.EchoedBytes {
 			break
 		}
-		echoed = fmt.Appendf(echoed, "'%s' ", truncated(a, echoedBytes-len(echoed)))
+		echoed = fmt.Appendf(echoed, "'%s' ", command.Truncated(a, command.EchoedBytes-len(echoed)))
 	}
-	return replyError(fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", truncated(args[0], echoedBytes), echoed))
+	return command.Error(fmt.Sprintf("ERR unknown command '%s', with args beginning with: %s", command.Truncated(args[0], command.EchoedBytes), echoed))
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 )
@@ -17,10 +18,10 @@ const sampleMask = 15
 func (s *session) execute(x *executor, cmd *Command, args [][]byte) {
 	x.mark = len(x.w.Buf)
 	if err := s.admit(cmd, args); err != nil {
-		x.call.cmd = s.srv.table.nobody
+		x.call.be(s.srv.table.Nobody)
 		if cmd != nil {
-			x.call.cmd = cmd
-			cmd.stats.rejected.Add(1)
+			x.call.be(cmd)
+			cmd.Stats.Rejected.Add(1)
 		}
 		s.multi.dirty = true // matters only between MULTI and EXEC
 		x.fail(s, err)
@@ -30,12 +31,12 @@ func (s *session) execute(x *executor, cmd *Command, args [][]byte) {
 	if s.lastCmd.Load() != cmd {
 		s.lastCmd.Store(cmd)
 	}
-	if s.multi.open && cmd.Flags&flagImmediate == 0 {
+	if s.multi.open && cmd.Flags&command.FlagImmediate == 0 {
 		s.enqueue(x, cmd, args)
 		s.mute(x)
 		return
 	}
-	if s.srv.pause.until.Load() != 0 && cmd.Flags&flagUnpaused == 0 {
+	if s.srv.pause.until.Load() != 0 && cmd.Flags&command.FlagUnpaused == 0 {
 		s.awaitUnpause(x, cmd)
 	}
 	x.sample++
@@ -44,11 +45,11 @@ func (s *session) execute(x *executor, cmd *Command, args [][]byte) {
 		if s.invoke(x, cmd, args); x.waits {
 			return
 		}
-		cmd.stats.micros.Add(int64(time.Since(start)/time.Microsecond+1) * (sampleMask + 1))
+		cmd.Stats.Micros.Add(int64(time.Since(start)/time.Microsecond+1) * (sampleMask + 1))
 	} else if s.invoke(x, cmd, args); x.waits {
 		return
 	}
-	cmd.stats.calls.Add(1)
+	cmd.Stats.Calls.Add(1)
 	if s.reply != replyOn && s.mute(x) && len(x.w.Buf) == 0 {
 		x.tickets = x.tickets[:0]
 	}
@@ -57,19 +58,19 @@ func (s *session) execute(x *executor, cmd *Command, args [][]byte) {
 // admit decides whether a command may be executed or queued.
 func (s *session) admit(cmd *Command, args [][]byte) error {
 	if cmd == nil {
-		if name := string(truncated(args[0], 8)); name == "Host:" || name == "POST" || name == "host:" || name == "post" {
+		if name := string(command.Truncated(args[0], 8)); name == "Host:" || name == "POST" || name == "host:" || name == "post" {
 			return s.crossProtocol()
 		}
 		return unknownCommand(s.srv.table, args)
 	}
-	if !cmd.arityFits(len(args)) || cmd.Handler == nil {
-		return arityError(cmd)
+	if !cmd.ArityFits(len(args)) || cmd.Handler == nil {
+		return command.ArityError(cmd.FullName())
 	}
-	if !s.authenticated && cmd.Flags&FlagNoAuth == 0 {
+	if !s.authenticated && cmd.Flags&command.FlagNoAuth == 0 {
 		return errNoAuth
 	}
-	if s.multi.open && cmd.Flags&FlagNoMulti != 0 {
-		return replyError("ERR Command not allowed inside a transaction")
+	if s.multi.open && cmd.Flags&command.FlagNoMulti != 0 {
+		return command.Error("ERR Command not allowed inside a transaction")
 	}
 	if s.clustered {
 		return s.redirect(cmd, args)
@@ -88,7 +89,8 @@ func (s *session) crossProtocol() error {
 // invoke runs a command's handler in the way of its kind.
 func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
 	c := &x.call
-	c.cmd, c.Args, c.s, c.Txn = cmd, args, s, nil
+	c.be(cmd)
+	c.Args, c.s, c.Txn = args, s, nil
 	interactive := s.tx != nil
 	done, err := false, error(nil)
 	if s.attrs.staleMillis != 0 || s.readonly {
@@ -100,13 +102,13 @@ func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
 	}
 	switch {
 	case done, err != nil:
-	case cmd.Kind != KindData:
+	case cmd.Kind != command.KindData:
 		err = cmd.Handler(c)
 	case interactive:
 		c.Txn = s.tx
 		err = cmd.Handler(c)
 	default:
-		err = s.run(x, cmd.Flags&FlagWrite != 0, x)
+		err = s.run(x, cmd.Flags&command.FlagWrite != 0, x)
 	}
 	if err != nil {
 		if x.kvs.Prompt && errors.Is(err, base.ErrWouldWait) {
@@ -116,12 +118,12 @@ func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
 		if interactive {
 			err = transactionError(err)
 		}
-		cmd.stats.failed.Add(1)
+		cmd.Stats.Failed.Add(1)
 		x.fail(s, err)
 	}
 }
 
-// Transact runs a closure of a KindPaged command, in the transaction that is open
+// Transact runs a closure of a command.KindPaged command, in the transaction that is open
 // if there is one. The replies wait for it.
 func (c *Call) Transact(fn kv.Func) error {
 	if c.Txn != nil {
@@ -130,7 +132,7 @@ func (c *Call) Transact(fn kv.Func) error {
 	if c.s.tx != nil {
 		return fn(c.s.tx)
 	}
-	return c.s.run(c.x, c.cmd.Flags&FlagWrite != 0, fn)
+	return c.s.run(c.x, c.cmd.Flags&command.FlagWrite != 0, fn)
 }
 
 // mute takes the reply back that CLIENT REPLY asked not to be sent, and reports

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/hashslot"
 	"github.com/stratadb/strata/internal/kv"
@@ -246,8 +247,8 @@ func TestShardChangesBehindTheCheck(t *testing.T) {
 		}
 		t.Cleanup(shards.Close)
 		family := func() []Command {
-			return []Command{{Name: "test.late", Summary: "Writes behind a change of its shard.", Since: "0.1.0", Group: GroupGeneric, Arity: 2,
-				Flags: FlagWrite, Kind: KindPaged, Keys: oneKey, Handler: func(c *Call) error {
+			return []Command{{Name: "test.late", Summary: "Writes behind a change of its shard.", Since: "0.1.0", Group: command.GroupGeneric, Arity: 2,
+				Flags: command.FlagWrite, Kind: command.KindPaged, Keys: command.OneKey, Handler: func(c *Call) error {
 					err := db.NewSession().RunAndWait(kv.Func(func(t kv.Txn) error {
 						return catalog.WriteShard(t, catalog.ShardRedis, 0, catalog.Shard{Status: catalog.ShardReadOnly})
 					}))
@@ -257,7 +258,7 @@ func TestShardChangesBehindTheCheck(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					return c.ok(c.Transact(func(t kv.Txn) error {
+					return c.OK(c.Transact(func(t kv.Txn) error {
 						t.Set(c.DB.AppendHeaderKey(nil, c.Args[1]), []byte("x"))
 						return nil
 					}))

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 )
 
@@ -152,7 +153,7 @@ func TestStalledClientIsClosed(t *testing.T) {
 func TestPanicIsContained(t *testing.T) {
 	boom := func(*Call) error { panic("boom") }
 	s := start(t, Options{Families: append(families(), func() []Command {
-		return []Command{{Name: "boom", Arity: 1, Handler: boom}, {Name: "promptboom", Arity: 1, Flags: flagPrompt, Handler: boom}}
+		return []Command{{Name: "boom", Arity: 1, Handler: boom}, {Name: "promptboom", Arity: 1, Flags: command.FlagPrompt, Handler: boom}}
 	})})
 	for _, name := range []string{"BOOM", "PROMPTBOOM"} { // on a goroutine, and on the connection loop
 		c := s.dial(t)

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
 )
@@ -36,7 +37,7 @@ func infoCommand(c *Call) error {
 	for _, section := range infoSections() {
 		wanted := len(c.Args) == 1 && section.byDefault
 		for _, a := range c.Args[1:] {
-			wanted = wanted || is(a, section.name) || is(a, "all") || is(a, "everything") || is(a, "default") && section.byDefault
+			wanted = wanted || command.Is(a, section.name) || command.Is(a, "all") || command.Is(a, "everything") || command.Is(a, "default") && section.byDefault
 		}
 		if !wanted {
 			continue
@@ -230,14 +231,14 @@ func infoCPU(_ *Call, b *bytes.Buffer) error {
 }
 
 func infoCommandstats(c *Call, b *bytes.Buffer) error {
-	c.s.srv.table.each(func(cmd *Command) {
-		calls, rejected := cmd.stats.calls.Load(), cmd.stats.rejected.Load()
+	c.s.srv.table.Each(func(cmd *Command) {
+		calls, rejected := cmd.Stats.Calls.Load(), cmd.Stats.Rejected.Load()
 		if calls+rejected == 0 {
 			return
 		}
-		micros := cmd.stats.micros.Load()
-		field(b, "cmdstat_"+cmd.full, fmt.Sprintf("calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d",
-			calls, micros, float64(micros)/float64(max(calls, 1)), rejected, cmd.stats.failed.Load()))
+		micros := cmd.Stats.Micros.Load()
+		field(b, "cmdstat_"+cmd.FullName(), fmt.Sprintf("calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d",
+			calls, micros, float64(micros)/float64(max(calls, 1)), rejected, cmd.Stats.Failed.Load()))
 	})
 	return nil
 }

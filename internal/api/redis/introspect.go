@@ -1,19 +1,21 @@
 package redis
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/glob"
 )
 
 // helpFor is the HELP subcommand of a container.
-func helpFor(container, since string, group Group, lines ...string) Command {
+func helpFor(container, since string, group command.Group, lines ...string) Command {
 	upper := strings.ToUpper(container)
 	text := append([]string{upper + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"}, lines...)
 	text = append(text, "HELP", "    Print this help.")
 	return Command{
 		Name: "help", Summary: "Returns helpful text about the different subcommands.", Since: since, Group: group, Arity: 2,
-		Flags: FlagLoading | FlagStale, Kind: KindConnection,
+		Flags: command.FlagLoading | command.FlagStale, Kind: command.KindConnection,
 		Handler: func(c *Call) error {
 			c.W.Array(len(text))
 			for _, line := range text {
@@ -25,14 +27,14 @@ func helpFor(container, since string, group Group, lines ...string) Command {
 }
 
 func commandCommands() []Command {
-	const flags = FlagLoading | FlagStale
+	const flags = command.FlagLoading | command.FlagStale
 	sub := func(name, summary, since string, arity int, h func(c *Call) error) Command {
-		return Command{Name: name, Summary: summary, Since: since, Group: GroupServer, Arity: arity, Flags: flags,
-			Categories: []string{"connection"}, Kind: KindConnection, Handler: h}
+		return Command{Name: name, Summary: summary, Since: since, Group: command.GroupServer, Arity: arity, Flags: flags,
+			Categories: []string{"connection"}, Kind: command.KindConnection, Handler: h}
 	}
 	return []Command{{
-		Name: "command", Summary: "Returns detailed information about all commands.", Since: "2.8.13", Group: GroupServer, Arity: -1,
-		Flags: flags, Categories: []string{"connection"}, Kind: KindConnection, Handler: commandCommand,
+		Name: "command", Summary: "Returns detailed information about all commands.", Since: "2.8.13", Group: command.GroupServer, Arity: -1,
+		Flags: flags, Categories: []string{"connection"}, Kind: command.KindConnection, Handler: commandCommand,
 		Subcommands: []Command{
 			sub("count", "Returns a count of commands.", "2.8.13", 2, commandCount),
 			sub("info", "Returns information about one, multiple or all commands.", "2.8.13", -2, commandInfo),
@@ -40,7 +42,7 @@ func commandCommands() []Command {
 			sub("list", "Returns a list of command names.", "7.0.0", -2, commandList),
 			sub("getkeys", "Extracts the key names from an arbitrary command.", "2.8.13", -3, commandGetkeys),
 			sub("getkeysandflags", "Extracts the key names and access flags for an arbitrary command.", "7.0.0", -3, commandGetkeysAndFlags),
-			helpFor("command", "5.0.0", GroupServer,
+			helpFor("command", "5.0.0", command.GroupServer,
 				"(no subcommand)", "    Return details about all Redis commands.",
 				"COUNT", "    Return the total number of commands in this Redis server.",
 				"LIST", "    Return a list of all commands in this Redis server.",
@@ -54,26 +56,16 @@ func commandCommands() []Command {
 
 func commandCommand(c *Call) error {
 	t := c.s.srv.table
-	c.W.Array(len(t.sorted))
-	for _, cmd := range t.sorted {
+	c.W.Array(len(t.Sorted))
+	for _, cmd := range t.Sorted {
 		c.describe(cmd)
 	}
 	return nil
 }
 
 func commandCount(c *Call) error {
-	c.W.Int(int64(len(c.s.srv.table.sorted)))
+	c.W.Int(int64(len(c.s.srv.table.Sorted)))
 	return nil
-}
-
-// byFullName finds "get" and "client|setname".
-func (t *table) byFullName(name []byte) *Command {
-	container, sub, nested := strings.Cut(string(name), "|")
-	cmd := t.lookup([]byte(container))
-	if cmd == nil || !nested {
-		return cmd
-	}
-	return lookupIn(cmd.sub, []byte(sub))
 }
 
 func commandInfo(c *Call) error {
@@ -82,7 +74,7 @@ func commandInfo(c *Call) error {
 	}
 	c.W.Array(len(c.Args) - 2)
 	for _, name := range c.Args[2:] {
-		if cmd := c.s.srv.table.byFullName(name); cmd != nil {
+		if cmd := c.s.srv.table.ByFullName(name); cmd != nil {
 			c.describe(cmd)
 			continue
 		}
@@ -95,9 +87,9 @@ func commandInfo(c *Call) error {
 func (c *Call) describe(cmd *Command) {
 	w := c.W
 	w.Array(10)
-	w.BulkString(cmd.full)
+	w.BulkString(cmd.FullName())
 	w.Int(int64(cmd.Arity))
-	flags := cmd.Flags.names()
+	flags := cmd.Flags.Names()
 	w.Set(len(flags))
 	for _, f := range flags {
 		w.SimpleString(f)
@@ -105,7 +97,7 @@ func (c *Call) describe(cmd *Command) {
 	w.Int(int64(cmd.Keys.First))
 	w.Int(int64(cmd.Keys.Last))
 	w.Int(int64(cmd.Keys.Step))
-	categories := cmd.categories()
+	categories := cmd.AllCategories()
 	w.Set(len(categories))
 	for _, name := range categories {
 		w.SimpleString("@" + name)
@@ -116,34 +108,6 @@ func (c *Call) describe(cmd *Command) {
 	for i := range cmd.Subcommands {
 		c.describe(&cmd.Subcommands[i])
 	}
-}
-
-// accessFlags are the flags of a command's keys.
-func (cmd *Command) accessFlags() []string {
-	if cmd.Flags&FlagWrite == 0 {
-		if cmd.Group == GroupTransactions || cmd.Name == "exists" || cmd.Name == "touch" || cmd.Name == "strlen" || cmd.Name == "hlen" || cmd.Name == "llen" {
-			return []string{"RO"}
-		}
-		return []string{"RO", "access"}
-	}
-	switch cmd.Name {
-	case "del", "unlink", "delex":
-		return []string{"RM", "delete"}
-	case "hdel", "lrem", "ltrim":
-		return []string{"RW", "delete"}
-	case "getdel", "hgetdel", "move", "rename", "renamenx", "lpop", "rpop", "lmove", "rpoplpush", "lmpop",
-		"blpop", "brpop", "blmove", "brpoplpush", "blmpop":
-		return []string{"RW", "access", "delete"}
-	case "mset", "setex", "psetex":
-		return []string{"OW", "update"}
-	case "setnx", "msetnx":
-		return []string{"OW", "insert"}
-	case "append", "hsetnx", "lpush", "rpush", "lpushx", "rpushx", "linsert":
-		return []string{"RW", "insert"}
-	case "set", "getset", "getex", "incr", "decr", "incrby", "decrby", "incrbyfloat", "hincrby", "hincrbyfloat", "hgetex":
-		return []string{"RW", "access", "update"}
-	}
-	return []string{"RW", "update"}
 }
 
 func (c *Call) keySpecs(cmd *Command) {
@@ -159,7 +123,7 @@ func (c *Call) keySpecs(cmd *Command) {
 	w.Set(1)
 	w.Map(3)
 	w.BulkString("flags")
-	flags := cmd.accessFlags()
+	flags := cmd.AccessFlags()
 	w.Set(len(flags))
 	for _, f := range flags {
 		w.SimpleString(f)
@@ -188,11 +152,11 @@ func (c *Call) keySpecs(cmd *Command) {
 
 func commandDocs(c *Call) error {
 	t := c.s.srv.table
-	cmds := t.sorted
+	cmds := t.Sorted
 	if len(c.Args) > 2 {
 		cmds = nil
 		for _, name := range c.Args[2:] {
-			if cmd := t.byFullName(name); cmd != nil {
+			if cmd := t.ByFullName(name); cmd != nil {
 				cmds = append(cmds, cmd)
 			}
 		}
@@ -207,7 +171,7 @@ func commandDocs(c *Call) error {
 // document writes a command's name and the map of what is told about it.
 func (c *Call) document(cmd *Command) {
 	w := c.W
-	w.BulkString(cmd.full)
+	w.BulkString(cmd.FullName())
 	n := 3
 	if len(cmd.Subcommands) > 0 {
 		n++
@@ -230,26 +194,26 @@ func commandList(c *Call) error {
 	keep := func(*Command) bool { return true }
 	switch {
 	case len(c.Args) == 2:
-	case len(c.Args) == 5 && is(c.Args[2], "filterby"):
+	case len(c.Args) == 5 && command.Is(c.Args[2], "filterby"):
 		want := string(c.Args[4])
 		switch kind := c.Args[3]; {
-		case is(kind, "module"):
+		case command.Is(kind, "module"):
 			keep = func(*Command) bool { return false }
-		case is(kind, "aclcat"):
-			keep = func(cmd *Command) bool { return cmd.inCategory(strings.ToLower(want)) }
-		case is(kind, "pattern"):
-			keep = func(cmd *Command) bool { return glob.Match([]byte(want), []byte(cmd.full), true) }
+		case command.Is(kind, "aclcat"):
+			keep = func(cmd *Command) bool { return slices.Contains(cmd.AllCategories(), strings.ToLower(want)) }
+		case command.Is(kind, "pattern"):
+			keep = func(cmd *Command) bool { return glob.Match([]byte(want), []byte(cmd.FullName()), true) }
 		default:
-			return errSyntax
+			return command.ErrSyntax
 		}
 	default:
-		return errSyntax
+		return command.ErrSyntax
 	}
 	mark := c.W.DeferArray()
 	n := 0
-	c.s.srv.table.each(func(cmd *Command) {
+	c.s.srv.table.Each(func(cmd *Command) {
 		if keep(cmd) {
-			c.W.BulkString(cmd.full)
+			c.W.BulkString(cmd.FullName())
 			n++
 		}
 	})
@@ -257,36 +221,27 @@ func commandList(c *Call) error {
 	return nil
 }
 
-func (cmd *Command) inCategory(name string) bool {
-	for _, c := range cmd.categories() {
-		if c == name {
-			return true
-		}
-	}
-	return false
-}
-
 // keysOf finds the keys of the command that is spelled out from c.Args[2] on.
 func (c *Call) keysOf() (*Command, [][]byte, error) {
 	args := c.Args[2:]
-	cmd := c.s.srv.table.resolve(args)
+	cmd := c.s.srv.table.Resolve(args)
 	switch {
 	case cmd == nil:
-		return nil, nil, replyError("ERR Invalid command specified")
-	case !cmd.arityFits(len(args)):
-		return nil, nil, replyError("ERR Invalid number of arguments specified for command")
+		return nil, nil, command.Error("ERR Invalid command specified")
+	case !cmd.ArityFits(len(args)):
+		return nil, nil, command.Error("ERR Invalid number of arguments specified for command")
 	case cmd.Keys.First == 0 && cmd.Keys.Find == nil:
-		return nil, nil, replyError("ERR The command has no key arguments")
+		return nil, nil, command.Error("ERR The command has no key arguments")
 	}
 	var keys [][]byte
-	for _, i := range cmd.Keys.positions(args, nil) {
+	for _, i := range cmd.Keys.Positions(args, nil) {
 		keys = append(keys, args[i])
 	}
 	if len(keys) == 0 && cmd.Keys.Find != nil {
-		return nil, nil, replyError("ERR Invalid arguments specified for command")
+		return nil, nil, command.Error("ERR Invalid arguments specified for command")
 	}
 	if len(keys) == 0 {
-		return nil, nil, replyError("ERR The command has no key arguments")
+		return nil, nil, command.Error("ERR The command has no key arguments")
 	}
 	return cmd, keys, nil
 }
@@ -308,7 +263,7 @@ func commandGetkeysAndFlags(c *Call) error {
 	if err != nil {
 		return err
 	}
-	flags := cmd.accessFlags()
+	flags := cmd.AccessFlags()
 	c.W.Array(len(keys))
 	for _, k := range keys {
 		c.W.Array(2)

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
@@ -9,37 +10,37 @@ import (
 )
 
 func keyCommands() []Command {
-	const write = FlagWrite | FlagFast
+	const write = command.FlagWrite | command.FlagFast
 	rows := []Command{
-		{Name: "del", Summary: "Deletes one or more keys.", Since: "1.0.0", Arity: -2, Flags: FlagWrite, Keys: allKeys, Handler: delCommand},
-		{Name: "unlink", Summary: "Asynchronously deletes one or more keys.", Since: "4.0.0", Arity: -2, Flags: write, Keys: allKeys, Handler: delCommand},
-		{Name: "exists", Summary: "Determines whether one or more keys exist.", Since: "1.0.0", Arity: -2, Flags: FlagReadonly | FlagFast, Keys: allKeys, Handler: existsCommand},
+		{Name: "del", Summary: "Deletes one or more keys.", Since: "1.0.0", Arity: -2, Flags: command.FlagWrite, Keys: command.AllKeys, Handler: delCommand},
+		{Name: "unlink", Summary: "Asynchronously deletes one or more keys.", Since: "4.0.0", Arity: -2, Flags: write, Keys: command.AllKeys, Handler: delCommand},
+		{Name: "exists", Summary: "Determines whether one or more keys exist.", Since: "1.0.0", Arity: -2, Flags: command.FlagReadonly | command.FlagFast, Keys: command.AllKeys, Handler: existsCommand},
 		{Name: "touch", Summary: "Returns the number of existing keys out of those specified after updating the time they were last accessed.",
-			Since: "3.2.1", Arity: -2, Flags: FlagReadonly | FlagFast, Keys: allKeys, Handler: existsCommand},
-		{Name: "type", Summary: "Determines the type of value stored at a key.", Since: "1.0.0", Arity: 2, Flags: FlagReadonly | FlagFast, Keys: oneKey, Handler: typeCommand},
-		{Name: "rename", Summary: "Renames a key and overwrites the destination.", Since: "1.0.0", Arity: 3, Flags: FlagWrite, Keys: twoKeys, Handler: renameCommand},
-		{Name: "renamenx", Summary: "Renames a key only when the target key name doesn't exist.", Since: "1.0.0", Arity: 3, Flags: write, Keys: twoKeys, Handler: renamenxCommand},
-		{Name: "copy", Summary: "Copies the value of a key to a new key.", Since: "6.2.0", Arity: -3, Flags: FlagWrite | FlagDenyOOM, Keys: twoKeys, Handler: copyCommand},
-		{Name: "move", Summary: "Moves a key to another database.", Since: "1.0.0", Arity: 3, Flags: write, Keys: oneKey, Handler: moveCommand},
-		{Name: "randomkey", Summary: "Returns a random key name from the database.", Since: "1.0.0", Arity: 1, Flags: FlagReadonly, Handler: randomkeyCommand},
-		{Name: "keys", Summary: "Returns all key names that match a pattern.", Since: "1.0.0", Arity: 2, Flags: FlagReadonly | flagDangerous, Kind: KindPaged, Handler: keysCommand},
-		{Name: "swapdb", Summary: "Swaps two Redis databases.", Since: "4.0.0", Arity: 3, Flags: write | flagDangerous, Handler: swapdbCommand},
-		{Name: "dbsize", Summary: "Returns the number of keys in the database.", Since: "1.0.0", Arity: 1, Flags: FlagReadonly | FlagFast, Handler: dbsizeCommand},
-		{Name: "flushdb", Summary: "Remove all keys from the current database.", Since: "1.0.0", Arity: -1, Flags: FlagWrite | flagDangerous, Handler: flushdbCommand},
-		{Name: "flushall", Summary: "Removes all keys from all databases.", Since: "1.0.0", Arity: -1, Flags: FlagWrite | flagDangerous, Handler: flushallCommand},
+			Since: "3.2.1", Arity: -2, Flags: command.FlagReadonly | command.FlagFast, Keys: command.AllKeys, Handler: existsCommand},
+		{Name: "type", Summary: "Determines the type of value stored at a key.", Since: "1.0.0", Arity: 2, Flags: command.FlagReadonly | command.FlagFast, Keys: command.OneKey, Handler: typeCommand},
+		{Name: "rename", Summary: "Renames a key and overwrites the destination.", Since: "1.0.0", Arity: 3, Flags: command.FlagWrite, Keys: command.TwoKeys, Handler: renameCommand},
+		{Name: "renamenx", Summary: "Renames a key only when the target key name doesn't exist.", Since: "1.0.0", Arity: 3, Flags: write, Keys: command.TwoKeys, Handler: renamenxCommand},
+		{Name: "copy", Summary: "Copies the value of a key to a new key.", Since: "6.2.0", Arity: -3, Flags: command.FlagWrite | command.FlagDenyOOM, Keys: command.TwoKeys, Handler: copyCommand},
+		{Name: "move", Summary: "Moves a key to another database.", Since: "1.0.0", Arity: 3, Flags: write, Keys: command.OneKey, Handler: moveCommand},
+		{Name: "randomkey", Summary: "Returns a random key name from the database.", Since: "1.0.0", Arity: 1, Flags: command.FlagReadonly, Handler: randomkeyCommand},
+		{Name: "keys", Summary: "Returns all key names that match a pattern.", Since: "1.0.0", Arity: 2, Flags: command.FlagReadonly | command.FlagDangerous, Kind: command.KindPaged, Handler: keysCommand},
+		{Name: "swapdb", Summary: "Swaps two Redis databases.", Since: "4.0.0", Arity: 3, Flags: write | command.FlagDangerous, Handler: swapdbCommand},
+		{Name: "dbsize", Summary: "Returns the number of keys in the database.", Since: "1.0.0", Arity: 1, Flags: command.FlagReadonly | command.FlagFast, Handler: dbsizeCommand},
+		{Name: "flushdb", Summary: "Remove all keys from the current database.", Since: "1.0.0", Arity: -1, Flags: command.FlagWrite | command.FlagDangerous, Handler: flushdbCommand},
+		{Name: "flushall", Summary: "Removes all keys from all databases.", Since: "1.0.0", Arity: -1, Flags: command.FlagWrite | command.FlagDangerous, Handler: flushallCommand},
 	}
 	for i := range rows {
-		rows[i].Group = GroupGeneric
+		rows[i].Group = command.GroupGeneric
 		switch rows[i].Name {
 		case "swapdb", "dbsize", "flushdb", "flushall":
-			rows[i].Group, rows[i].Categories = GroupServer, []string{"keyspace"}
+			rows[i].Group, rows[i].Categories = command.GroupServer, []string{"keyspace"}
 		}
 	}
 	return rows
 }
 
-func delCommand(c *Call) error    { return c.integer(model.Del(c.Txn, c.DB, c.Args[1:])) }
-func existsCommand(c *Call) error { return c.integer(model.Exists(c.Txn, c.DB, c.Args[1:])) }
+func delCommand(c *Call) error    { return c.Integer(model.Del(c.Txn, c.DB, c.Args[1:])) }
+func existsCommand(c *Call) error { return c.Integer(model.Exists(c.Txn, c.DB, c.Args[1:])) }
 
 func typeCommand(c *Call) error {
 	k, err := model.TypeOf(c.Txn, c.DB, c.Args[1])
@@ -49,15 +50,15 @@ func typeCommand(c *Call) error {
 	return err
 }
 
-func renameCommand(c *Call) error { return c.ok(model.Rename(c.Txn, c.DB, c.Args[1], c.Args[2])) }
+func renameCommand(c *Call) error { return c.OK(model.Rename(c.Txn, c.DB, c.Args[1], c.Args[2])) }
 
 func renamenxCommand(c *Call) error {
-	return c.truth(model.RenameNX(c.Txn, c.DB, c.Args[1], c.Args[2]))
+	return c.Truth(model.RenameNX(c.Txn, c.DB, c.Args[1], c.Args[2]))
 }
 
 // database is another database of the session's namespace.
 func (c *Call) database(arg []byte) (*model.DB, error) {
-	n, err := parseInt(arg)
+	n, err := command.ParseInt(arg)
 	if err != nil {
 		return nil, err
 	}
@@ -71,19 +72,19 @@ func copyCommand(c *Call) error {
 	dst, replace := c.DB, false
 	for i := 3; i < len(c.Args); i++ {
 		switch {
-		case is(c.Args[i], "replace"):
+		case command.Is(c.Args[i], "replace"):
 			replace = true
-		case is(c.Args[i], "db") && i+1 < len(c.Args):
+		case command.Is(c.Args[i], "db") && i+1 < len(c.Args):
 			i++
 			var err error
 			if dst, err = c.database(c.Args[i]); err != nil {
 				return err
 			}
 		default:
-			return errSyntax
+			return command.ErrSyntax
 		}
 	}
-	return c.truth(model.Copy(c.Txn, c.DB, c.Args[1], dst, c.Args[2], replace))
+	return c.Truth(model.Copy(c.Txn, c.DB, c.Args[1], dst, c.Args[2], replace))
 }
 
 func moveCommand(c *Call) error {
@@ -91,11 +92,11 @@ func moveCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.truth(model.Move(c.Txn, c.DB, c.Args[1], dst))
+	return c.Truth(model.Move(c.Txn, c.DB, c.Args[1], dst))
 }
 
 // swapIndex reads an argument of SWAPDB; the range is checked when both are numbers.
-func swapIndex(arg []byte, mistake replyError) (int64, error) {
+func swapIndex(arg []byte, mistake command.Error) (int64, error) {
 	n, ok := redisnum.ParseInt(arg)
 	if !ok || n != int64(int32(n)) {
 		return 0, mistake
@@ -128,15 +129,15 @@ func swapdbCommand(c *Call) error {
 	return nil
 }
 
-func randomkeyCommand(c *Call) error { return c.value(model.RandomKey(c.Txn, c.DB, c.x.rand)) }
+func randomkeyCommand(c *Call) error { return c.Value(model.RandomKey(c.Txn, c.DB, c.Rand)) }
 
-func dbsizeCommand(c *Call) error { return c.integer(model.DBSize(c.Txn, c.DB)) }
+func dbsizeCommand(c *Call) error { return c.Integer(model.DBSize(c.Txn, c.DB)) }
 
 // flushOption accepts ASYNC and SYNC, which make no difference: a flush is the
 // clearing of a range.
 func flushOption(c *Call) error {
-	if len(c.Args) > 2 || len(c.Args) == 2 && !is(c.Args[1], "async") && !is(c.Args[1], "sync") {
-		return errSyntax
+	if len(c.Args) > 2 || len(c.Args) == 2 && !command.Is(c.Args[1], "async") && !command.Is(c.Args[1], "sync") {
+		return command.ErrSyntax
 	}
 	return nil
 }
@@ -171,7 +172,7 @@ func keysCommand(c *Call) error {
 		var next uint64
 		var keys [][]byte
 		err := c.Transact(kv.Func(func(t kv.Txn) (err error) {
-			next, keys, err = model.Scan(t, c.DB, cursor, o, c.keys[:0])
+			next, keys, err = model.Scan(t, c.DB, cursor, o, c.Bytes[:0])
 			return err
 		}))
 		if err != nil {
@@ -186,7 +187,7 @@ func keysCommand(c *Call) error {
 			c.W.Bulk(k)
 		}
 		n += len(keys)
-		c.keys = keys
+		c.Bytes = keys
 		if len(c.W.Buf)-from > limits.KeysReplyBytes {
 			return errReplyTooBig
 		}

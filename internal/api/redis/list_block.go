@@ -1,27 +1,29 @@
 package redis
 
 import (
+	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/api/redis/data"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
 )
 
 func listBlockCommands() []Command {
-	const flags = FlagWrite | FlagNoScript | FlagBlocking
+	const flags = command.FlagWrite | command.FlagNoScript | command.FlagBlocking
 	rows := []Command{
 		{Name: "blpop", Summary: "Removes and returns the first element in a list. Blocks until an element is available otherwise. " +
-			"Deletes the list if the last element was popped.", Since: "2.0.0", Arity: -3, Flags: flags, Keys: Keys{First: 1, Last: -2, Step: 1}, Handler: blpopCommand},
+			"Deletes the list if the last element was popped.", Since: "2.0.0", Arity: -3, Flags: flags, Keys: command.Keys{First: 1, Last: -2, Step: 1}, Handler: blpopCommand},
 		{Name: "brpop", Summary: "Removes and returns the last element in a list. Blocks until an element is available otherwise. " +
-			"Deletes the list if the last element was popped.", Since: "2.0.0", Arity: -3, Flags: flags, Keys: Keys{First: 1, Last: -2, Step: 1}, Handler: brpopCommand},
+			"Deletes the list if the last element was popped.", Since: "2.0.0", Arity: -3, Flags: flags, Keys: command.Keys{First: 1, Last: -2, Step: 1}, Handler: brpopCommand},
 		{Name: "blmove", Summary: "Pops an element from a list, pushes it to another list and returns it. Blocks until an element is available otherwise. " +
-			"Deletes the list if the last element was moved.", Since: "6.2.0", Arity: 6, Flags: flags | FlagDenyOOM, Keys: twoKeys, Handler: blmoveCommand},
+			"Deletes the list if the last element was moved.", Since: "6.2.0", Arity: 6, Flags: flags | command.FlagDenyOOM, Keys: command.TwoKeys, Handler: blmoveCommand},
 		{Name: "brpoplpush", Summary: "Pops an element from a list, pushes it to another list and returns it. Block until an element is available otherwise. " +
-			"Deletes the list if the last element was popped.", Since: "2.2.0", Arity: 4, Flags: flags | FlagDenyOOM, Keys: twoKeys, Handler: brpoplpushCommand},
+			"Deletes the list if the last element was popped.", Since: "2.2.0", Arity: 4, Flags: flags | command.FlagDenyOOM, Keys: command.TwoKeys, Handler: brpoplpushCommand},
 		{Name: "blmpop", Summary: "Pops the first element from one of multiple lists. Blocks until an element is available otherwise. " +
-			"Deletes the list if the last element was popped.", Since: "7.0.0", Arity: -5, Flags: flags&^FlagNoScript | FlagMovableKeys,
-			Keys: Keys{Find: countedKeys(2)}, Handler: blmpopCommand},
+			"Deletes the list if the last element was popped.", Since: "7.0.0", Arity: -5, Flags: flags&^command.FlagNoScript | command.FlagMovableKeys,
+			Keys: command.Keys{Find: command.CountedKeys(2)}, Handler: blmpopCommand},
 	}
 	for i := range rows {
-		rows[i].Group, rows[i].Kind = GroupList, KindPaged
+		rows[i].Group, rows[i].Kind = command.GroupList, command.KindPaged
 	}
 	return rows
 }
@@ -35,7 +37,7 @@ func (c *Call) blockPop(from model.Side) error {
 	}
 	return c.block(&wait{keys: c.Args[1:last], kind: model.TypeList, nothing: c.W.NullArray, atOnce: c.W.NullArray,
 		serve: func(t kv.Txn, keys [][]byte) (bool, error) {
-			key, values, err := model.MPop(t, c.DB, keys, from, 1, c.keys[:0])
+			key, values, err := model.MPop(t, c.DB, keys, from, 1, c.Bytes[:0])
 			if err != nil || key == nil {
 				return false, err
 			}
@@ -68,7 +70,7 @@ func (c *Call) blockMove(take, put model.Side, timeoutArg []byte) error {
 }
 
 func blmoveCommand(c *Call) error {
-	take, put, err := ends(c.Args[3], c.Args[4])
+	take, put, err := data.Ends(c.Args[3], c.Args[4])
 	if err != nil {
 		return err
 	}
@@ -82,18 +84,18 @@ func blmpopCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	m, err := parseMpop(c.Args[2:])
+	m, err := data.ParseMPop(c.Args[2:], "left", "right")
 	if err != nil {
 		return err
 	}
-	return c.block(&wait{keys: m.keys, kind: model.TypeList, nothing: c.W.NullArray, atOnce: c.W.NullArray,
+	return c.block(&wait{keys: m.Keys, kind: model.TypeList, nothing: c.W.NullArray, atOnce: c.W.NullArray,
 		serve: func(t kv.Txn, keys [][]byte) (bool, error) {
-			key, values, err := model.MPop(t, c.DB, keys, m.from, m.count, c.keys[:0])
+			key, values, err := model.MPop(t, c.DB, keys, model.Side(m.Last), m.Count, c.Bytes[:0])
 			if err != nil || key == nil {
 				return false, err
 			}
 			c.W.Array(2)
 			c.W.Bulk(key)
-			return true, c.values(values, nil)
+			return true, c.Values(values, nil)
 		}}, timeout)
 }

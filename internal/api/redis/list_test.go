@@ -9,6 +9,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/stratadb/strata/internal/api/redis/data"
 	"github.com/stratadb/strata/test/process"
 )
 
@@ -40,15 +41,18 @@ var listTalk = []string{
 	"COMMAND GETKEYS LMPOP 2 a b LEFT", "COMMAND GETKEYS BLMPOP 1 2 a b LEFT", "COMMAND GETKEYS BLPOP a b 0", "COMMAND GETKEYS LMOVE a b LEFT LEFT", "COMMAND GETKEYS LMPOP 5 a LEFT",
 }
 
-// TestListsAgree compares with a real server, in both versions of the protocol.
-func TestListsAgree(t *testing.T) {
+func TestListsAgree(t *testing.T) { serversAgree(t, listTalk) }
+
+// serversAgree compares with a real server, in both versions of the protocol.
+func serversAgree(t *testing.T, talk []string) {
+	t.Helper()
 	for _, proto := range []int{2, 3} {
 		here, there := bothServers(t)
 		for _, c := range []*rawConn{here, there} {
 			c.send(arrays(fmt.Sprintf("HELLO %d|ECHO ready", proto)))
 			c.through("ready\r\n")
 		}
-		for i, command := range listTalk {
+		for i, command := range talk {
 			end := fmt.Sprintf("end%d", i)
 			if ours, theirs := here.answer(command, end), there.answer(command, end); ours != theirs {
 				t.Errorf("RESP%d %s\n  here   %q\n  server %q", proto, command, ours, theirs)
@@ -101,11 +105,14 @@ func TestListsAgreeAtRandom(t *testing.T) {
 	}
 }
 
-// TestListRowsAgree: what COMMAND says of lists is what the real server says.
-func TestListRowsAgree(t *testing.T) {
+func TestListRowsAgree(t *testing.T) { familiesAgree(t, onData(data.Lists), listBlockCommands) }
+
+// familiesAgree: what COMMAND says of commands is what the real server says.
+func familiesAgree(t *testing.T, families ...func() []Command) {
+	t.Helper()
 	here := goredis.NewClient(&goredis.Options{Addr: start(t, Options{}).addr})
 	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t)})
 	a, b := here.Conn(), there.Conn()
 	t.Cleanup(func() { _, _, _, _ = a.Close(), b.Close(), here.Close(), there.Close() })
-	rowsAgree(t, a, b, listCommands, listBlockCommands)
+	rowsAgree(t, a, b, families...)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/api/redis/outbox"
 	"github.com/stratadb/strata/internal/netloop"
 )
@@ -93,11 +94,11 @@ func (s *session) staysOnLoop(cmd *Command) bool {
 		return false
 	case cmd == nil:
 		return true
-	case s.multi.open && cmd.Flags&flagImmediate == 0:
+	case s.multi.open && cmd.Flags&command.FlagImmediate == 0:
 		return true // it is queued
 	}
-	if cmd.Flags&flagPrompt != 0 {
-		return cmd.Flags&flagSole == 0 || s.srv.db.Local()
+	if cmd.Flags&command.FlagPrompt != 0 {
+		return cmd.Flags&command.FlagSole == 0 || s.srv.db.Local()
 	}
-	return cmd.Kind == KindData // which tells when it would have to wait after all
+	return cmd.Kind == command.KindData // which tells when it would have to wait after all
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/hashslot"
 )
 
@@ -12,8 +13,8 @@ import (
 // need several is taken elsewhere, and is executed once.
 func TestLoopsOverSeveralRanges(t *testing.T) {
 	family := func() []Command {
-		return []Command{{Name: "test.where", Summary: "Writes keys and tells who does it.", Since: "0.1.0", Group: GroupGeneric, Arity: -2,
-			Flags: FlagWrite, Keys: allKeys, Handler: func(c *Call) error {
+		return []Command{{Name: "test.where", Summary: "Writes keys and tells who does it.", Since: "0.1.0", Group: command.GroupGeneric, Arity: -2,
+			Flags: command.FlagWrite, Keys: command.AllKeys, Handler: func(c *Call) error {
 				for _, key := range c.Args[1:] {
 					row := c.DB.AppendHeaderKey(nil, key)
 					if _, err := c.Txn.Get(row); err != nil {
@@ -56,11 +57,11 @@ func TestLoopsOverSeveralRanges(t *testing.T) {
 	s.line(t).script("SET " + low[0] + " v")
 	l.script("EXEC => nil\nEXEC => ERR EXEC without MULTI")
 
-	calls := s.table.resolve([][]byte{[]byte("mset")}).stats.calls.Load()
+	calls := s.table.Resolve([][]byte{[]byte("mset")}).Stats.Calls.Load()
 	c := s.dial(t)
 	c.send("CLIENT REPLY SKIP\r\nMSET " + low[0] + " 1 " + high[0] + " 2\r\nMGET " + high[0] + " " + low[0] + "\r\n")
 	c.expect(crlf("*2|$1|2|$1|1|"))
-	if n := s.table.resolve([][]byte{[]byte("mset")}).stats.calls.Load() - calls; n != 1 {
+	if n := s.table.Resolve([][]byte{[]byte("mset")}).Stats.Calls.Load() - calls; n != 1 {
 		t.Errorf("MSET was called %d times", n)
 	}
 }

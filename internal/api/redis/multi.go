@@ -3,6 +3,7 @@ package redis
 import (
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
@@ -32,18 +33,18 @@ type watched struct {
 }
 
 func transactionCommands() []Command {
-	const flags = FlagNoScript | FlagLoading | FlagStale | FlagFast | flagImmediate | flagUnpaused | flagPrompt
+	const flags = command.FlagNoScript | command.FlagLoading | command.FlagStale | command.FlagFast | command.FlagImmediate | command.FlagUnpaused | command.FlagPrompt
 	return []Command{
-		{Name: "multi", Summary: "Starts a transaction.", Since: "1.2.0", Group: GroupTransactions, Arity: 1,
-			Flags: flags, Kind: KindConnection, Handler: multiCommand},
-		{Name: "exec", Summary: "Executes all commands in a transaction.", Since: "1.2.0", Group: GroupTransactions, Arity: 1,
-			Flags: FlagNoScript | FlagLoading | FlagStale | flagImmediate | flagPrompt, Kind: KindConnection, Handler: execCommand},
-		{Name: "discard", Summary: "Discards a transaction.", Since: "2.0.0", Group: GroupTransactions, Arity: 1,
-			Flags: flags, Kind: KindConnection, Handler: discardCommand},
+		{Name: "multi", Summary: "Starts a transaction.", Since: "1.2.0", Group: command.GroupTransactions, Arity: 1,
+			Flags: flags, Kind: command.KindConnection, Handler: multiCommand},
+		{Name: "exec", Summary: "Executes all commands in a transaction.", Since: "1.2.0", Group: command.GroupTransactions, Arity: 1,
+			Flags: command.FlagNoScript | command.FlagLoading | command.FlagStale | command.FlagImmediate | command.FlagPrompt, Kind: command.KindConnection, Handler: execCommand},
+		{Name: "discard", Summary: "Discards a transaction.", Since: "2.0.0", Group: command.GroupTransactions, Arity: 1,
+			Flags: flags, Kind: command.KindConnection, Handler: discardCommand},
 		{Name: "watch", Summary: "Monitors changes to keys to determine the execution of a transaction.", Since: "2.2.0",
-			Group: GroupTransactions, Arity: -2, Flags: flags | flagSole, Keys: allKeys, Kind: KindConnection, Handler: watchCommand},
-		{Name: "unwatch", Summary: "Forgets about watched keys of a transaction.", Since: "2.2.0", Group: GroupTransactions, Arity: 1,
-			Flags: flags &^ flagImmediate, Kind: KindConnection, Handler: unwatchCommand},
+			Group: command.GroupTransactions, Arity: -2, Flags: flags | command.FlagSole, Keys: command.AllKeys, Kind: command.KindConnection, Handler: watchCommand},
+		{Name: "unwatch", Summary: "Forgets about watched keys of a transaction.", Since: "2.2.0", Group: command.GroupTransactions, Arity: 1,
+			Flags: flags &^ command.FlagImmediate, Kind: command.KindConnection, Handler: unwatchCommand},
 	}
 }
 
@@ -53,7 +54,7 @@ func multiCommand(c *Call) error {
 		return errMultiInTransaction
 	}
 	if m.open {
-		return replyError("ERR MULTI calls can not be nested")
+		return command.Error("ERR MULTI calls can not be nested")
 	}
 	m.open, m.dirty = true, false
 	c.s.multiLen.Store(0)
@@ -63,7 +64,7 @@ func multiCommand(c *Call) error {
 
 func discardCommand(c *Call) error {
 	if !c.s.multi.open {
-		return replyError("ERR DISCARD without MULTI")
+		return command.Error("ERR DISCARD without MULTI")
 	}
 	c.s.discardMulti()
 	c.s.unwatch()
@@ -83,7 +84,7 @@ const queuedOverheadBytes = 24
 // enqueue keeps a command for EXEC. All its arguments are copied into one piece
 // of memory.
 func (s *session) enqueue(x *executor, cmd *Command, args [][]byte) {
-	x.call.cmd = cmd
+	x.call.be(cmd)
 	size := 0
 	for _, a := range args {
 		size += len(a)
@@ -120,7 +121,7 @@ type exec struct {
 func execCommand(c *Call) error {
 	s, x := c.s, c.x
 	if !s.multi.open {
-		return replyError("ERR EXEC without MULTI")
+		return command.Error("ERR EXEC without MULTI")
 	}
 	held := s.multi
 	s.discardMulti()
@@ -145,7 +146,7 @@ func (s *session) exec(c *Call, m *multi) error {
 		return nil
 	}
 	e := &exec{x: x, s: s, queue: m.queue, watches: m.watches, before: s.choice}
-	defer func(cmd *Command) { x.call.cmd = cmd }(c.cmd)
+	defer x.call.be(c.cmd)
 	s.takeShards(x)
 	if err := e.renewed(s); err != nil {
 		return err
@@ -211,7 +212,7 @@ func (e *exec) Do(t kv.Txn) error {
 func watchCommand(c *Call) error {
 	s := c.s
 	if s.multi.open {
-		return replyError("ERR WATCH inside MULTI is not allowed")
+		return command.Error("ERR WATCH inside MULTI is not allowed")
 	}
 	if err := s.resolveNamespace(c.x); err != nil {
 		return err
@@ -222,7 +223,7 @@ func watchCommand(c *Call) error {
 			continue
 		}
 		if len(s.multi.watches) >= limits.WatchesPerConnection {
-			return replyError("ERR too many watched keys")
+			return command.Error("ERR too many watched keys")
 		}
 		w, err := c.watch(key)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/hashslot"
@@ -11,14 +12,14 @@ import (
 )
 
 func namespaceCommands() []Command {
-	const flags = FlagNoScript | FlagNoMulti
+	const flags = command.FlagNoScript | command.FlagNoMulti
 	sub := func(name, summary string, arity int, h func(c *Call) error) Command {
-		return Command{Name: name, Summary: summary, Since: "0.1.0", Group: GroupNamespace, Arity: arity, Flags: flags,
-			Kind: KindConnection, Handler: h}
+		return Command{Name: name, Summary: summary, Since: "0.1.0", Group: command.GroupNamespace, Arity: arity, Flags: flags,
+			Kind: command.KindConnection, Handler: h}
 	}
 	return []Command{{
-		Name: "namespace", Summary: "Creates, chooses and removes namespaces.", Since: "0.1.0", Group: GroupNamespace, Arity: -2,
-		Flags: flags, Kind: KindConnection, Unknown: unknownSubcommand,
+		Name: "namespace", Summary: "Creates, chooses and removes namespaces.", Since: "0.1.0", Group: command.GroupNamespace, Arity: -2,
+		Flags: flags, Kind: command.KindConnection, Unknown: unknownSubcommand,
 		Subcommands: []Command{
 			sub("create", "Creates a namespace and those above it.", 3, namespaceCreate),
 			sub("use", "Makes a namespace the session's.", 3, namespaceUse),
@@ -34,7 +35,7 @@ func namespaceCommands() []Command {
 
 // unknownSubcommand is the error of the containers that are not Redis's.
 func unknownSubcommand(name []byte) error {
-	return replyError("ERR unknown subcommand: '" + strings.ToUpper(string(name)) + "'")
+	return command.Error("ERR unknown subcommand: '" + strings.ToUpper(string(name)) + "'")
 }
 
 // path reads an argument.
@@ -61,7 +62,7 @@ func namespaceCreate(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.ok(c.unguarded(func(t kv.Txn) error {
+	return c.OK(c.unguarded(func(t kv.Txn) error {
 		_, err := catalog.Create(t, p, ids)
 		return err
 	}))
@@ -173,7 +174,7 @@ func namespaceExists(c *Call) error {
 		found, err = catalog.Exists(t, p)
 		return err
 	})
-	return c.truth(found, err)
+	return c.Truth(found, err)
 }
 
 // listPage is how many names one transaction of NAMESPACE LIST reads.
@@ -182,7 +183,7 @@ const listPage = 1000
 func namespaceList(c *Call) error {
 	var p catalog.Path
 	if len(c.Args) > 3 {
-		return c.wrongArity()
+		return c.WrongArity()
 	}
 	if len(c.Args) == 3 {
 		var err error
@@ -227,7 +228,7 @@ func namespaceMove(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.ok(c.unguarded(func(t kv.Txn) error { return catalog.Move(t, from, to, ids) }))
+	return c.OK(c.unguarded(func(t kv.Txn) error { return catalog.Move(t, from, to, ids) }))
 }
 
 func namespaceRemove(c *Call) error {
@@ -235,35 +236,35 @@ func namespaceRemove(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.ok(c.unguarded(func(t kv.Txn) error { return catalog.Remove(t, p) }))
+	return c.OK(c.unguarded(func(t kv.Txn) error { return catalog.Remove(t, p) }))
 }
 
 // namespacePurge waits for each of its transactions, so that it does not load the
 // range more than others do.
 func namespacePurge(c *Call) error {
 	if c.s.tx != nil {
-		return replyError("ERR NAMESPACE PURGE is not allowed within a transaction")
+		return command.Error("ERR NAMESPACE PURGE is not allowed within a transaction")
 	}
 	p, err := c.path(2)
 	if err != nil {
 		return err
 	}
-	return c.ok(catalog.Purge(func(fn kv.Func) error { return c.x.kvs.RunAndWait(fn) }, p))
+	return c.OK(catalog.Purge(func(fn kv.Func) error { return c.x.kvs.RunAndWait(fn) }, p))
 }
 
 // refusal is why the shards do not allow a command.
 func refusal(t *catalog.ShardTable, cmd *Command, args [][]byte) error {
-	write := cmd.Flags&FlagWrite != 0
+	write := cmd.Flags&command.FlagWrite != 0
 	check := func(status catalog.ShardStatus, id int) error {
 		switch {
 		case status == catalog.ShardInoperable:
-			return replyError(fmt.Sprintf("REJECT shard REDIS %d is INOPERABLE: its keys cannot be accessed", id))
+			return command.Error(fmt.Sprintf("REJECT shard REDIS %d is INOPERABLE: its keys cannot be accessed", id))
 		case status == catalog.ShardReadOnly && write:
-			return replyError(fmt.Sprintf("REJECT shard REDIS %d is READONLY: its keys cannot be written", id))
+			return command.Error(fmt.Sprintf("REJECT shard REDIS %d is READONLY: its keys cannot be written", id))
 		}
 		return nil
 	}
-	at := cmd.Keys.positions(args, nil)
+	at := cmd.Keys.Positions(args, nil)
 	if len(at) == 0 {
 		return check(t.Worst())
 	}

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
@@ -8,28 +9,28 @@ import (
 
 func objectCommands() []Command {
 	sub := func(name, summary, since string, h func(c *Call) error) Command {
-		return Command{Name: name, Summary: summary, Since: since, Group: GroupGeneric, Arity: 3, Flags: FlagReadonly, Keys: subKey, Handler: h}
+		return Command{Name: name, Summary: summary, Since: since, Group: command.GroupGeneric, Arity: 3, Flags: command.FlagReadonly, Keys: command.SubKey, Handler: h}
 	}
 	return []Command{
-		{Name: "object", Summary: "A container for object introspection commands.", Since: "2.2.3", Group: GroupGeneric, Arity: -2,
+		{Name: "object", Summary: "A container for object introspection commands.", Since: "2.2.3", Group: command.GroupGeneric, Arity: -2,
 			Subcommands: []Command{
 				sub("encoding", "Returns the internal encoding of a Redis object.", "2.2.3", objectEncoding),
 				sub("refcount", "Returns the reference count of a value of a key.", "2.2.3", objectRefcount),
 				sub("idletime", "Returns the time since the last access to a Redis object.", "2.2.3", objectIdletime),
 				sub("freq", "Returns the logarithmic access frequency counter of a Redis object.", "4.0.0", objectFreq),
-				helpFor("object", "6.2.0", GroupGeneric,
+				helpFor("object", "6.2.0", command.GroupGeneric,
 					"ENCODING <key>", "    Return the kind of internal representation used in order to store the value", "    associated with a <key>.",
 					"FREQ <key>", "    Return the access frequency index of the <key>. The returned integer is", "    proportional to the logarithm of the recent access frequency of the key.",
 					"IDLETIME <key>", "    Return the idle time of the <key>, that is the approximated number of", "    seconds elapsed since the last access to the key.",
 					"REFCOUNT <key>", "    Return the number of references of the value associated with the specified", "    <key>."),
 			}},
-		{Name: "memory", Summary: "A container for memory diagnostics commands.", Since: "4.0.0", Group: GroupServer, Arity: -2,
+		{Name: "memory", Summary: "A container for memory diagnostics commands.", Since: "4.0.0", Group: command.GroupServer, Arity: -2,
 			Subcommands: []Command{
-				{Name: "usage", Summary: "Estimates the memory usage of a key.", Since: "4.0.0", Group: GroupServer, Arity: -3,
-					Flags: FlagReadonly, Keys: subKey, Handler: memoryUsage},
-				{Name: "doctor", Summary: "Outputs a memory problems report.", Since: "4.0.0", Group: GroupServer, Arity: 2,
-					Kind: KindConnection, Handler: memoryDoctor},
-				helpFor("memory", "4.0.0", GroupServer,
+				{Name: "usage", Summary: "Estimates the memory usage of a key.", Since: "4.0.0", Group: command.GroupServer, Arity: -3,
+					Flags: command.FlagReadonly, Keys: command.SubKey, Handler: memoryUsage},
+				{Name: "doctor", Summary: "Outputs a memory problems report.", Since: "4.0.0", Group: command.GroupServer, Arity: 2,
+					Kind: command.KindConnection, Handler: memoryDoctor},
+				helpFor("memory", "4.0.0", command.GroupServer,
 					"DOCTOR", "    Return memory problems reports.",
 					"USAGE <key> [SAMPLES <count>]", "    Return memory in bytes used by <key> and its value."),
 			}},
@@ -63,11 +64,11 @@ func objectEncoding(c *Call) error {
 }
 
 func objectRefcount(c *Call) error {
-	return c.present(c.Args[2], func() error { return c.integer(1, nil) })
+	return c.present(c.Args[2], func() error { return c.Integer(1, nil) })
 }
 
 func objectIdletime(c *Call) error {
-	return c.present(c.Args[2], func() error { return c.integer(0, nil) })
+	return c.present(c.Args[2], func() error { return c.Integer(0, nil) })
 }
 
 func objectFreq(c *Call) error {
@@ -83,14 +84,14 @@ const rowOverheadBytes = 32
 // memoryUsage adds up the rows of a key; beyond memoryRowsMax it stops, so that
 // for a large value the answer is a lower bound.
 func memoryUsage(c *Call) error {
-	if len(c.Args) != 3 && (len(c.Args) != 5 || !is(c.Args[3], "samples")) {
-		return errSyntax
+	if len(c.Args) != 3 && (len(c.Args) != 5 || !command.Is(c.Args[3], "samples")) {
+		return command.ErrSyntax
 	}
 	if len(c.Args) == 5 {
-		if n, err := parseInt(c.Args[4]); err != nil {
+		if n, err := command.ParseInt(c.Args[4]); err != nil {
 			return err
 		} else if n < 0 {
-			return errSyntax
+			return command.ErrSyntax
 		}
 	}
 	return c.present(c.Args[2], func() error {
@@ -100,7 +101,7 @@ func memoryUsage(c *Call) error {
 			total += int64(len(k) + len(v) + rowOverheadBytes)
 			return true
 		})
-		return c.integer(total, err)
+		return c.Integer(total, err)
 	})
 }
 

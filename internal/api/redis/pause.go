@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/stratadb/strata/internal/api/redis/command"
 )
 
 // pause is CLIENT PAUSE: until when, and whether only writes wait.
@@ -59,10 +61,10 @@ func (p *pause) holds(now int64, writes bool) (time.Duration, <-chan struct{}) {
 // awaitUnpause waits for the end of CLIENT PAUSE. The arguments stay where they
 // are: nothing is read meanwhile.
 func (s *session) awaitUnpause(x *executor, cmd *Command) {
-	writes := cmd.Flags&FlagWrite != 0
+	writes := cmd.Flags&command.FlagWrite != 0
 	if s.multi.open && cmd.Name == "exec" {
 		for _, q := range s.multi.queue {
-			writes = writes || q.cmd.Flags&FlagWrite != 0
+			writes = writes || q.cmd.Flags&command.FlagWrite != 0
 		}
 	}
 	for {

@@ -5,19 +5,21 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/stratadb/strata/internal/api/redis/command"
 )
 
 // Reference is the support table of the documentation, in Markdown: every
 // command by group, with the version of Redis that introduced it.
 func Reference() []byte {
 	t := newTable()
-	byGroup := map[Group][]*Command{}
-	t.each(func(cmd *Command) {
+	byGroup := map[command.Group][]*Command{}
+	t.Each(func(cmd *Command) {
 		if cmd.Subcommands == nil || cmd.Handler != nil {
 			byGroup[cmd.Group] = append(byGroup[cmd.Group], cmd)
 		}
 	})
-	groups := make([]Group, 0, len(byGroup))
+	groups := make([]command.Group, 0, len(byGroup))
 	for g := range byGroup {
 		groups = append(groups, g)
 	}
@@ -28,8 +30,8 @@ func Reference() []byte {
 		fmt.Fprintf(&b, "\n## %s%s\n\n| command | since | categories | summary |\n| --- | --- | --- | --- |\n",
 			strings.ToUpper(string(g[:1])), g[1:])
 		for _, cmd := range byGroup[g] {
-			name := strings.ReplaceAll(cmd.upper, "|", " ")
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, cmd.Since, strings.Join(cmd.categories(), " "), cmd.Summary)
+			name := strings.ReplaceAll(cmd.Upper(), "|", " ")
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, cmd.Since, strings.Join(cmd.AllCategories(), " "), cmd.Summary)
 		}
 	}
 	return b.Bytes()

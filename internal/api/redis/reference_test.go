@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/stratadb/strata/internal/api/redis/command"
 )
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the generated documentation")
@@ -33,19 +35,19 @@ func TestReferenceIsUpToDate(t *testing.T) {
 // TestTable checks what every row must satisfy.
 func TestTable(t *testing.T) {
 	seen := map[string]bool{}
-	newTable().each(func(cmd *Command) {
+	newTable().Each(func(cmd *Command) {
 		switch name := cmd.FullName(); {
 		case seen[name]:
 			t.Errorf("%s: twice in the table", name)
-		case name != strings.ToLower(name) || len(cmd.Name) > nameMaxBytes:
+		case name != strings.ToLower(name) || len(cmd.Name) > command.NameMaxBytes:
 			t.Errorf("%s: bad name", name)
 		case cmd.Summary == "" || cmd.Since == "" || cmd.Group == "" || cmd.Arity == 0:
 			t.Errorf("%s: incomplete row", name)
 		case cmd.Handler == nil && cmd.Subcommands == nil:
 			t.Errorf("%s: no handler", name)
-		case cmd.Flags&FlagWrite != 0 && cmd.Flags&FlagReadonly != 0:
+		case cmd.Flags&command.FlagWrite != 0 && cmd.Flags&command.FlagReadonly != 0:
 			t.Errorf("%s: write and readonly", name)
-		case cmd.Flags&FlagWrite != 0 && cmd.Kind == KindConnection:
+		case cmd.Flags&command.FlagWrite != 0 && cmd.Kind == command.KindConnection:
 			t.Errorf("%s: a write without a transaction", name)
 		default:
 			seen[name] = true

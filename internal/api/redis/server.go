@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/api/redis/outbox"
 	"github.com/stratadb/strata/internal/api/redis/slots"
 	"github.com/stratadb/strata/internal/base"
@@ -108,7 +109,7 @@ type Server struct {
 	o           Options
 	db          *kv.DB
 	log         *slog.Logger
-	table       *table
+	table       *command.Table[*Call]
 	settings    settings
 	stats       serverStats
 	outputBytes int
@@ -225,7 +226,8 @@ func (s *Server) own(fn func()) {
 }
 
 func (s *Server) newExecutor() *executor {
-	x := &executor{kvs: s.db.NewSession(), rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+	x := &executor{kvs: s.db.NewSession()}
+	x.call.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	x.call.W, x.call.x = &x.w, x
 	return x
 }
@@ -238,7 +240,8 @@ const callKeptItems = 1024
 func (s *Server) giveExecutor(x *executor) {
 	c := &x.call
 	c.Args, c.Txn, c.DB, c.s, c.cmd = nil, nil, nil, nil, nil
-	c.keys, c.fvs, c.ints = kept(c.keys), kept(c.fvs), kept(c.ints)
+	c.Bytes, c.Fields, c.Ints = kept(c.Bytes), kept(c.Fields), kept(c.Ints)
+	c.Scored = kept(c.Scored)
 	x.mark, x.sole[0] = 0, queued{}
 	s.executors.Put(x)
 }

@@ -5,17 +5,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/glob"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
 func serverCommands() []Command {
 	const (
-		open  = FlagLoading | FlagStale
-		admin = FlagAdmin | FlagNoScript | FlagLoading | FlagStale
+		open  = command.FlagLoading | command.FlagStale
+		admin = command.FlagAdmin | command.FlagNoScript | command.FlagLoading | command.FlagStale
 	)
 	config := func(name, summary, since string, arity int, h func(c *Call) error) Command {
-		return Command{Name: name, Summary: summary, Since: since, Group: GroupServer, Arity: arity, Flags: admin, Kind: KindConnection, Handler: h}
+		return Command{Name: name, Summary: summary, Since: since, Group: command.GroupServer, Arity: arity, Flags: admin, Kind: command.KindConnection, Handler: h}
 	}
 	rows := []Command{
 		{Name: "config", Summary: "A container for server configuration commands.", Since: "2.0.0", Arity: -2, Subcommands: []Command{
@@ -23,38 +24,38 @@ func serverCommands() []Command {
 			config("set", "Sets configuration parameters in-flight.", "2.0.0", -4, configSet),
 			config("resetstat", "Resets the server's statistics.", "2.0.0", 2, configResetstat),
 			config("rewrite", "Persists the effective configuration to file.", "2.8.0", 2, configRewrite),
-			helpFor("config", "5.0.0", GroupServer,
+			helpFor("config", "5.0.0", command.GroupServer,
 				"GET <pattern>", "    Return parameters matching the glob-like <pattern> and their values.",
 				"SET <directive> <value>", "    Set the configuration <directive> to <value>.",
 				"RESETSTAT", "    Reset statistics reported by the INFO command.",
 				"REWRITE", "    Rewrite the configuration file."),
 		}},
-		{Name: "info", Summary: "Returns information and statistics about the server.", Since: "1.0.0", Arity: -1, Flags: open | flagDangerous, Kind: KindPaged, Handler: infoCommand},
-		{Name: "time", Summary: "Returns the server time.", Since: "2.6.0", Arity: 1, Flags: open | FlagFast, Handler: timeCommand},
+		{Name: "info", Summary: "Returns information and statistics about the server.", Since: "1.0.0", Arity: -1, Flags: open | command.FlagDangerous, Kind: command.KindPaged, Handler: infoCommand},
+		{Name: "time", Summary: "Returns the server time.", Since: "2.6.0", Arity: 1, Flags: open | command.FlagFast, Handler: timeCommand},
 		{Name: "lastsave", Summary: "Returns the Unix timestamp of the last successful save to disk.", Since: "1.0.0", Arity: 1,
-			Flags: open | FlagFast | flagDangerous, Handler: lastsaveCommand},
-		{Name: "role", Summary: "Returns the replication role.", Since: "2.8.12", Arity: 1, Flags: open | FlagNoScript | FlagFast | flagDangerous, Handler: roleCommand},
-		{Name: "lolwut", Summary: "Displays computer art and the Redis version", Since: "5.0.0", Arity: -1, Flags: FlagReadonly | FlagFast, Handler: lolwutCommand},
+			Flags: open | command.FlagFast | command.FlagDangerous, Handler: lastsaveCommand},
+		{Name: "role", Summary: "Returns the replication role.", Since: "2.8.12", Arity: 1, Flags: open | command.FlagNoScript | command.FlagFast | command.FlagDangerous, Handler: roleCommand},
+		{Name: "lolwut", Summary: "Displays computer art and the Redis version", Since: "5.0.0", Arity: -1, Flags: command.FlagReadonly | command.FlagFast, Handler: lolwutCommand},
 		{Name: "wait", Summary: "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
-			Since: "3.0.0", Group: GroupGeneric, Arity: 3, Flags: FlagBlocking, Handler: waitCommand},
+			Since: "3.0.0", Group: command.GroupGeneric, Arity: 3, Flags: command.FlagBlocking, Handler: waitCommand},
 		{Name: "waitaof", Summary: "Blocks until all of the preceding write commands sent by the connection are written to the append-only file.",
-			Since: "7.2.0", Group: GroupGeneric, Arity: 4, Flags: FlagBlocking, Handler: waitaofCommand},
+			Since: "7.2.0", Group: command.GroupGeneric, Arity: 4, Flags: command.FlagBlocking, Handler: waitaofCommand},
 		{Name: "debug", Summary: "A container for debugging commands.", Since: "1.0.0", Arity: -2, Flags: admin, Subcommands: []Command{
-			{Name: "sleep", Summary: "Suspends the connection for some seconds.", Since: "1.0.0", Group: GroupServer, Arity: 3,
-				Flags: admin | FlagNoMulti, Kind: KindConnection, Handler: debugSleep},
-			helpFor("debug", "1.0.0", GroupServer, "SLEEP <seconds>", "    Suspend this connection for <seconds>. Decimals allowed."),
+			{Name: "sleep", Summary: "Suspends the connection for some seconds.", Since: "1.0.0", Group: command.GroupServer, Arity: 3,
+				Flags: admin | command.FlagNoMulti, Kind: command.KindConnection, Handler: debugSleep},
+			helpFor("debug", "1.0.0", command.GroupServer, "SLEEP <seconds>", "    Suspend this connection for <seconds>. Decimals allowed."),
 		}},
 		{Name: "module", Summary: "A container for module commands.", Since: "4.0.0", Arity: -2, Subcommands: []Command{
 			config("list", "Returns all loaded modules.", "4.0.0", 2, moduleList),
-			helpFor("module", "5.0.0", GroupServer, "LIST", "    Return a list of loaded modules."),
+			helpFor("module", "5.0.0", command.GroupServer, "LIST", "    Return a list of loaded modules."),
 		}},
 	}
 	for i := range rows {
 		if rows[i].Group == "" {
-			rows[i].Group = GroupServer
+			rows[i].Group = command.GroupServer
 		}
-		if rows[i].Kind == KindData {
-			rows[i].Kind = KindConnection
+		if rows[i].Kind == command.KindData {
+			rows[i].Kind = command.KindConnection
 		}
 	}
 	return rows
@@ -82,21 +83,21 @@ func configGet(c *Call) error {
 // that does not fit puts back what was set before it.
 func configSet(c *Call) error {
 	if len(c.Args)%2 != 0 {
-		return c.wrongArity()
+		return c.WrongArity()
 	}
 	byName := map[string]setting{}
 	for _, row := range settingRows() {
 		byName[row.name] = row
 	}
 	failed := func(name, why string) error {
-		return replyError(fmt.Sprintf("ERR CONFIG SET failed (possibly related to argument '%s') - %s", name, why))
+		return command.Error(fmt.Sprintf("ERR CONFIG SET failed (possibly related to argument '%s') - %s", name, why))
 	}
 	var chosen []setting
 	for i := 2; i < len(c.Args); i += 2 {
-		name := strings.ToLower(string(truncated(c.Args[i], echoedBytes)))
+		name := strings.ToLower(string(command.Truncated(c.Args[i], command.EchoedBytes)))
 		row, ok := byName[name]
 		if !ok {
-			return replyError(fmt.Sprintf("ERR Unknown option or number of arguments for CONFIG SET - '%s'", truncated(c.Args[i], echoedBytes)))
+			return command.Error(fmt.Sprintf("ERR Unknown option or number of arguments for CONFIG SET - '%s'", command.Truncated(c.Args[i], command.EchoedBytes)))
 		}
 		if row.set == nil {
 			return failed(name, "can't set immutable config")
@@ -131,7 +132,7 @@ func configResetstat(c *Call) error {
 }
 
 func configRewrite(*Call) error {
-	return replyError("ERR The server is running without a config file")
+	return command.Error("ERR The server is running without a config file")
 }
 
 func moduleList(c *Call) error {
@@ -164,7 +165,7 @@ func roleCommand(c *Call) error {
 // waitCommand need not wait: a write is on a quorum's disks before its reply, and
 // there are no asynchronous replicas to count.
 func waitCommand(c *Call) error {
-	if _, err := parseInt(c.Args[1]); err != nil {
+	if _, err := command.ParseInt(c.Args[1]); err != nil {
 		return err
 	}
 	if err := checkTimeout(c.Args[2]); err != nil {
@@ -180,25 +181,25 @@ func checkTimeout(arg []byte) error {
 		return errTimeoutRange
 	}
 	if ms < 0 {
-		return replyError("ERR timeout is negative")
+		return command.Error("ERR timeout is negative")
 	}
 	return nil
 }
 
 func waitaofCommand(c *Call) error {
-	local, err := parseInt(c.Args[1])
+	local, err := command.ParseInt(c.Args[1])
 	if err != nil {
 		return err
 	}
 	if local < 0 || local > 1 {
-		return replyError("ERR value is out of range, value must between 0 and 1")
+		return command.Error("ERR value is out of range, value must between 0 and 1")
 	}
-	replicas, err := parseInt(c.Args[2])
+	replicas, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
 	if replicas < 0 {
-		return replyError("ERR value is out of range, must be positive")
+		return command.Error("ERR value is out of range, must be positive")
 	}
 	if err := checkTimeout(c.Args[3]); err != nil {
 		return err
@@ -213,7 +214,7 @@ func waitaofCommand(c *Call) error {
 func debugSleep(c *Call) error {
 	seconds, ok := redisnum.ParseFloat(c.Args[2])
 	if !ok || seconds < 0 || seconds > 1e6 {
-		return replyError("ERR value is not a valid float")
+		return command.Error("ERR value is not a valid float")
 	}
 	c.s.wait(c.x, time.Duration(seconds*float64(time.Second)), nil)
 	c.W.OK()

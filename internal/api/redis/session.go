@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"os"
 	"runtime/debug"
@@ -126,7 +125,6 @@ type executor struct {
 	tickets []base.Ticket // one per log: what the replies in w depend on
 	// waits says that the command was not executed, because a loop must not wait for it.
 	waits  bool
-	rand   *rand.Rand
 	sample uint32
 	ahead  ahead
 
@@ -355,7 +353,7 @@ func (s *session) one(x *executor, onLoop bool) (more, here bool) {
 	}
 	args, n, err := s.parser.Next(s.in.Pending())
 	if len(args) > 0 {
-		cmd := s.srv.table.resolve(args)
+		cmd := s.srv.table.Resolve(args)
 		if onLoop && !s.staysOnLoop(cmd) {
 			return false, false
 		}
@@ -393,7 +391,7 @@ func (s *session) awaitRoom() bool {
 func (s *session) crashed(x *executor, p any, stack []byte) {
 	name := ""
 	if cmd := x.call.cmd; cmd != nil {
-		name = cmd.full
+		name = cmd.FullName()
 	}
 	s.srv.log.Error("panic in a command", slog.String("command", name), slog.Any("panic", p), slog.String("stack", string(stack)))
 	s.srv.stats.countError(string(errInternal))

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
@@ -23,23 +24,23 @@ type attributes struct {
 const limitDefault = 100
 
 // errParameters is the error of the commands that count their own arguments.
-const errParameters replyError = "ERR invalid number of parameters"
+const errParameters command.Error = "ERR invalid number of parameters"
 
 func sessionCommands() []Command {
-	const flags = FlagNoScript | FlagFast
+	const flags = command.FlagNoScript | command.FlagFast
 	return []Command{
-		{Name: "session.attribute", Summary: "Lists and sets the session's attributes.", Since: "0.1.0", Group: GroupSession,
-			Arity: -2, Flags: flags | FlagNoMulti, Kind: KindConnection, Handler: sessionAttributeCommand},
+		{Name: "session.attribute", Summary: "Lists and sets the session's attributes.", Since: "0.1.0", Group: command.GroupSession,
+			Arity: -2, Flags: flags | command.FlagNoMulti, Kind: command.KindConnection, Handler: sessionAttributeCommand},
 		{Name: "session.close", Summary: "Gives the session its initial state back and keeps the connection.", Since: "0.1.0",
-			Group: GroupSession, Arity: 1, Flags: flags | flagImmediate, Kind: KindConnection, Handler: sessionCloseCommand},
+			Group: command.GroupSession, Arity: 1, Flags: flags | command.FlagImmediate, Kind: command.KindConnection, Handler: sessionCloseCommand},
 	}
 }
 
 func sessionAttributeCommand(c *Call) error {
 	switch {
-	case is(c.Args[1], "list"):
+	case command.Is(c.Args[1], "list"):
 		return c.listAttributes()
-	case is(c.Args[1], "set"):
+	case command.Is(c.Args[1], "set"):
 		if len(c.Args) != 4 {
 			return errParameters
 		}
@@ -49,7 +50,7 @@ func sessionAttributeCommand(c *Call) error {
 		c.W.OK()
 		return nil
 	}
-	return replyError("ERR Invalid subcommand status: " + string(truncated(c.Args[1], echoedBytes)))
+	return command.Error("ERR Invalid subcommand status: " + string(command.Truncated(c.Args[1], command.EchoedBytes)))
 }
 
 // word chooses between two.
@@ -87,16 +88,16 @@ func (a *attributes) queryLimit() int64 {
 func (a *attributes) set(name, value []byte) error {
 	choose := func(to *bool, one, two, mistake string) error {
 		switch {
-		case is(value, one):
+		case command.Is(value, one):
 			*to = false
-		case is(value, two):
+		case command.Is(value, two):
 			*to = true
 		default:
-			return replyError("ERR " + mistake + ": " + string(truncated(value, echoedBytes)))
+			return command.Error("ERR " + mistake + ": " + string(command.Truncated(value, command.EchoedBytes)))
 		}
 		return nil
 	}
-	switch strings.ToLower(string(truncated(name, echoedBytes))) {
+	switch strings.ToLower(string(command.Truncated(name, command.EchoedBytes))) {
 	case "reply_type":
 		return choose(&a.replyJSON, "bson", "json", "Invalid reply type")
 	case "input_type":
@@ -106,25 +107,25 @@ func (a *attributes) set(name, value []byte) error {
 	case "limit":
 		n, ok := redisnum.ParseInt(value)
 		if !ok {
-			return errNotInteger
+			return command.ErrNotInteger
 		}
 		if n <= 0 {
-			return replyError("ERR 'limit' must be greater than 0")
+			return command.Error("ERR 'limit' must be greater than 0")
 		}
 		a.limit = n
 		return nil
 	case "stale_reads_ms":
 		n, ok := redisnum.ParseInt(value)
 		if !ok {
-			return errNotInteger
+			return command.ErrNotInteger
 		}
 		if n < 0 || n > staleMillisMax {
-			return replyError("ERR 'stale_reads_ms' must be between 0 and " + strconv.Itoa(staleMillisMax))
+			return command.Error("ERR 'stale_reads_ms' must be between 0 and " + strconv.Itoa(staleMillisMax))
 		}
 		a.staleMillis = n
 		return nil
 	}
-	return replyError("ERR Invalid session attribute: '" + string(truncated(name, echoedBytes)) + "'")
+	return command.Error("ERR Invalid session attribute: '" + string(command.Truncated(name, command.EchoedBytes)) + "'")
 }
 
 func sessionCloseCommand(c *Call) error {

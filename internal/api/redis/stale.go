@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
@@ -28,7 +29,7 @@ func (s *session) staleness(cmd *Command) time.Duration {
 	if ms == 0 && s.readonly {
 		ms = s.srv.settings.readonlyStaleness.Load()
 	}
-	if ms == 0 || cmd.Flags&FlagReadonly == 0 || cmd.Kind != KindData || cmd.Group == GroupZMap || s.tx != nil ||
+	if ms == 0 || cmd.Flags&command.FlagReadonly == 0 || cmd.Kind != command.KindData || cmd.Group == command.GroupZMap || s.tx != nil ||
 		len(s.multi.watches) > 0 || !s.srv.db.Distant() {
 		return 0
 	}

@@ -9,12 +9,6 @@ import (
 	"time"
 )
 
-// commandStats counts the calls of one command. The microseconds are
-// extrapolated from a sample.
-type commandStats struct {
-	calls, micros, rejected, failed atomic.Int64
-}
-
 // errorKindsMax bounds the error codes that are counted, as in Redis.
 const errorKindsMax = 128
 
@@ -81,21 +75,7 @@ func (s *Server) resetStats() {
 	st.mu.Lock()
 	st.mu.errors, st.mu.errorsTotal, st.mu.lastIn, st.mu.lastOut = nil, 0, 0, 0
 	st.mu.Unlock()
-	s.table.each(func(cmd *Command) {
-		for _, c := range []*atomic.Int64{&cmd.stats.calls, &cmd.stats.micros, &cmd.stats.rejected, &cmd.stats.failed} {
-			c.Store(0)
-		}
-	})
-}
-
-// each visits every command, containers before their subcommands.
-func (t *table) each(visit func(cmd *Command)) {
-	for _, cmd := range t.sorted {
-		visit(cmd)
-		for i := range cmd.Subcommands {
-			visit(&cmd.Subcommands[i])
-		}
-	}
+	s.table.Each(func(cmd *Command) { cmd.Stats.Reset() })
 }
 
 // newRunID is forty random hexadecimal digits.
@@ -108,6 +88,6 @@ func newRunID() string {
 // Traffic is how many clients are connected, and how many commands they have sent since
 // the start or the last CONFIG RESETSTAT.
 func (s *Server) Traffic() (clients int, commands int64) {
-	s.table.each(func(cmd *Command) { commands += cmd.stats.calls.Load() })
+	s.table.Each(func(cmd *Command) { commands += cmd.Stats.Calls.Load() })
 	return len(s.clients()), commands
 }

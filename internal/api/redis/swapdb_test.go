@@ -12,6 +12,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
@@ -187,8 +188,8 @@ func TestSwapDuringExec(t *testing.T) {
 	db := rangeDB(t, time.Now)
 	swaps := 1
 	family := func() []Command {
-		return []Command{{Name: "test.swap", Summary: "Swaps in another transaction.", Since: "0.1.0", Group: GroupGeneric, Arity: 1,
-			Flags: FlagWrite, Handler: func(c *Call) error {
+		return []Command{{Name: "test.swap", Summary: "Swaps in another transaction.", Since: "0.1.0", Group: command.GroupGeneric, Arity: 1,
+			Flags: command.FlagWrite, Handler: func(c *Call) error {
 				c.W.OK()
 				if swaps--; swaps < 0 {
 					return nil

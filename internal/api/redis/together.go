@@ -3,6 +3,7 @@ package redis
 import (
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 )
@@ -63,7 +64,7 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 	}
 	g.x, g.s, g.bytes, g.wide, g.write = x, s, 0, false, false
 	s.parser.Ahead(s.in.Pending(), func(args [][]byte, n int) bool {
-		cmd := s.srv.table.resolve(args)
+		cmd := s.srv.table.Resolve(args)
 		if n > togetherBytes || !s.joins(x, cmd, args) {
 			return false
 		}
@@ -90,13 +91,14 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 			return 0
 		}
 		for _, q := range g.calls {
-			x.call.cmd, x.mark = q.cmd, len(x.w.Buf)
-			q.cmd.stats.failed.Add(1)
+			x.call.be(q.cmd)
+			x.mark = len(x.w.Buf)
+			q.cmd.Stats.Failed.Add(1)
 			x.fail(s, err)
 		}
 	}
 	for _, q := range g.calls {
-		q.cmd.stats.calls.Add(1)
+		q.cmd.Stats.Calls.Add(1)
 	}
 	s.lastCmd.Store(g.calls[len(g.calls)-1].cmd)
 	return g.bytes
@@ -105,14 +107,14 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 // joins reports whether a command may run together with those before it. The first one
 // is about a key that another node leads: nobody waits for the others.
 func (s *session) joins(x *executor, cmd *Command, args [][]byte) bool {
-	if cmd == nil || cmd.Kind != KindData || cmd.Group == GroupZMap || cmd.Flags&FlagBlocking != 0 || s.admit(cmd, args) != nil ||
+	if cmd == nil || cmd.Kind != command.KindData || cmd.Group == command.GroupZMap || cmd.Flags&command.FlagBlocking != 0 || s.admit(cmd, args) != nil ||
 		(s.attrs.staleMillis != 0 || s.readonly) && s.staleness(cmd) != 0 {
 		return false
 	}
 	var few [16]int
-	at := cmd.Keys.positions(args, few[:0])
+	at := cmd.Keys.Positions(args, few[:0])
 	g := &x.together
-	wide, write := g.wide, g.write || cmd.Flags&FlagWrite != 0
+	wide, write := g.wide, g.write || cmd.Flags&command.FlagWrite != 0
 	for i, k := range at {
 		x.rows = s.handle.AppendHeaderKey(x.rows[:0], args[k])
 		id, distant := s.srv.db.Whereabouts(x.rows)
@@ -135,7 +137,8 @@ func (s *session) joins(x *executor, cmd *Command, args [][]byte) bool {
 func (g *together) run() error {
 	x, s := g.x, g.s
 	x.mark, g.tries = len(x.w.Buf), 0
-	x.call.cmd, x.call.s = g.calls[0].cmd, s
+	x.call.be(g.calls[0].cmd)
+	x.call.s = s
 	defer func(mark int) { x.mark = mark }(x.mark)
 	x.shards = nil
 	s.takeShards(x)
@@ -183,7 +186,8 @@ func (x *executor) doAll(s *session, queue []queued, t kv.Txn) error {
 		q := &queue[i]
 		x.mark = len(x.w.Buf)
 		c := &x.call
-		c.cmd, c.Args, c.DB, c.Txn = q.cmd, q.args, s.handle, t
+		c.be(q.cmd)
+		c.Args, c.DB, c.Txn = q.args, s.handle, t
 		err := q.cmd.Handler(c)
 		if err == nil {
 			continue
@@ -202,7 +206,7 @@ func (x *executor) foresee(s *session, queue []queued, t kv.Txn) {
 	for i := range queue {
 		q := &queue[i]
 		var few [16]int
-		for _, at := range q.cmd.Keys.positions(q.args, few[:0]) {
+		for _, at := range q.cmd.Keys.Positions(q.args, few[:0]) {
 			from := len(x.rows)
 			x.rows = s.handle.AppendHeaderKey(x.rows, q.args[at])
 			x.heads = append(x.heads, x.rows[from:len(x.rows):len(x.rows)])

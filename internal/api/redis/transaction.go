@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
@@ -17,12 +18,12 @@ import (
 
 // The errors of interactive transactions.
 const (
-	errTransactionOpen    replyError = "TRANSACTION there is already a transaction in progress."
-	errNoTransaction      replyError = "TRANSACTION there is no transaction in progress."
-	errMultiInTransaction replyError = "ERR MULTI is not allowed within a transaction"
-	errTooOld             replyError = "TRANSACTION_TOO_OLD Transaction is too old to perform reads or be committed"
-	errNoCommitVersion    replyError = "NO_COMMIT_VERSION Transaction is read-only and therefore does not have a commit version"
-	errNamespaceChanged   replyError = "CONFLICT the namespace was replaced while the command was running; try again"
+	errTransactionOpen    command.Error = "TRANSACTION there is already a transaction in progress."
+	errNoTransaction      command.Error = "TRANSACTION there is no transaction in progress."
+	errMultiInTransaction command.Error = "ERR MULTI is not allowed within a transaction"
+	errTooOld             command.Error = "TRANSACTION_TOO_OLD Transaction is too old to perform reads or be committed"
+	errNoCommitVersion    command.Error = "NO_COMMIT_VERSION Transaction is read-only and therefore does not have a commit version"
+	errNamespaceChanged   command.Error = "CONFLICT the namespace was replaced while the command was running; try again"
 )
 
 // transactionErrors are the words for what ends or spoils an interactive
@@ -30,7 +31,7 @@ const (
 // better than the server.
 var transactionErrors = []struct {
 	err  error
-	text replyError
+	text command.Error
 }{
 	{base.ErrUnknownOutcome, "COMMIT_UNKNOWN_RESULT Transaction may or may not have committed"},
 	{base.ErrConflict, "NOT_COMMITTED Transaction not committed due to conflict with another transaction"},
@@ -59,7 +60,7 @@ type txState struct {
 }
 
 func interactiveCommands() []Command {
-	const flags = FlagNoScript | FlagNoMulti | FlagFast
+	const flags = command.FlagNoScript | command.FlagNoMulti | command.FlagFast
 	rows := []Command{
 		{Name: "begin", Summary: "Opens an interactive transaction.", Arity: 1, Handler: beginCommand},
 		{Name: "commit", Summary: "Commits the interactive transaction.", Arity: -1, Handler: commitCommand},
@@ -70,7 +71,7 @@ func interactiveCommands() []Command {
 		{Name: "tick", Summary: "Returns a number that never decreases.", Arity: 2, Handler: tickCommand},
 	}
 	for i := range rows {
-		rows[i].Since, rows[i].Group, rows[i].Kind, rows[i].Flags = "0.1.0", GroupTransactions, KindConnection, flags
+		rows[i].Since, rows[i].Group, rows[i].Kind, rows[i].Flags = "0.1.0", command.GroupTransactions, command.KindConnection, flags
 	}
 	return rows
 }
@@ -113,14 +114,14 @@ func parseReturning(args [][]byte) (returning, error) {
 	switch {
 	case len(args) == 1:
 		return returnOK, nil
-	case len(args) != 3 || !is(args[1], "returning"):
-		return 0, errSyntax
-	case is(args[2], "committed-version"):
+	case len(args) != 3 || !command.Is(args[1], "returning"):
+		return 0, command.ErrSyntax
+	case command.Is(args[2], "committed-version"):
 		return returnVersion, nil
-	case is(args[2], "versionstamp"):
+	case command.Is(args[2], "versionstamp"):
 		return returnVersionstamp, nil
 	}
-	return 0, errSyntax
+	return 0, command.ErrSyntax
 }
 
 func commitCommand(c *Call) error {
@@ -151,12 +152,12 @@ func commitCommand(c *Call) error {
 
 func snapshotreadCommand(c *Call) error {
 	switch {
-	case is(c.Args[1], "on"):
+	case command.Is(c.Args[1], "on"):
 		c.s.snapshotReads = true
-	case is(c.Args[1], "off"):
+	case command.Is(c.Args[1], "off"):
 		c.s.snapshotReads = false
 	default:
-		return replyError("ERR illegal argument for SNAPSHOTREAD: '" + string(truncated(c.Args[1], echoedBytes)) + "'")
+		return command.Error("ERR illegal argument for SNAPSHOTREAD: '" + string(command.Truncated(c.Args[1], command.EchoedBytes)) + "'")
 	}
 	c.W.OK()
 	return nil
@@ -194,13 +195,13 @@ func tickCommand(c *Call) error {
 	s := c.s.srv
 	now := s.now()
 	switch {
-	case is(c.Args[1], "cached"):
+	case command.Is(c.Args[1], "cached"):
 		if stamp := s.tick.stamp.Load(); stamp != 0 && now.UnixNano() < s.tick.until.Load() {
 			c.W.Int(int64(stamp))
 			return nil
 		}
-	case !is(c.Args[1], "fresh"):
-		return replyError("ERR illegal argument for TICK: '" + string(truncated(c.Args[1], echoedBytes)) + "'")
+	case !command.Is(c.Args[1], "fresh"):
+		return command.Error("ERR illegal argument for TICK: '" + string(command.Truncated(c.Args[1], command.EchoedBytes)) + "'")
 	}
 	stamp, err := s.db.ReadVersion(context.Background())
 	if err != nil {
@@ -221,18 +222,18 @@ func tickCommand(c *Call) error {
 // the others.
 func (s *session) enter(x *executor, cmd *Command, args [][]byte) error {
 	x.shards = nil
-	if cmd.Kind == KindConnection && cmd.Flags&(FlagWrite|FlagReadonly) == 0 {
+	if cmd.Kind == command.KindConnection && cmd.Flags&(command.FlagWrite|command.FlagReadonly) == 0 {
 		return nil
 	}
-	if s.ns.ID != catalog.DefaultID || s.tx != nil && cmd.Group != GroupZMap {
+	if s.ns.ID != catalog.DefaultID || s.tx != nil && cmd.Group != command.GroupZMap {
 		if err := s.resolveNamespace(x); err != nil {
 			return err
 		}
 	}
-	if s.srv.shards == nil || cmd.Group == GroupZMap {
+	if s.srv.shards == nil || cmd.Group == command.GroupZMap {
 		return nil
 	}
-	if s.tx != nil && !s.txState.shards && cmd.Flags&FlagWrite != 0 {
+	if s.tx != nil && !s.txState.shards && cmd.Flags&command.FlagWrite != 0 {
 		// Read by the transaction: a change of a status makes its commit fail.
 		if _, err := s.tx.Get(catalog.ShardVersionKey()); err != nil {
 			return err
@@ -255,7 +256,7 @@ func (s *session) takeShards(x *executor) {
 // it; one without keys touches them all.
 func (s *session) checkShards(x *executor, cmd *Command, args [][]byte) error {
 	t := x.shards
-	if t == nil || !t.Restricted || cmd.Kind == KindConnection || cmd.Group == GroupZMap || cmd.Flags&(FlagWrite|FlagReadonly) == 0 {
+	if t == nil || !t.Restricted || cmd.Kind == command.KindConnection || cmd.Group == command.GroupZMap || cmd.Flags&(command.FlagWrite|command.FlagReadonly) == 0 {
 		return nil
 	}
 	err := refusal(t, cmd, args)
@@ -286,7 +287,7 @@ func (x *executor) renewed(s *session) error {
 
 // area is where a command works, if it works in the session's database only.
 func (s *session) area(cmd *Command) base.Span {
-	if cmd.Group != GroupZMap {
+	if cmd.Group != command.GroupZMap {
 		return s.handle.Span()
 	}
 	if s.zmap.ns != s.ns.ID || s.zmap.area.Empty() {

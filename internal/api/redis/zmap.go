@@ -3,6 +3,7 @@ package redis
 import (
 	"fmt"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/model/zmap"
@@ -11,23 +12,23 @@ import (
 
 func zmapCommands() []Command {
 	const (
-		read  = FlagReadonly | FlagNoScript | FlagNoMulti
-		write = FlagWrite | FlagDenyOOM | FlagNoScript | FlagNoMulti
+		read  = command.FlagReadonly | command.FlagNoScript | command.FlagNoMulti
+		write = command.FlagWrite | command.FlagDenyOOM | command.FlagNoScript | command.FlagNoMulti
 	)
 	rows := []Command{
-		{Name: "zset", Summary: "Sets the value of a key of the ordered map.", Arity: 3, Flags: write | FlagFast, Handler: zsetCommand},
-		{Name: "zget", Summary: "Returns the value of a key of the ordered map.", Arity: 2, Flags: read | FlagFast, Handler: zgetCommand},
-		{Name: "zdel", Summary: "Deletes a key of the ordered map.", Arity: 2, Flags: write &^ FlagDenyOOM, Handler: zdelCommand},
-		{Name: "zdelrange", Summary: "Deletes a range of keys of the ordered map.", Arity: 3, Flags: write &^ FlagDenyOOM, Handler: zdelrangeCommand},
+		{Name: "zset", Summary: "Sets the value of a key of the ordered map.", Arity: 3, Flags: write | command.FlagFast, Handler: zsetCommand},
+		{Name: "zget", Summary: "Returns the value of a key of the ordered map.", Arity: 2, Flags: read | command.FlagFast, Handler: zgetCommand},
+		{Name: "zdel", Summary: "Deletes a key of the ordered map.", Arity: 2, Flags: write &^ command.FlagDenyOOM, Handler: zdelCommand},
+		{Name: "zdelrange", Summary: "Deletes a range of keys of the ordered map.", Arity: 3, Flags: write &^ command.FlagDenyOOM, Handler: zdelrangeCommand},
 		{Name: "zgetrange", Summary: "Returns a range of keys of the ordered map with their values.", Arity: -3, Flags: read, Handler: zgetrangeCommand},
 		{Name: "zgetkey", Summary: "Returns the key of the ordered map that a selector picks.", Arity: -2, Flags: read, Handler: zgetkeyCommand},
-		{Name: "zgetrangesize", Summary: "Estimates the bytes stored in a range of the ordered map.", Arity: 3, Flags: read, Kind: KindPaged, Handler: zgetrangesizeCommand},
-		{Name: "zmutate", Summary: "Does an atomic mutation of a key of the ordered map.", Arity: 4, Flags: write | FlagFast, Handler: zmutateCommand},
-		{Name: "zwatch", Summary: "Waits until the value of a key of the ordered map changes.", Arity: 2, Flags: read | FlagBlocking,
-			Kind: KindConnection, Handler: zwatchCommand},
+		{Name: "zgetrangesize", Summary: "Estimates the bytes stored in a range of the ordered map.", Arity: 3, Flags: read, Kind: command.KindPaged, Handler: zgetrangesizeCommand},
+		{Name: "zmutate", Summary: "Does an atomic mutation of a key of the ordered map.", Arity: 4, Flags: write | command.FlagFast, Handler: zmutateCommand},
+		{Name: "zwatch", Summary: "Waits until the value of a key of the ordered map changes.", Arity: 2, Flags: read | command.FlagBlocking,
+			Kind: command.KindConnection, Handler: zwatchCommand},
 	}
 	for i := range rows {
-		rows[i].Since, rows[i].Group = "0.1.0", GroupZMap
+		rows[i].Since, rows[i].Group = "0.1.0", command.GroupZMap
 	}
 	return rows
 }
@@ -38,11 +39,11 @@ func (c *Call) zmap() zmap.Map { return zmap.Open(c.DB.Namespace()) }
 // reader is how the session reads.
 func (c *Call) reader() kv.Reader { return zmap.View(c.Txn, c.s.snapshotReads) }
 
-func zsetCommand(c *Call) error { return c.ok(zmap.Set(c.Txn, c.zmap(), c.Args[1], c.Args[2])) }
+func zsetCommand(c *Call) error { return c.OK(zmap.Set(c.Txn, c.zmap(), c.Args[1], c.Args[2])) }
 
-func zgetCommand(c *Call) error { return c.value(zmap.Get(c.reader(), c.zmap(), c.Args[1])) }
+func zgetCommand(c *Call) error { return c.Value(zmap.Get(c.reader(), c.zmap(), c.Args[1])) }
 
-func zdelCommand(c *Call) error { return c.ok(zmap.Delete(c.Txn, c.zmap(), c.Args[1])) }
+func zdelCommand(c *Call) error { return c.OK(zmap.Delete(c.Txn, c.zmap(), c.Args[1])) }
 
 // bound reads an end of a range; "*" leaves it open.
 func bound(arg []byte, sel zmap.Selector) zmap.Bound {
@@ -53,27 +54,27 @@ func bound(arg []byte, sel zmap.Selector) zmap.Bound {
 }
 
 func zdelrangeCommand(c *Call) error {
-	return c.ok(zmap.DeleteRange(c.Txn, c.zmap(), bound(c.Args[1], 0), bound(c.Args[2], 0)))
+	return c.OK(zmap.DeleteRange(c.Txn, c.zmap(), bound(c.Args[1], 0), bound(c.Args[2], 0)))
 }
 
 // zgetrangeLimit is how many pairs ZGETRANGE returns unless told.
 const zgetrangeLimit = 100
 
 func unknownArgument(arg []byte) error {
-	return replyError(fmt.Sprintf("ERR Unknown '%s' argument", truncated(arg, echoedBytes)))
+	return command.Error(fmt.Sprintf("ERR Unknown '%s' argument", command.Truncated(arg, command.EchoedBytes)))
 }
 
 func missingValue(keyword, expected string) error {
-	return replyError("ERR " + keyword + " argument must be followed by " + expected)
+	return command.Error("ERR " + keyword + " argument must be followed by " + expected)
 }
 
 func parseSelector(args [][]byte, i int, keyword string) (zmap.Selector, error) {
 	if i+1 >= len(args) {
 		return 0, missingValue(keyword, "a valid key selector")
 	}
-	sel, ok := zmap.ParseSelector(string(truncated(args[i+1], echoedBytes)))
+	sel, ok := zmap.ParseSelector(string(command.Truncated(args[i+1], command.EchoedBytes)))
 	if !ok {
-		return 0, replyError(fmt.Sprintf("ERR Unknown key selector: '%s'", truncated(args[i+1], echoedBytes)))
+		return 0, command.Error(fmt.Sprintf("ERR Unknown key selector: '%s'", command.Truncated(args[i+1], command.EchoedBytes)))
 	}
 	return sel, nil
 }
@@ -85,7 +86,7 @@ func parseLimit(args [][]byte, i int) (int, error) {
 	}
 	n, ok := redisnum.ParseInt(args[i+1])
 	if !ok || n > 1<<31-1 || n < -1<<31 {
-		return 0, errNotInteger
+		return 0, command.ErrNotInteger
 	}
 	if n <= 0 {
 		return 0, missingValue("LIMIT", expected)
@@ -101,15 +102,15 @@ func parseRange(args [][]byte) (zmap.Range, error) {
 		var keyword string
 		var err error
 		switch a := args[i]; {
-		case is(a, "limit"):
+		case command.Is(a, "limit"):
 			keyword = "LIMIT"
 			o.Limit, err = parseLimit(args, i)
-		case is(a, "reverse"):
+		case command.Is(a, "reverse"):
 			keyword, o.Reverse = "REVERSE", true
-		case is(a, "begin-key-selector"):
+		case command.Is(a, "begin-key-selector"):
 			keyword = "BEGIN-KEY-SELECTOR"
 			o.Begin.Selector, err = parseSelector(args, i, keyword)
-		case is(a, "end-key-selector"):
+		case command.Is(a, "end-key-selector"):
 			keyword = "END-KEY-SELECTOR"
 			o.End.Selector, err = parseSelector(args, i, keyword)
 		default:
@@ -117,7 +118,7 @@ func parseRange(args [][]byte) (zmap.Range, error) {
 		}
 		switch {
 		case seen[keyword]:
-			return o, replyError("ERR Duplicate '" + keyword + "' argument")
+			return o, command.Error("ERR Duplicate '" + keyword + "' argument")
 		case err != nil:
 			return o, err
 		case keyword != "REVERSE":
@@ -133,7 +134,7 @@ const zgetrangeArguments = 10
 
 func zgetrangeCommand(c *Call) error {
 	if len(c.Args) > zgetrangeArguments {
-		return c.wrongArity()
+		return c.WrongArity()
 	}
 	o, err := parseRange(c.Args)
 	if err != nil {
@@ -163,10 +164,10 @@ func zgetrangeCommand(c *Call) error {
 func zgetkeyCommand(c *Call) error {
 	sel := zmap.FirstGreaterOrEqual
 	if len(c.Args) > 4 {
-		return c.wrongArity()
+		return c.WrongArity()
 	}
 	if len(c.Args) > 2 {
-		if !is(c.Args[2], "key-selector") {
+		if !command.Is(c.Args[2], "key-selector") {
 			return unknownArgument(c.Args[2])
 		}
 		var err error
@@ -174,7 +175,7 @@ func zgetkeyCommand(c *Call) error {
 			return err
 		}
 	}
-	return c.value(zmap.GetKey(c.reader(), c.zmap(), c.Args[1], sel))
+	return c.Value(zmap.GetKey(c.reader(), c.zmap(), c.Args[1], sel))
 }
 
 // zgetrangesizeCommand asks the store and not the transaction, so it runs outside
@@ -189,13 +190,13 @@ func zgetrangesizeCommand(c *Call) error {
 			return err
 		}
 	}
-	return c.integer(c.s.srv.db.EstimateSize(span))
+	return c.Integer(c.s.srv.db.EstimateSize(span))
 }
 
 func zmutateCommand(c *Call) error {
-	op, ok := zmap.ParseMutation(string(truncated(c.Args[3], echoedBytes)))
+	op, ok := zmap.ParseMutation(string(command.Truncated(c.Args[3], command.EchoedBytes)))
 	if !ok {
-		return replyError(fmt.Sprintf("ERR Unknown mutation type: '%s'", truncated(c.Args[3], echoedBytes)))
+		return command.Error(fmt.Sprintf("ERR Unknown mutation type: '%s'", command.Truncated(c.Args[3], command.EchoedBytes)))
 	}
-	return c.ok(zmap.Mutate(c.Txn, c.zmap(), op, c.Args[1], c.Args[2]))
+	return c.OK(zmap.Mutate(c.Txn, c.zmap(), op, c.Args[1], c.Args[2]))
 }

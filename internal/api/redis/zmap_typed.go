@@ -1,14 +1,15 @@
 package redis
 
 import (
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/model/zmap"
 )
 
 func zmapTypedCommands() []Command {
 	const (
-		read  = FlagReadonly | FlagFast | FlagNoScript | FlagNoMulti
-		write = FlagWrite | FlagDenyOOM | FlagFast | FlagNoScript | FlagNoMulti
+		read  = command.FlagReadonly | command.FlagFast | command.FlagNoScript | command.FlagNoMulti
+		write = command.FlagWrite | command.FlagDenyOOM | command.FlagFast | command.FlagNoScript | command.FlagNoMulti
 	)
 	rows := []Command{
 		{Name: "zset.i64", Summary: "Sets a key of the ordered map to a 64-bit integer.", Arity: 3, Flags: write, Handler: typedWrite(zmap.ParseInt64, zmap.SetInt64)},
@@ -22,7 +23,7 @@ func zmapTypedCommands() []Command {
 		{Name: "zget.d128", Summary: "Returns a decimal of the ordered map.", Arity: 2, Flags: read, Handler: zgetD128Command},
 	}
 	for i := range rows {
-		rows[i].Since, rows[i].Group = "0.1.0", GroupZMap
+		rows[i].Since, rows[i].Group = "0.1.0", command.GroupZMap
 	}
 	return rows
 }
@@ -35,7 +36,7 @@ func typedWrite[N any](parse func(string) (N, error), apply func(kv.Txn, zmap.Ma
 		if err != nil {
 			return err
 		}
-		return c.ok(apply(c.Txn, c.zmap(), c.Args[1], n))
+		return c.OK(apply(c.Txn, c.zmap(), c.Args[1], n))
 	}
 }
 
@@ -45,7 +46,7 @@ func zgetI64Command(c *Call) error {
 		c.W.Null()
 		return nil
 	}
-	return c.integer(n, err)
+	return c.Integer(n, err)
 }
 
 func zgetF64Command(c *Call) error {

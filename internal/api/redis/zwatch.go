@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
@@ -14,7 +15,7 @@ import (
 )
 
 // errWatchInTransaction: a watch would have to see more than the transaction does.
-const errWatchInTransaction replyError = "ERR ZWATCH is not allowed within a transaction"
+const errWatchInTransaction command.Error = "ERR ZWATCH is not allowed within a transaction"
 
 // fingerprint stands for a value that may be absent.
 type fingerprint struct {

@@ -21,7 +21,7 @@
 //	  │        ├─ 0x03 <millis 8> <field>       hash: TTL index of the fields
 //	  │        ├─ 0x04 <position 8>             list: element
 //	  │        ├─ 0x05 <place 5> <member>       sorted set: score 8
-//	  │        ├─ 0x06 <score 8> <member>       sorted set: order; 1 for the score -0
+//	  │        ├─ 0x06 <score 8> <member>       sorted set: order
 //	  │        └─ 0x07 <level 1> [<score 8> <member>]
 //	  │                                         sorted set: node, members 8, children 4
 //	  └─ 0x02 <millis 8> <key> 0x00 0x01        TTL index: the key's own expiry

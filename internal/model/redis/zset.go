@@ -69,7 +69,7 @@ func (x *zsetEdit) add(m *Scored, o ZAddOptions, r *ZAddResult) error {
 		r.Added++
 	case score != old:
 		r.Updated++
-	default: // 0 stays 0, and -0 stays -0
+	default:
 		r.Score, r.Done = old, true
 		return nil
 	}

@@ -36,15 +36,13 @@ func (x *zsetEdit) replace(t kv.Txn, db *DB, key []byte) error {
 
 func scoredBytes(member []byte) int { return uvarintLen(len(member)) + len(member) + 8 }
 
-// sameScore tells -0 from 0, which are one place in the order.
-func sameScore(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }
-
 // set gives a member its score. old is what it had.
 func (x *zsetEdit) set(member []byte, score float64) (old float64, found bool, err error) {
 	if x.memberTooLong(member) {
 		return 0, false, ErrKeyTooLong
 	}
-	if old, found, err = x.get(member); err != nil || found && sameScore(old, score) {
+	score += 0 // -0 becomes 0
+	if old, found, err = x.get(member); err != nil || found && old == score {
 		return old, found, err
 	}
 	x.dirty = true
@@ -93,23 +91,15 @@ func (x *zsetEdit) toRows() error {
 
 func (x *zsetEdit) setRows(m *Scored, old float64, found bool) error {
 	at := m.bound()
-	if found && scoreKey(old) != at.key {
+	if found {
 		if err := x.dropScore(&Scored{m.Member, old}); err != nil {
 			return err
 		}
-		found = false
 	}
 	value := x.t.Alloc(8)
 	binary.BigEndian.PutUint64(value, math.Float64bits(m.Score))
 	x.t.Set(x.memberRow(m.Member), value)
-	var negative []byte
-	if m.Score == 0 && math.Signbit(m.Score) {
-		negative = []byte{1}
-	}
-	x.t.Set(x.scoreRow(at), negative)
-	if found {
-		return nil
-	}
+	x.t.Set(x.scoreRow(at), nil)
 	x.n++
 	return x.counted(at)
 }
@@ -191,6 +181,7 @@ func (x *zsetEdit) fill(members []Scored) error {
 		if x.memberTooLong(members[i].Member) {
 			return ErrKeyTooLong
 		}
+		members[i].Score += 0 // -0 becomes 0
 	}
 	slices.SortFunc(members, func(a, b Scored) int { return compareBounds(a.bound(), b.bound()) })
 	bytes := fieldsCountBytes

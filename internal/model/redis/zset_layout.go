@@ -20,7 +20,7 @@ import (
 // level there are; with no level, the latter is the number of members.
 //
 // A score is eight bytes of a float. In the name of a row they are turned so that
-// they sort; there is one zero then, and a row of -0 says so in its value.
+// they sort. There is one zero.
 
 // The encodings of sorted sets. On disk.
 const (
@@ -59,9 +59,6 @@ var (
 
 // scoreKey sorts as scores do.
 func scoreKey(score float64) uint64 {
-	if score == 0 {
-		score = 0 // not -0
-	}
 	bits := math.Float64bits(score)
 	if bits>>63 != 0 {
 		return ^bits
@@ -151,7 +148,7 @@ func decodeMembers(b []byte) ([]Scored, error) {
 		at += w
 		end := at + int(size)
 		m := Scored{b[at:end:end], math.Float64frombits(binary.BigEndian.Uint64(b[end:]))}
-		if math.IsNaN(m.Score) || len(elems) > 0 && compareBounds(elems[len(elems)-1].bound(), m.bound()) >= 0 {
+		if !proper(m.Score) || len(elems) > 0 && compareBounds(elems[len(elems)-1].bound(), m.bound()) >= 0 {
 			return nil, corrupt("sorted set out of order at %d", at)
 		}
 		elems = append(elems, m)
@@ -203,14 +200,11 @@ func (z *zset) scoreRow(b bound) []byte {
 
 // decodeScoreRow is the member of a row whose key goes on with rest behind the part.
 func decodeScoreRow(rest, value []byte) (Scored, error) {
-	if len(rest) < 8 || len(value) > 1 {
+	if len(rest) < 8 || len(value) > 0 {
 		return Scored{}, corrupt("score row of %d bytes with %d", len(rest), len(value))
 	}
 	m := Scored{rest[8:], scoreOf(binary.BigEndian.Uint64(rest))}
-	if len(value) == 1 {
-		m.Score = math.Copysign(m.Score, -1)
-	}
-	if math.IsNaN(m.Score) || len(value) == 1 && m.Score != 0 {
+	if !proper(m.Score) {
 		return m, corrupt("score row of %v", m.Score)
 	}
 	return m, nil
@@ -220,8 +214,15 @@ func decodeScore(b []byte) (float64, error) {
 	if len(b) != 8 {
 		return 0, corrupt("score of %d bytes", len(b))
 	}
-	return math.Float64frombits(binary.BigEndian.Uint64(b)), nil
+	score := math.Float64frombits(binary.BigEndian.Uint64(b))
+	if !proper(score) {
+		return 0, corrupt("score %v", score)
+	}
+	return score, nil
 }
+
+// proper reports whether a score can be stored.
+func proper(score float64) bool { return !math.IsNaN(score) && (score != 0 || !math.Signbit(score)) }
 
 func (z *zset) memberTooLong(member []byte) bool {
 	return len(z.row)+1+1+8+len(member) > maxRowBytes

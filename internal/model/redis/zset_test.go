@@ -296,14 +296,6 @@ func TestZSetScores(t *testing.T) {
 		}
 		last = f
 	}
-	for name, o := range layouts {
-		w := newWorld(t, o)
-		w.do("ZADD", "z", "-0", "b", "0", "a", "0", "c", "-1", "x")
-		if got, want := w.do("ZRANGE", "z", "0", "-1", "WITHSCORES"), `["x" "-1" "a" "0" "b" "-0" "c" "0"]`; got != want {
-			t.Errorf("%s: %s, not %s", name, got, want)
-		}
-		w.check()
-	}
 }
 
 // TestZSetEvents: the events of Redis, in their order.

@@ -1,14 +1,16 @@
-package redis
+package data
 
 import (
+	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
-func hashTTLCommands() []Command {
+// HashTimes are their commands.
+func HashTimes() []Command {
 	const (
-		read  = FlagReadonly | FlagFast
-		write = FlagWrite | FlagDenyOOM | FlagFast
+		read  = command.FlagReadonly | command.FlagFast
+		write = command.FlagWrite | command.FlagDenyOOM | command.FlagFast
 	)
 	return hashRows([]Command{
 		{Name: "hexpire", Summary: "Set expiry for hash field using relative time to expire (seconds)", Since: "7.4.0", Arity: -6, Flags: write, Handler: hexpireCommand},
@@ -19,25 +21,25 @@ func hashTTLCommands() []Command {
 		{Name: "hpttl", Summary: "Returns the TTL in milliseconds of a hash field.", Since: "7.4.0", Arity: -5, Flags: read, Handler: hpttlCommand},
 		{Name: "hexpiretime", Summary: "Returns the expiration time of a hash field as a Unix timestamp, in seconds.", Since: "7.4.0", Arity: -5, Flags: read, Handler: hexpiretimeCommand},
 		{Name: "hpexpiretime", Summary: "Returns the expiration time of a hash field as a Unix timestamp, in msec.", Since: "7.4.0", Arity: -5, Flags: read, Handler: hpexpiretimeCommand},
-		{Name: "hpersist", Summary: "Removes the expiration time for each specified field", Since: "7.4.0", Arity: -5, Flags: FlagWrite | FlagFast, Handler: hpersistCommand},
-		{Name: "hgetdel", Summary: "Returns the value of a field and deletes it from the hash.", Since: "8.0.0", Arity: -5, Flags: FlagWrite | FlagFast, Handler: hgetdelCommand},
+		{Name: "hpersist", Summary: "Removes the expiration time for each specified field", Since: "7.4.0", Arity: -5, Flags: command.FlagWrite | command.FlagFast, Handler: hpersistCommand},
+		{Name: "hgetdel", Summary: "Returns the value of a field and deletes it from the hash.", Since: "8.0.0", Arity: -5, Flags: command.FlagWrite | command.FlagFast, Handler: hgetdelCommand},
 		{Name: "hgetex", Summary: "Get the value of one or more fields of a given hash key, and optionally set their expiration.", Since: "8.0.0",
-			Arity: -5, Flags: FlagWrite | FlagFast, Handler: hgetexCommand},
+			Arity: -5, Flags: command.FlagWrite | command.FlagFast, Handler: hgetexCommand},
 		{Name: "hsetex", Summary: "Set the value of one or more fields of a given hash key, and optionally set their expiration.", Since: "8.0.0",
 			Arity: -6, Flags: write, Handler: hsetexCommand},
 	})
 }
 
 const (
-	errFieldsMissing replyError = "ERR Mandatory argument FIELDS is missing or not at the right position"
-	errFieldsCount   replyError = "ERR Number of fields must be a positive integer"
-	errExpireCount   replyError = "ERR Parameter `numFields` should be greater than 0"
-	errFieldsNumber  replyError = "ERR The `numfields` parameter must match the number of arguments"
+	errFieldsMissing command.Error = "ERR Mandatory argument FIELDS is missing or not at the right position"
+	errFieldsCount   command.Error = "ERR Number of fields must be a positive integer"
+	errExpireCount   command.Error = "ERR Parameter `numFields` should be greater than 0"
+	errFieldsNumber  command.Error = "ERR The `numfields` parameter must match the number of arguments"
 )
 
 // fieldsAt reads FIELDS n field … from args[at] to the end.
 func fieldsAt(args [][]byte, at int, count error) ([][]byte, error) {
-	if at >= len(args) || !is(args[at], "fields") {
+	if at >= len(args) || !command.Is(args[at], "fields") {
 		return nil, errFieldsMissing
 	}
 	if at+1 == len(args) {
@@ -54,12 +56,12 @@ func fieldsAt(args [][]byte, at int, count error) ([][]byte, error) {
 	return fields, nil
 }
 
-// integers finishes a handler whose result is a list of numbers.
-func (c *Call) integers(list []int64, err error) error {
+// Integers finishes a handler whose result is a list of numbers.
+func (c *Call) Integers(list []int64, err error) error {
 	if err != nil {
 		return err
 	}
-	c.ints = list
+	c.Ints = list
 	c.W.Array(len(list))
 	for _, n := range list {
 		c.W.Int(n)
@@ -68,11 +70,11 @@ func (c *Call) integers(list []int64, err error) error {
 }
 
 func (c *Call) expireFields(kind model.ExpiryKind) error {
-	n, err := parseInt(c.Args[2])
+	n, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
-	o := model.ExpireOptions{Expiry: model.Expiry{Kind: kind, N: n}, Command: c.cmd.Name}
+	o := model.ExpireOptions{Expiry: model.Expiry{Kind: kind, N: n}, Command: c.Name}
 	at := 3
 	if when := expireCondition(c.Args[at]); when != 0 {
 		o.When = when
@@ -82,7 +84,7 @@ func (c *Call) expireFields(kind model.ExpiryKind) error {
 	if err != nil {
 		return err
 	}
-	return c.integers(model.HExpire(c.Txn, c.DB, c.Args[1], fields, o, c.ints[:0]))
+	return c.Integers(model.HExpire(c.Txn, c.DB, c.Args[1], fields, o, c.Ints[:0]))
 }
 
 func hexpireCommand(c *Call) error    { return c.expireFields(model.ExpirySeconds) }
@@ -95,7 +97,7 @@ func (c *Call) fieldTTL(u model.TimeUnit) error {
 	if err != nil {
 		return err
 	}
-	return c.integers(model.HTTL(c.Txn, c.DB, c.Args[1], fields, u, c.ints[:0]))
+	return c.Integers(model.HTTL(c.Txn, c.DB, c.Args[1], fields, u, c.Ints[:0]))
 }
 
 func httlCommand(c *Call) error  { return c.fieldTTL(model.UnitSeconds) }
@@ -106,7 +108,7 @@ func (c *Call) fieldExpireTime(u model.TimeUnit) error {
 	if err != nil {
 		return err
 	}
-	return c.integers(model.HExpireTime(c.Txn, c.DB, c.Args[1], fields, u, c.ints[:0]))
+	return c.Integers(model.HExpireTime(c.Txn, c.DB, c.Args[1], fields, u, c.Ints[:0]))
 }
 
 func hexpiretimeCommand(c *Call) error  { return c.fieldExpireTime(model.UnitSeconds) }
@@ -117,7 +119,7 @@ func hpersistCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.integers(model.HPersist(c.Txn, c.DB, c.Args[1], fields, c.ints[:0]))
+	return c.Integers(model.HPersist(c.Txn, c.DB, c.Args[1], fields, c.Ints[:0]))
 }
 
 func hgetdelCommand(c *Call) error {
@@ -125,7 +127,7 @@ func hgetdelCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.values(model.HGetDel(c.Txn, c.DB, c.Args[1], fields, c.keys[:0]))
+	return c.Values(model.HGetDel(c.Txn, c.DB, c.Args[1], fields, c.Bytes[:0]))
 }
 
 // hashExOptions are the arguments of HGETEX and HSETEX.
@@ -143,14 +145,14 @@ func parseHashEx(args [][]byte, perField int) (o hashExOptions, err error) {
 		a := args[i]
 		condition := model.Always
 		switch {
-		case is(a, "fields"):
+		case command.Is(a, "fields"):
 			o.fields, err = exFields(args, i, perField)
 			return o, err
-		case set && is(a, "fnx"):
+		case set && command.Is(a, "fnx"):
 			condition = model.IfAbsent
-		case set && is(a, "fxx"):
+		case set && command.Is(a, "fxx"):
 			condition = model.IfPresent
-		case (set && is(a, "keepttl") || !set && is(a, "persist")) && o.expiry.Kind == model.ExpiryNone:
+		case (set && command.Is(a, "keepttl") || !set && command.Is(a, "persist")) && o.expiry.Kind == model.ExpiryNone:
 			o.expiry.Kind = model.ExpiryKeep
 			if !set {
 				o.expiry.Kind = model.ExpiryPersist
@@ -161,7 +163,7 @@ func parseHashEx(args [][]byte, perField int) (o hashExOptions, err error) {
 				return o, err
 			}
 			if used == 0 {
-				return o, replyError("ERR unknown argument: " + string(truncated(a, echoedBytes)))
+				return o, command.Error("ERR unknown argument: " + string(command.Truncated(a, command.EchoedBytes)))
 			}
 			i += used - 1
 		}
@@ -169,7 +171,7 @@ func parseHashEx(args [][]byte, perField int) (o hashExOptions, err error) {
 			continue
 		}
 		if o.condition != model.Always {
-			return o, replyError("ERR Only one of FXX or FNX arguments can be specified")
+			return o, command.Error("ERR Only one of FXX or FNX arguments can be specified")
 		}
 		o.condition = condition
 	}
@@ -178,15 +180,15 @@ func parseHashEx(args [][]byte, perField int) (o hashExOptions, err error) {
 
 func exFields(args [][]byte, at, perField int) ([][]byte, error) {
 	if at+1 == len(args) {
-		return nil, replyError("ERR wrong number of arguments")
+		return nil, command.Error("ERR wrong number of arguments")
 	}
 	n, ok := redisnum.ParseInt(args[at+1])
 	if !ok || n < 1 || n > int64(len(args)) {
-		return nil, replyError("ERR invalid number of fields")
+		return nil, command.Error("ERR invalid number of fields")
 	}
 	fields := args[at+2:]
 	if int(n)*perField != len(fields) {
-		return nil, replyError("ERR wrong number of arguments")
+		return nil, command.Error("ERR wrong number of arguments")
 	}
 	return fields, nil
 }
@@ -196,7 +198,7 @@ func hgetexCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.values(model.HGetEx(c.Txn, c.DB, c.Args[1], o.fields, o.expiry, c.keys[:0]))
+	return c.Values(model.HGetEx(c.Txn, c.DB, c.Args[1], o.fields, o.expiry, c.Bytes[:0]))
 }
 
 func hsetexCommand(c *Call) error {
@@ -204,5 +206,5 @@ func hsetexCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.truth(model.HSetEx(c.Txn, c.DB, c.Args[1], o.fields, o.condition, o.expiry))
+	return c.Truth(model.HSetEx(c.Txn, c.DB, c.Args[1], o.fields, o.condition, o.expiry))
 }

@@ -1,13 +1,15 @@
-package redis
+package data
 
 import (
+	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
 )
 
-func hashCommands() []Command {
+// Hashes are their commands.
+func Hashes() []Command {
 	const (
-		read  = FlagReadonly | FlagFast
-		write = FlagWrite | FlagDenyOOM | FlagFast
+		read  = command.FlagReadonly | command.FlagFast
+		write = command.FlagWrite | command.FlagDenyOOM | command.FlagFast
 	)
 	rows := []Command{
 		{Name: "hset", Summary: "Creates or modifies the value of a field in a hash.", Since: "2.0.0", Arity: -4, Flags: write, Handler: hsetCommand},
@@ -15,20 +17,20 @@ func hashCommands() []Command {
 		{Name: "hsetnx", Summary: "Sets the value of a field in a hash only when the field doesn't exist.", Since: "2.0.0", Arity: 4, Flags: write, Handler: hsetnxCommand},
 		{Name: "hget", Summary: "Returns the value of a field in a hash.", Since: "2.0.0", Arity: 3, Flags: read, Handler: hgetCommand},
 		{Name: "hmget", Summary: "Returns the values of all fields in a hash.", Since: "2.0.0", Arity: -3, Flags: read, Handler: hmgetCommand},
-		{Name: "hgetall", Summary: "Returns all fields and values in a hash.", Since: "2.0.0", Arity: 2, Flags: FlagReadonly, Handler: hgetallCommand},
-		{Name: "hkeys", Summary: "Returns all fields in a hash.", Since: "2.0.0", Arity: 2, Flags: FlagReadonly, Handler: hkeysCommand},
-		{Name: "hvals", Summary: "Returns all values in a hash.", Since: "2.0.0", Arity: 2, Flags: FlagReadonly, Handler: hvalsCommand},
+		{Name: "hgetall", Summary: "Returns all fields and values in a hash.", Since: "2.0.0", Arity: 2, Flags: command.FlagReadonly, Handler: hgetallCommand},
+		{Name: "hkeys", Summary: "Returns all fields in a hash.", Since: "2.0.0", Arity: 2, Flags: command.FlagReadonly, Handler: hkeysCommand},
+		{Name: "hvals", Summary: "Returns all values in a hash.", Since: "2.0.0", Arity: 2, Flags: command.FlagReadonly, Handler: hvalsCommand},
 		{Name: "hlen", Summary: "Returns the number of fields in a hash.", Since: "2.0.0", Arity: 2, Flags: read, Handler: hlenCommand},
 		{Name: "hstrlen", Summary: "Returns the length of the value of a field.", Since: "3.2.0", Arity: 3, Flags: read, Handler: hstrlenCommand},
 		{Name: "hexists", Summary: "Determines whether a field exists in a hash.", Since: "2.0.0", Arity: 3, Flags: read, Handler: hexistsCommand},
 		{Name: "hdel", Summary: "Deletes one or more fields and their values from a hash. Deletes the hash if no fields remain.",
-			Since: "2.0.0", Arity: -3, Flags: FlagWrite | FlagFast, Handler: hdelCommand},
+			Since: "2.0.0", Arity: -3, Flags: command.FlagWrite | command.FlagFast, Handler: hdelCommand},
 		{Name: "hincrby", Summary: "Increments the integer value of a field in a hash by a number. Uses 0 as initial value if the field doesn't exist.",
 			Since: "2.0.0", Arity: 4, Flags: write, Handler: hincrbyCommand},
 		{Name: "hincrbyfloat", Summary: "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't exist.",
 			Since: "2.6.0", Arity: 4, Flags: write, Handler: hincrbyfloatCommand},
-		{Name: "hrandfield", Summary: "Returns one or more random fields from a hash.", Since: "6.2.0", Arity: -2, Flags: FlagReadonly, Handler: hrandfieldCommand},
-		{Name: "hscan", Summary: "Iterates over fields and values of a hash.", Since: "2.8.0", Arity: -3, Flags: FlagReadonly, Handler: hscanCommand},
+		{Name: "hrandfield", Summary: "Returns one or more random fields from a hash.", Since: "6.2.0", Arity: -2, Flags: command.FlagReadonly, Handler: hrandfieldCommand},
+		{Name: "hscan", Summary: "Iterates over fields and values of a hash.", Since: "2.8.0", Arity: -3, Flags: command.FlagReadonly, Handler: hscanCommand},
 	}
 	return hashRows(rows)
 }
@@ -36,52 +38,52 @@ func hashCommands() []Command {
 // hashRows fills in what all commands of the family share.
 func hashRows(rows []Command) []Command {
 	for i := range rows {
-		rows[i].Group, rows[i].Keys = GroupHash, oneKey
+		rows[i].Group, rows[i].Keys = command.GroupHash, command.OneKey
 	}
 	return rows
 }
 
 func hsetCommand(c *Call) error {
 	if len(c.Args)%2 != 0 {
-		return c.wrongArity()
+		return c.WrongArity()
 	}
-	return c.integer(model.HSet(c.Txn, c.DB, c.Args[1], c.Args[2:]))
+	return c.Integer(model.HSet(c.Txn, c.DB, c.Args[1], c.Args[2:]))
 }
 
 func hmsetCommand(c *Call) error {
 	if len(c.Args)%2 != 0 {
-		return c.wrongArity()
+		return c.WrongArity()
 	}
 	_, err := model.HSet(c.Txn, c.DB, c.Args[1], c.Args[2:])
-	return c.ok(err)
+	return c.OK(err)
 }
 
 func hsetnxCommand(c *Call) error {
-	return c.truth(model.HSetNX(c.Txn, c.DB, c.Args[1], c.Args[2], c.Args[3]))
+	return c.Truth(model.HSetNX(c.Txn, c.DB, c.Args[1], c.Args[2], c.Args[3]))
 }
 
-func hgetCommand(c *Call) error { return c.value(model.HGet(c.Txn, c.DB, c.Args[1], c.Args[2])) }
+func hgetCommand(c *Call) error { return c.Value(model.HGet(c.Txn, c.DB, c.Args[1], c.Args[2])) }
 
 func hmgetCommand(c *Call) error {
-	return c.values(model.HMGet(c.Txn, c.DB, c.Args[1], c.Args[2:], c.keys[:0]))
+	return c.Values(model.HMGet(c.Txn, c.DB, c.Args[1], c.Args[2:], c.Bytes[:0]))
 }
 
-// values finishes a handler whose result is a list of values that may be absent.
-func (c *Call) values(values [][]byte, err error) error {
+// Values finishes a handler whose result is a list of values that may be absent.
+func (c *Call) Values(values [][]byte, err error) error {
 	if err != nil {
 		return err
 	}
-	c.keys = values
+	c.Bytes = values
 	c.W.Array(len(values))
 	for _, v := range values {
-		c.bulkOrNull(v)
+		c.BulkOrNull(v)
 	}
 	return nil
 }
 
 func (c *Call) hashFields() ([]model.FieldValue, error) {
-	all, err := model.HGetAll(c.Txn, c.DB, c.Args[1], c.fvs[:0])
-	c.fvs = all
+	all, err := model.HGetAll(c.Txn, c.DB, c.Args[1], c.Fields[:0])
+	c.Fields = all
 	return all, err
 }
 
@@ -122,33 +124,33 @@ func hvalsCommand(c *Call) error {
 	return nil
 }
 
-func hlenCommand(c *Call) error { return c.integer(model.HLen(c.Txn, c.DB, c.Args[1])) }
+func hlenCommand(c *Call) error { return c.Integer(model.HLen(c.Txn, c.DB, c.Args[1])) }
 
 func hstrlenCommand(c *Call) error {
-	return c.integer(model.HStrLen(c.Txn, c.DB, c.Args[1], c.Args[2]))
+	return c.Integer(model.HStrLen(c.Txn, c.DB, c.Args[1], c.Args[2]))
 }
 
 func hexistsCommand(c *Call) error {
-	return c.truth(model.HExists(c.Txn, c.DB, c.Args[1], c.Args[2]))
+	return c.Truth(model.HExists(c.Txn, c.DB, c.Args[1], c.Args[2]))
 }
 
-func hdelCommand(c *Call) error { return c.integer(model.HDel(c.Txn, c.DB, c.Args[1], c.Args[2:])) }
+func hdelCommand(c *Call) error { return c.Integer(model.HDel(c.Txn, c.DB, c.Args[1], c.Args[2:])) }
 
 func hincrbyCommand(c *Call) error {
-	n, err := parseInt(c.Args[3])
+	n, err := command.ParseInt(c.Args[3])
 	if err != nil {
 		return err
 	}
-	return c.integer(model.HIncrBy(c.Txn, c.DB, c.Args[1], c.Args[2], n))
+	return c.Integer(model.HIncrBy(c.Txn, c.DB, c.Args[1], c.Args[2], n))
 }
 
 func hincrbyfloatCommand(c *Call) error {
-	return c.value(model.HIncrByFloat(c.Txn, c.DB, c.Args[1], c.Args[2], c.Args[3]))
+	return c.Value(model.HIncrByFloat(c.Txn, c.DB, c.Args[1], c.Args[2], c.Args[3]))
 }
 
 func hrandfieldCommand(c *Call) error {
 	if len(c.Args) == 2 {
-		field, found, err := model.HRandFieldOne(c.Txn, c.DB, c.Args[1], c.x.rand)
+		field, found, err := model.HRandFieldOne(c.Txn, c.DB, c.Args[1], c.Rand)
 		if err != nil {
 			return err
 		}
@@ -159,19 +161,19 @@ func hrandfieldCommand(c *Call) error {
 		c.W.Bulk(field)
 		return nil
 	}
-	count, err := parseInt(c.Args[2])
+	count, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
 	withValues := len(c.Args) == 4
-	if len(c.Args) > 4 || withValues && !is(c.Args[3], "withvalues") {
-		return errSyntax
+	if len(c.Args) > 4 || withValues && !command.Is(c.Args[3], "withvalues") {
+		return command.ErrSyntax
 	}
-	found, err := model.HRandField(c.Txn, c.DB, c.Args[1], count, c.x.rand, c.fvs[:0])
+	found, err := model.HRandField(c.Txn, c.DB, c.Args[1], count, c.Rand, c.Fields[:0])
 	if err != nil {
 		return err
 	}
-	c.fvs = found
+	c.Fields = found
 	c.fieldList(found, withValues)
 	return nil
 }
@@ -202,15 +204,15 @@ func hscanCommand(c *Call) error {
 		return err
 	}
 	if o.withType {
-		return errSyntax
+		return command.ErrSyntax
 	}
-	next, found, err := model.HScan(c.Txn, c.DB, c.Args[1], cursor, o.ScanOptions, c.fvs[:0])
+	next, found, err := model.HScan(c.Txn, c.DB, c.Args[1], cursor, o.ScanOptions, c.Fields[:0])
 	if err != nil {
 		return err
 	}
-	c.fvs = found
+	c.Fields = found
 	c.W.Array(2)
-	c.cursor(next)
+	c.Cursor(next)
 	n := len(found)
 	if !o.noValues {
 		n *= 2

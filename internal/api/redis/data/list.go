@@ -1,75 +1,59 @@
-package redis
+package data
 
 import (
 	"math"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
-	"github.com/stratadb/strata/internal/redisnum"
 )
 
-func listCommands() []Command {
+// Lists are their commands.
+func Lists() []Command {
 	const (
-		read  = FlagReadonly
-		write = FlagWrite | FlagDenyOOM
+		read  = command.FlagReadonly
+		write = command.FlagWrite | command.FlagDenyOOM
 	)
 	rows := []Command{
 		{Name: "lpush", Summary: "Prepends one or more elements to a list. Creates the key if it doesn't exist.", Since: "1.0.0",
-			Arity: -3, Flags: write | FlagFast, Handler: lpushCommand},
+			Arity: -3, Flags: write | command.FlagFast, Handler: lpushCommand},
 		{Name: "rpush", Summary: "Appends one or more elements to a list. Creates the key if it doesn't exist.", Since: "1.0.0",
-			Arity: -3, Flags: write | FlagFast, Handler: rpushCommand},
+			Arity: -3, Flags: write | command.FlagFast, Handler: rpushCommand},
 		{Name: "lpushx", Summary: "Prepends one or more elements to a list only when the list exists.", Since: "2.2.0",
-			Arity: -3, Flags: write | FlagFast, Handler: lpushxCommand},
+			Arity: -3, Flags: write | command.FlagFast, Handler: lpushxCommand},
 		{Name: "rpushx", Summary: "Appends an element to a list only when the list exists.", Since: "2.2.0",
-			Arity: -3, Flags: write | FlagFast, Handler: rpushxCommand},
+			Arity: -3, Flags: write | command.FlagFast, Handler: rpushxCommand},
 		{Name: "lpop", Summary: "Returns the first elements in a list after removing it. Deletes the list if the last element was popped.", Since: "1.0.0",
-			Arity: -2, Flags: FlagWrite | FlagFast, Handler: lpopCommand},
+			Arity: -2, Flags: command.FlagWrite | command.FlagFast, Handler: lpopCommand},
 		{Name: "rpop", Summary: "Returns and removes the last elements of a list. Deletes the list if the last element was popped.", Since: "1.0.0",
-			Arity: -2, Flags: FlagWrite | FlagFast, Handler: rpopCommand},
-		{Name: "llen", Summary: "Returns the length of a list.", Since: "1.0.0", Arity: 2, Flags: read | FlagFast, Handler: llenCommand},
+			Arity: -2, Flags: command.FlagWrite | command.FlagFast, Handler: rpopCommand},
+		{Name: "llen", Summary: "Returns the length of a list.", Since: "1.0.0", Arity: 2, Flags: read | command.FlagFast, Handler: llenCommand},
 		{Name: "lrange", Summary: "Returns a range of elements from a list.", Since: "1.0.0", Arity: 4, Flags: read, Handler: lrangeCommand},
 		{Name: "lindex", Summary: "Returns an element from a list by its index.", Since: "1.0.0", Arity: 3, Flags: read, Handler: lindexCommand},
 		{Name: "lset", Summary: "Sets the value of an element in a list by its index.", Since: "1.0.0", Arity: 4, Flags: write, Handler: lsetCommand},
 		{Name: "linsert", Summary: "Inserts an element before or after another element in a list.", Since: "2.2.0", Arity: 5, Flags: write, Handler: linsertCommand},
 		{Name: "lrem", Summary: "Removes elements from a list. Deletes the list if the last element was removed.", Since: "1.0.0",
-			Arity: 4, Flags: FlagWrite, Handler: lremCommand},
+			Arity: 4, Flags: command.FlagWrite, Handler: lremCommand},
 		{Name: "ltrim", Summary: "Removes elements from both ends a list. Deletes the list if all elements were trimmed.", Since: "1.0.0",
-			Arity: 4, Flags: FlagWrite, Handler: ltrimCommand},
+			Arity: 4, Flags: command.FlagWrite, Handler: ltrimCommand},
 		{Name: "lpos", Summary: "Returns the index of matching elements in a list.", Since: "6.0.6", Arity: -3, Flags: read, Handler: lposCommand},
 		{Name: "lmove", Summary: "Returns an element after popping it from one list and pushing it to another. Deletes the list if the last element was moved.",
-			Since: "6.2.0", Arity: 5, Flags: write, Keys: twoKeys, Handler: lmoveCommand},
+			Since: "6.2.0", Arity: 5, Flags: write, Keys: command.TwoKeys, Handler: lmoveCommand},
 		{Name: "rpoplpush", Summary: "Returns the last element of a list after removing and pushing it to another list. Deletes the list if the last element was popped.",
-			Since: "1.2.0", Arity: 3, Flags: write, Keys: twoKeys, Handler: rpoplpushCommand},
+			Since: "1.2.0", Arity: 3, Flags: write, Keys: command.TwoKeys, Handler: rpoplpushCommand},
 		{Name: "lmpop", Summary: "Returns multiple elements from a list after removing them. Deletes the list if the last element was popped.",
-			Since: "7.0.0", Arity: -4, Flags: FlagWrite | FlagMovableKeys, Keys: Keys{Find: countedKeys(1)}, Handler: lmpopCommand},
+			Since: "7.0.0", Arity: -4, Flags: command.FlagWrite | command.FlagMovableKeys, Keys: command.Keys{Find: command.CountedKeys(1)}, Handler: lmpopCommand},
 	}
 	for i := range rows {
-		rows[i].Group = GroupList
+		rows[i].Group = command.GroupList
 		if rows[i].Keys.First == 0 && rows[i].Keys.Find == nil {
-			rows[i].Keys = oneKey
+			rows[i].Keys = command.OneKey
 		}
 	}
 	return rows
 }
 
-// countedKeys finds keys behind the argument that counts them.
-func countedKeys(at int) func(args [][]byte) []int {
-	return func(args [][]byte) (found []int) {
-		if len(args) <= at {
-			return nil
-		}
-		n, ok := redisnum.ParseInt(args[at])
-		if !ok || n < 1 || n > int64(len(args)-at-1) {
-			return nil
-		}
-		for i := range int(n) {
-			found = append(found, at+1+i)
-		}
-		return found
-	}
-}
-
 func (c *Call) push(to model.Side, existing bool) error {
-	return c.integer(model.Push(c.Txn, c.DB, c.Args[1], c.Args[2:], to, existing))
+	return c.Integer(model.Push(c.Txn, c.DB, c.Args[1], c.Args[2:], to, existing))
 }
 
 func lpushCommand(c *Call) error  { return c.push(model.Left, false) }
@@ -83,15 +67,15 @@ func rpopCommand(c *Call) error { return c.pop(model.Right) }
 func (c *Call) pop(from model.Side) error {
 	count, many := int64(1), len(c.Args) == 3
 	if len(c.Args) > 3 {
-		return c.wrongArity()
+		return c.WrongArity()
 	}
 	if many {
 		var err error
-		if count, err = atLeast(c.Args[2], 0, "ERR value is out of range, must be positive"); err != nil {
+		if count, err = command.AtLeast(c.Args[2], 0, "ERR value is out of range, must be positive"); err != nil {
 			return err
 		}
 	}
-	values, found, err := model.Pop(c.Txn, c.DB, c.Args[1], from, count, c.keys[:0])
+	values, found, err := model.Pop(c.Txn, c.DB, c.Args[1], from, count, c.Bytes[:0])
 	switch {
 	case err != nil:
 		return err
@@ -102,28 +86,19 @@ func (c *Call) pop(from model.Side) error {
 		c.W.Null()
 		return nil
 	case many:
-		return c.values(values, nil)
+		return c.Values(values, nil)
 	}
-	c.keys = values
+	c.Bytes = values
 	c.W.Bulk(values[0])
 	return nil
 }
 
-// atLeast reads a number; whatever is wrong with it, refusal says so.
-func atLeast(arg []byte, least int64, refusal replyError) (int64, error) {
-	n, ok := redisnum.ParseInt(arg)
-	if !ok || n < least {
-		return 0, refusal
-	}
-	return n, nil
-}
-
-func llenCommand(c *Call) error { return c.integer(model.LLen(c.Txn, c.DB, c.Args[1])) }
+func llenCommand(c *Call) error { return c.Integer(model.LLen(c.Txn, c.DB, c.Args[1])) }
 
 // bounds reads two indexes.
 func (c *Call) bounds() (start, stop int64, err error) {
-	if start, err = parseInt(c.Args[2]); err == nil {
-		stop, err = parseInt(c.Args[3])
+	if start, err = command.ParseInt(c.Args[2]); err == nil {
+		stop, err = command.ParseInt(c.Args[3])
 	}
 	return start, stop, err
 }
@@ -133,7 +108,7 @@ func lrangeCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.values(model.LRange(c.Txn, c.DB, c.Args[1], start, stop, c.keys[:0]))
+	return c.Values(model.LRange(c.Txn, c.DB, c.Args[1], start, stop, c.Bytes[:0]))
 }
 
 func ltrimCommand(c *Call) error {
@@ -141,12 +116,12 @@ func ltrimCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.ok(model.LTrim(c.Txn, c.DB, c.Args[1], start, stop))
+	return c.OK(model.LTrim(c.Txn, c.DB, c.Args[1], start, stop))
 }
 
 // listIndex reads an index; a list that is not there, or another type, is noticed first.
 func (c *Call) listIndex(absent error) (int64, error) {
-	i, bad := parseInt(c.Args[2])
+	i, bad := command.ParseInt(c.Args[2])
 	if bad == nil {
 		return i, nil
 	}
@@ -167,7 +142,7 @@ func lindexCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.value(model.LIndex(c.Txn, c.DB, c.Args[1], i))
+	return c.Value(model.LIndex(c.Txn, c.DB, c.Args[1], i))
 }
 
 func lsetCommand(c *Call) error {
@@ -175,26 +150,26 @@ func lsetCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.ok(model.LSet(c.Txn, c.DB, c.Args[1], i, c.Args[3]))
+	return c.OK(model.LSet(c.Txn, c.DB, c.Args[1], i, c.Args[3]))
 }
 
 func linsertCommand(c *Call) error {
-	after := is(c.Args[2], "after")
-	if !after && !is(c.Args[2], "before") {
-		return errSyntax
+	after := command.Is(c.Args[2], "after")
+	if !after && !command.Is(c.Args[2], "before") {
+		return command.ErrSyntax
 	}
-	return c.integer(model.LInsert(c.Txn, c.DB, c.Args[1], after, c.Args[3], c.Args[4]))
+	return c.Integer(model.LInsert(c.Txn, c.DB, c.Args[1], after, c.Args[3], c.Args[4]))
 }
 
 func lremCommand(c *Call) error {
-	count, err := parseInt(c.Args[2])
+	count, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
 	if count == math.MinInt64 {
-		return replyError("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807")
+		return command.Error("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807")
 	}
-	return c.integer(model.LRem(c.Txn, c.DB, c.Args[1], count, c.Args[3]))
+	return c.Integer(model.LRem(c.Txn, c.DB, c.Args[1], count, c.Args[3]))
 }
 
 // lposOptions reads what follows the element; all tells whether COUNT was among it.
@@ -202,25 +177,25 @@ func (c *Call) lposOptions() (o model.LPosOptions, all bool, err error) {
 	o = model.LPosOptions{Rank: 1, Count: 1}
 	for i := 3; i < len(c.Args); i += 2 {
 		if i+1 == len(c.Args) {
-			return o, all, errSyntax
+			return o, all, command.ErrSyntax
 		}
 		switch a, v := c.Args[i], c.Args[i+1]; {
-		case is(a, "rank"):
-			o.Rank, err = parseInt(v)
+		case command.Is(a, "rank"):
+			o.Rank, err = command.ParseInt(v)
 			switch {
 			case err == nil && o.Rank == math.MinInt64:
-				err = replyError("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807")
+				err = command.Error("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807")
 			case err == nil && o.Rank == 0:
-				err = replyError("ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... " +
+				err = command.Error("ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... " +
 					"or use negative to start from the end of the list")
 			}
-		case is(a, "count"):
+		case command.Is(a, "count"):
 			all = true
-			o.Count, err = atLeast(v, 0, "ERR COUNT can't be negative")
-		case is(a, "maxlen"):
-			o.MaxLen, err = atLeast(v, 0, "ERR MAXLEN can't be negative")
+			o.Count, err = command.AtLeast(v, 0, "ERR COUNT can't be negative")
+		case command.Is(a, "maxlen"):
+			o.MaxLen, err = command.AtLeast(v, 0, "ERR MAXLEN can't be negative")
 		default:
-			err = errSyntax
+			err = command.ErrSyntax
 		}
 		if err != nil {
 			return o, all, err
@@ -234,19 +209,19 @@ func lposCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	c.ints, err = model.LPos(c.Txn, c.DB, c.Args[1], c.Args[2], o, c.ints[:0])
+	c.Ints, err = model.LPos(c.Txn, c.DB, c.Args[1], c.Args[2], o, c.Ints[:0])
 	switch {
 	case err != nil:
 		return err
 	case all:
-		c.W.Array(len(c.ints))
-		for _, n := range c.ints {
+		c.W.Array(len(c.Ints))
+		for _, n := range c.Ints {
 			c.W.Int(n)
 		}
-	case len(c.ints) == 0:
+	case len(c.Ints) == 0:
 		c.W.Null()
 	default:
-		c.W.Int(c.ints[0])
+		c.W.Int(c.Ints[0])
 	}
 	return nil
 }
@@ -254,15 +229,16 @@ func lposCommand(c *Call) error {
 // end reads LEFT or RIGHT.
 func end(arg []byte) (model.Side, error) {
 	switch {
-	case is(arg, "left"):
+	case command.Is(arg, "left"):
 		return model.Left, nil
-	case is(arg, "right"):
+	case command.Is(arg, "right"):
 		return model.Right, nil
 	}
-	return model.Left, errSyntax
+	return model.Left, command.ErrSyntax
 }
 
-func ends(from, to []byte) (take, put model.Side, err error) {
+// Ends reads two words for ends of lists.
+func Ends(from, to []byte) (take, put model.Side, err error) {
 	if take, err = end(from); err == nil {
 		put, err = end(to)
 	}
@@ -270,54 +246,55 @@ func ends(from, to []byte) (take, put model.Side, err error) {
 }
 
 func lmoveCommand(c *Call) error {
-	take, put, err := ends(c.Args[3], c.Args[4])
+	take, put, err := Ends(c.Args[3], c.Args[4])
 	if err != nil {
 		return err
 	}
-	return c.value(model.LMove(c.Txn, c.DB, c.Args[1], c.Args[2], take, put))
+	return c.Value(model.LMove(c.Txn, c.DB, c.Args[1], c.Args[2], take, put))
 }
 
 func rpoplpushCommand(c *Call) error {
-	return c.value(model.LMove(c.Txn, c.DB, c.Args[1], c.Args[2], model.Right, model.Left))
+	return c.Value(model.LMove(c.Txn, c.DB, c.Args[1], c.Args[2], model.Right, model.Left))
 }
 
-// mpop is what LMPOP and BLMPOP ask for.
-type mpop struct {
-	keys  [][]byte
-	from  model.Side
-	count int64
+// MPop is what LMPOP, ZMPOP and their blocking kin ask for.
+type MPop struct {
+	Keys  [][]byte
+	Last  bool // the other end than the first
+	Count int64
 }
 
-// parseMpop reads arguments from the number of keys on.
-func parseMpop(args [][]byte) (m mpop, err error) {
-	n, err := atLeast(args[0], 1, "ERR numkeys should be greater than 0")
+// ParseMPop reads arguments from the number of keys on; first and last are the words for
+// the ends.
+func ParseMPop(args [][]byte, first, last string) (m MPop, err error) {
+	n, err := command.AtLeast(args[0], 1, "ERR numkeys should be greater than 0")
 	if err != nil {
 		return m, err
 	}
 	if n >= int64(len(args)-1) {
-		return m, errSyntax
+		return m, command.ErrSyntax
 	}
-	m.keys, args = args[1:1+n], args[1+n:]
-	if m.from, err = end(args[0]); err != nil {
-		return m, err
+	m.Keys, args = args[1:1+n], args[1+n:]
+	if m.Last = command.Is(args[0], last); !m.Last && !command.Is(args[0], first) {
+		return m, command.ErrSyntax
 	}
-	m.count = 1
+	m.Count = 1
 	switch {
 	case len(args) == 1:
-	case len(args) == 3 && is(args[1], "count"):
-		m.count, err = atLeast(args[2], 1, "ERR count should be greater than 0")
+	case len(args) == 3 && command.Is(args[1], "count"):
+		m.Count, err = command.AtLeast(args[2], 1, "ERR count should be greater than 0")
 	default:
-		err = errSyntax
+		err = command.ErrSyntax
 	}
 	return m, err
 }
 
 func lmpopCommand(c *Call) error {
-	m, err := parseMpop(c.Args[1:])
+	m, err := ParseMPop(c.Args[1:], "left", "right")
 	if err != nil {
 		return err
 	}
-	key, values, err := model.MPop(c.Txn, c.DB, m.keys, m.from, m.count, c.keys[:0])
+	key, values, err := model.MPop(c.Txn, c.DB, m.Keys, model.Side(m.Last), m.Count, c.Bytes[:0])
 	switch {
 	case err != nil:
 		return err
@@ -327,5 +304,5 @@ func lmpopCommand(c *Call) error {
 	}
 	c.W.Array(2)
 	c.W.Bulk(key)
-	return c.values(values, nil)
+	return c.Values(values, nil)
 }

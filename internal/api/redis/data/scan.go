@@ -1,16 +1,18 @@
-package redis
+package data
 
 import (
 	"bytes"
 	"strconv"
 
+	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
 )
 
-func scanCommands() []Command {
+// Scans are their commands.
+func Scans() []Command {
 	return []Command{
-		{Name: "scan", Summary: "Iterates over the key names in the database.", Since: "2.8.0", Group: GroupGeneric, Arity: -2,
-			Flags: FlagReadonly, Handler: scanCommand},
+		{Name: "scan", Summary: "Iterates over the key names in the database.", Since: "2.8.0", Group: command.GroupGeneric, Arity: -2,
+			Flags: command.FlagReadonly, Handler: scanCommand},
 	}
 }
 
@@ -32,41 +34,41 @@ func parseScan(args [][]byte, at int) (cursor uint64, o scanOptions, err error) 
 	for i := at + 1; i < len(args); i++ {
 		more := i+1 < len(args)
 		switch a := args[i]; {
-		case is(a, "count") && more:
+		case command.Is(a, "count") && more:
 			i++
-			n, err := parseInt(args[i])
+			n, err := command.ParseInt(args[i])
 			if err != nil {
 				return 0, o, err
 			}
 			if n < 1 {
-				return 0, o, errSyntax
+				return 0, o, command.ErrSyntax
 			}
 			o.Count = int(min(n, model.ScanCountMax))
-		case is(a, "match") && more:
+		case command.Is(a, "match") && more:
 			i++
 			o.Match = args[i]
 			if len(o.Match) == 1 && o.Match[0] == '*' {
 				o.Match = nil
 			}
-		case is(a, "type") && more:
+		case command.Is(a, "type") && more:
 			i++
 			o.withType = true
-			kind, ok := model.TypeByName(string(bytes.ToLower(truncated(args[i], nameMaxBytes))))
+			kind, ok := model.TypeByName(string(bytes.ToLower(command.Truncated(args[i], command.NameMaxBytes))))
 			if !ok || kind == model.TypeNone {
 				kind = noType
 			}
 			o.Type = kind
-		case is(a, "novalues"):
+		case command.Is(a, "novalues"):
 			o.noValues = true
 		default:
-			return 0, o, errSyntax
+			return 0, o, command.ErrSyntax
 		}
 	}
 	return cursor, o, nil
 }
 
-// cursor writes a cursor, which is a string of digits.
-func (c *Call) cursor(n uint64) {
+// Cursor writes a cursor, which is a string of digits.
+func (c *Call) Cursor(n uint64) {
 	var digits [20]byte
 	c.W.Bulk(strconv.AppendUint(digits[:0], n, 10))
 }
@@ -77,15 +79,15 @@ func scanCommand(c *Call) error {
 		return err
 	}
 	if o.noValues {
-		return replyError("ERR NOVALUES option can only be used in HSCAN")
+		return command.Error("ERR NOVALUES option can only be used in HSCAN")
 	}
-	next, keys, err := model.Scan(c.Txn, c.DB, cursor, o.ScanOptions, c.keys[:0])
+	next, keys, err := model.Scan(c.Txn, c.DB, cursor, o.ScanOptions, c.Bytes[:0])
 	if err != nil {
 		return err
 	}
-	c.keys = keys
+	c.Bytes = keys
 	c.W.Array(2)
-	c.cursor(next)
+	c.Cursor(next)
 	c.W.Array(len(keys))
 	for _, k := range keys {
 		c.W.Bulk(k)

@@ -1,64 +1,66 @@
-package redis
+package data
 
 import (
+	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
 )
 
-func stringCommands() []Command {
+// Strings are their commands.
+func Strings() []Command {
 	const (
-		read  = FlagReadonly | FlagFast
-		write = FlagWrite | FlagDenyOOM | FlagFast
-		slow  = FlagWrite | FlagDenyOOM
+		read  = command.FlagReadonly | command.FlagFast
+		write = command.FlagWrite | command.FlagDenyOOM | command.FlagFast
+		slow  = command.FlagWrite | command.FlagDenyOOM
 	)
 	rows := []Command{
-		{Name: "get", Summary: "Returns the string value of a key.", Since: "1.0.0", Arity: 2, Flags: read, Keys: oneKey, Handler: getCommand},
+		{Name: "get", Summary: "Returns the string value of a key.", Since: "1.0.0", Arity: 2, Flags: read, Keys: command.OneKey, Handler: getCommand},
 		{Name: "set", Summary: "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.", Since: "1.0.0",
-			Arity: -3, Flags: slow, Keys: oneKey, Handler: setCommand},
-		{Name: "setnx", Summary: "Set the string value of a key only when the key doesn't exist.", Since: "1.0.0", Arity: 3, Flags: write, Keys: oneKey, Handler: setnxCommand},
+			Arity: -3, Flags: slow, Keys: command.OneKey, Handler: setCommand},
+		{Name: "setnx", Summary: "Set the string value of a key only when the key doesn't exist.", Since: "1.0.0", Arity: 3, Flags: write, Keys: command.OneKey, Handler: setnxCommand},
 		{Name: "setex", Summary: "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.", Since: "2.0.0",
-			Arity: 4, Flags: slow, Keys: oneKey, Handler: setexCommand},
+			Arity: 4, Flags: slow, Keys: command.OneKey, Handler: setexCommand},
 		{Name: "psetex", Summary: "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.",
-			Since: "2.6.0", Arity: 4, Flags: slow, Keys: oneKey, Handler: psetexCommand},
+			Since: "2.6.0", Arity: 4, Flags: slow, Keys: command.OneKey, Handler: psetexCommand},
 		{Name: "getset", Summary: "Returns the previous string value of a key after setting it to a new value.", Since: "1.0.0",
-			Arity: 3, Flags: write, Keys: oneKey, Handler: getsetCommand},
+			Arity: 3, Flags: write, Keys: command.OneKey, Handler: getsetCommand},
 		{Name: "getdel", Summary: "Returns the string value of a key after deleting the key.", Since: "6.2.0",
-			Arity: 2, Flags: FlagWrite | FlagFast, Keys: oneKey, Handler: getdelCommand},
+			Arity: 2, Flags: command.FlagWrite | command.FlagFast, Keys: command.OneKey, Handler: getdelCommand},
 		{Name: "getex", Summary: "Returns the string value of a key after setting its expiration time.", Since: "6.2.0",
-			Arity: -2, Flags: FlagWrite | FlagFast, Keys: oneKey, Handler: getexCommand},
-		{Name: "mget", Summary: "Atomically returns the string values of one or more keys.", Since: "1.0.0", Arity: -2, Flags: read, Keys: allKeys, Handler: mgetCommand},
+			Arity: -2, Flags: command.FlagWrite | command.FlagFast, Keys: command.OneKey, Handler: getexCommand},
+		{Name: "mget", Summary: "Atomically returns the string values of one or more keys.", Since: "1.0.0", Arity: -2, Flags: read, Keys: command.AllKeys, Handler: mgetCommand},
 		{Name: "mset", Summary: "Atomically creates or modifies the string values of one or more keys.", Since: "1.0.1",
-			Arity: -3, Flags: slow, Keys: pairs, Handler: msetCommand},
+			Arity: -3, Flags: slow, Keys: command.Pairs, Handler: msetCommand},
 		{Name: "msetnx", Summary: "Atomically modifies the string values of one or more keys only when all keys don't exist.", Since: "1.0.1",
-			Arity: -3, Flags: slow, Keys: pairs, Handler: msetnxCommand},
+			Arity: -3, Flags: slow, Keys: command.Pairs, Handler: msetnxCommand},
 		{Name: "append", Summary: "Appends a string to the value of a key. Creates the key if it doesn't exist.", Since: "2.0.0",
-			Arity: 3, Flags: write, Keys: oneKey, Handler: appendCommand},
-		{Name: "strlen", Summary: "Returns the length of a string value.", Since: "2.2.0", Arity: 2, Flags: read, Keys: oneKey, Handler: strlenCommand},
-		{Name: "getrange", Summary: "Returns a substring of the string stored at a key.", Since: "2.4.0", Arity: 4, Flags: FlagReadonly, Keys: oneKey, Handler: getrangeCommand},
-		{Name: "substr", Summary: "Returns a substring from a string value.", Since: "1.0.0", Arity: 4, Flags: FlagReadonly, Keys: oneKey, Handler: getrangeCommand},
+			Arity: 3, Flags: write, Keys: command.OneKey, Handler: appendCommand},
+		{Name: "strlen", Summary: "Returns the length of a string value.", Since: "2.2.0", Arity: 2, Flags: read, Keys: command.OneKey, Handler: strlenCommand},
+		{Name: "getrange", Summary: "Returns a substring of the string stored at a key.", Since: "2.4.0", Arity: 4, Flags: command.FlagReadonly, Keys: command.OneKey, Handler: getrangeCommand},
+		{Name: "substr", Summary: "Returns a substring from a string value.", Since: "1.0.0", Arity: 4, Flags: command.FlagReadonly, Keys: command.OneKey, Handler: getrangeCommand},
 		{Name: "setrange", Summary: "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.",
-			Since: "2.2.0", Arity: 4, Flags: slow, Keys: oneKey, Handler: setrangeCommand},
+			Since: "2.2.0", Arity: 4, Flags: slow, Keys: command.OneKey, Handler: setrangeCommand},
 		{Name: "incr", Summary: "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.", Since: "1.0.0",
-			Arity: 2, Flags: write, Keys: oneKey, Handler: incrCommand},
+			Arity: 2, Flags: write, Keys: command.OneKey, Handler: incrCommand},
 		{Name: "decr", Summary: "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.", Since: "1.0.0",
-			Arity: 2, Flags: write, Keys: oneKey, Handler: decrCommand},
+			Arity: 2, Flags: write, Keys: command.OneKey, Handler: decrCommand},
 		{Name: "incrby", Summary: "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
-			Since: "1.0.0", Arity: 3, Flags: write, Keys: oneKey, Handler: incrbyCommand},
+			Since: "1.0.0", Arity: 3, Flags: write, Keys: command.OneKey, Handler: incrbyCommand},
 		{Name: "decrby", Summary: "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.",
-			Since: "1.0.0", Arity: 3, Flags: write, Keys: oneKey, Handler: decrbyCommand},
+			Since: "1.0.0", Arity: 3, Flags: write, Keys: command.OneKey, Handler: decrbyCommand},
 		{Name: "incrbyfloat", Summary: "Increments the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
-			Since: "2.6.0", Arity: 3, Flags: write, Keys: oneKey, Handler: incrbyfloatCommand},
-		{Name: "lcs", Summary: "Finds the longest common substring.", Since: "7.0.0", Arity: -3, Flags: FlagReadonly, Keys: twoKeys, Handler: lcsCommand},
+			Since: "2.6.0", Arity: 3, Flags: write, Keys: command.OneKey, Handler: incrbyfloatCommand},
+		{Name: "lcs", Summary: "Finds the longest common substring.", Since: "7.0.0", Arity: -3, Flags: command.FlagReadonly, Keys: command.TwoKeys, Handler: lcsCommand},
 		{Name: "delex", Summary: "Deletes a key if its string value meets a condition.", Since: "8.4.0",
-			Arity: -2, Flags: FlagWrite | FlagFast, Keys: oneKey, Handler: delexCommand},
+			Arity: -2, Flags: command.FlagWrite | command.FlagFast, Keys: command.OneKey, Handler: delexCommand},
 	}
 	for i := range rows {
-		rows[i].Group = GroupString
+		rows[i].Group = command.GroupString
 	}
 	return rows
 }
 
-// bulkOrNull writes a value that is nil when it is absent.
-func (c *Call) bulkOrNull(v []byte) {
+// BulkOrNull writes a value that is nil when it is absent.
+func (c *Call) BulkOrNull(v []byte) {
 	if v == nil {
 		c.W.Null()
 		return
@@ -66,40 +68,40 @@ func (c *Call) bulkOrNull(v []byte) {
 	c.W.Bulk(v)
 }
 
-// value finishes a handler whose result is a value or absent.
-func (c *Call) value(v []byte, err error) error {
+// Value finishes a handler whose result is a value or absent.
+func (c *Call) Value(v []byte, err error) error {
 	if err == nil {
-		c.bulkOrNull(v)
+		c.BulkOrNull(v)
 	}
 	return err
 }
 
-// integer finishes a handler whose result is a number.
-func (c *Call) integer(n int64, err error) error {
+// Integer finishes a handler whose result is a number.
+func (c *Call) Integer(n int64, err error) error {
 	if err == nil {
 		c.W.Int(n)
 	}
 	return err
 }
 
-// truth finishes a handler whose result is 1 or 0.
-func (c *Call) truth(v bool, err error) error {
+// Truth finishes a handler whose result is 1 or 0.
+func (c *Call) Truth(v bool, err error) error {
 	n := int64(0)
 	if v {
 		n = 1
 	}
-	return c.integer(n, err)
+	return c.Integer(n, err)
 }
 
-// ok finishes a handler that answers OK.
-func (c *Call) ok(err error) error {
+// OK finishes a handler that answers OK.
+func (c *Call) OK(err error) error {
 	if err == nil {
 		c.W.OK()
 	}
 	return err
 }
 
-func getCommand(c *Call) error { return c.value(model.Get(c.Txn, c.DB, c.Args[1])) }
+func getCommand(c *Call) error { return c.Value(model.Get(c.Txn, c.DB, c.Args[1])) }
 
 // expiryWords are the options that set an expiry.
 var expiryWords = [...]struct {
@@ -113,14 +115,14 @@ var expiryWords = [...]struct {
 // arguments it takes, 0 if it is none of them.
 func expiryOption(args [][]byte, i int, e *model.Expiry) (used int, err error) {
 	for _, w := range expiryWords {
-		if !is(args[i], w.word) {
+		if !command.Is(args[i], w.word) {
 			continue
 		}
 		if e.Kind != model.ExpiryNone || i+1 == len(args) {
-			return 0, errSyntax
+			return 0, command.ErrSyntax
 		}
 		e.Kind = w.kind
-		e.N, err = parseInt(args[i+1])
+		e.N, err = command.ParseInt(args[i+1])
 		return 2, err
 	}
 	return 0, nil
@@ -132,24 +134,24 @@ func parseSet(args [][]byte) (o model.SetOptions, err error) {
 		a := args[i]
 		condition := model.Always
 		switch {
-		case is(a, "nx"):
+		case command.Is(a, "nx"):
 			condition = model.IfAbsent
-		case is(a, "xx"):
+		case command.Is(a, "xx"):
 			condition = model.IfPresent
-		case is(a, "ifeq") && i+1 < len(args):
+		case command.Is(a, "ifeq") && i+1 < len(args):
 			condition = model.IfEqual
-		case is(a, "ifne") && i+1 < len(args):
+		case command.Is(a, "ifne") && i+1 < len(args):
 			condition = model.IfUnequal
-		case is(a, "get"):
+		case command.Is(a, "get"):
 			o.Get = true
 			continue
-		case is(a, "keepttl") && o.Expiry.Kind == model.ExpiryNone:
+		case command.Is(a, "keepttl") && o.Expiry.Kind == model.ExpiryNone:
 			o.Expiry.Kind = model.ExpiryKeep
 			continue
 		default:
 			used, err := expiryOption(args, i, &o.Expiry)
 			if used == 0 {
-				return o, errSyntax
+				return o, command.ErrSyntax
 			}
 			if err != nil {
 				numberErr = err // a syntax error behind it goes first
@@ -158,7 +160,7 @@ func parseSet(args [][]byte) (o model.SetOptions, err error) {
 			continue
 		}
 		if o.Condition != model.Always && o.Condition != condition {
-			return o, errSyntax
+			return o, command.ErrSyntax
 		}
 		o.Condition = condition
 		if condition >= model.IfEqual {
@@ -182,7 +184,7 @@ func setCommand(c *Call) error {
 	case err != nil:
 		return err
 	case o.Get:
-		c.bulkOrNull(r.Old)
+		c.BulkOrNull(r.Old)
 	case r.Stored:
 		c.W.OK()
 	default:
@@ -192,40 +194,40 @@ func setCommand(c *Call) error {
 }
 
 func setnxCommand(c *Call) error {
-	return c.truth(model.SetNX(c.Txn, c.DB, c.Args[1], c.Args[2]))
+	return c.Truth(model.SetNX(c.Txn, c.DB, c.Args[1], c.Args[2]))
 }
 
 func (c *Call) setWithExpiry(kind model.ExpiryKind) error {
-	n, err := parseInt(c.Args[2])
+	n, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
 	_, err = model.Set(c.Txn, c.DB, c.Args[1], c.Args[3],
-		model.SetOptions{Expiry: model.Expiry{Kind: kind, N: n}, Command: c.cmd.Name})
-	return c.ok(err)
+		model.SetOptions{Expiry: model.Expiry{Kind: kind, N: n}, Command: c.Name})
+	return c.OK(err)
 }
 
 func setexCommand(c *Call) error  { return c.setWithExpiry(model.ExpirySeconds) }
 func psetexCommand(c *Call) error { return c.setWithExpiry(model.ExpiryMillis) }
 
 func getsetCommand(c *Call) error {
-	return c.value(model.GetSet(c.Txn, c.DB, c.Args[1], c.Args[2]))
+	return c.Value(model.GetSet(c.Txn, c.DB, c.Args[1], c.Args[2]))
 }
 
-func getdelCommand(c *Call) error { return c.value(model.GetDel(c.Txn, c.DB, c.Args[1])) }
+func getdelCommand(c *Call) error { return c.Value(model.GetDel(c.Txn, c.DB, c.Args[1])) }
 
 func getexCommand(c *Call) error {
 	var e model.Expiry
 	var numberErr error
 	for i := 2; i < len(c.Args); {
-		if is(c.Args[i], "persist") && e.Kind == model.ExpiryNone {
+		if command.Is(c.Args[i], "persist") && e.Kind == model.ExpiryNone {
 			e.Kind = model.ExpiryPersist
 			i++
 			continue
 		}
 		used, err := expiryOption(c.Args, i, &e)
 		if used == 0 {
-			return errSyntax
+			return command.ErrSyntax
 		}
 		if err != nil {
 			numberErr = err
@@ -235,39 +237,39 @@ func getexCommand(c *Call) error {
 	if numberErr != nil {
 		return numberErr
 	}
-	return c.value(model.GetEx(c.Txn, c.DB, c.Args[1], e))
+	return c.Value(model.GetEx(c.Txn, c.DB, c.Args[1], e))
 }
 
 func mgetCommand(c *Call) error {
-	return c.values(model.MGet(c.Txn, c.DB, c.Args[1:], c.keys[:0]))
+	return c.Values(model.MGet(c.Txn, c.DB, c.Args[1:], c.Bytes[:0]))
 }
 
 func msetCommand(c *Call) error {
 	if len(c.Args)%2 == 0 {
-		return c.wrongArity()
+		return c.WrongArity()
 	}
-	return c.ok(model.MSet(c.Txn, c.DB, c.Args[1:]))
+	return c.OK(model.MSet(c.Txn, c.DB, c.Args[1:]))
 }
 
 func msetnxCommand(c *Call) error {
 	if len(c.Args)%2 == 0 {
-		return c.wrongArity()
+		return c.WrongArity()
 	}
-	return c.truth(model.MSetNX(c.Txn, c.DB, c.Args[1:]))
+	return c.Truth(model.MSetNX(c.Txn, c.DB, c.Args[1:]))
 }
 
 func appendCommand(c *Call) error {
-	return c.integer(model.Append(c.Txn, c.DB, c.Args[1], c.Args[2]))
+	return c.Integer(model.Append(c.Txn, c.DB, c.Args[1], c.Args[2]))
 }
 
-func strlenCommand(c *Call) error { return c.integer(model.StrLen(c.Txn, c.DB, c.Args[1])) }
+func strlenCommand(c *Call) error { return c.Integer(model.StrLen(c.Txn, c.DB, c.Args[1])) }
 
 func getrangeCommand(c *Call) error {
-	start, err := parseInt(c.Args[2])
+	start, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
-	end, err := parseInt(c.Args[3])
+	end, err := command.ParseInt(c.Args[3])
 	if err != nil {
 		return err
 	}
@@ -279,34 +281,34 @@ func getrangeCommand(c *Call) error {
 }
 
 func setrangeCommand(c *Call) error {
-	offset, err := parseInt(c.Args[2])
+	offset, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
-	return c.integer(model.SetRange(c.Txn, c.DB, c.Args[1], offset, c.Args[3]))
+	return c.Integer(model.SetRange(c.Txn, c.DB, c.Args[1], offset, c.Args[3]))
 }
 
-func incrCommand(c *Call) error { return c.integer(model.IncrBy(c.Txn, c.DB, c.Args[1], 1)) }
-func decrCommand(c *Call) error { return c.integer(model.IncrBy(c.Txn, c.DB, c.Args[1], -1)) }
+func incrCommand(c *Call) error { return c.Integer(model.IncrBy(c.Txn, c.DB, c.Args[1], 1)) }
+func decrCommand(c *Call) error { return c.Integer(model.IncrBy(c.Txn, c.DB, c.Args[1], -1)) }
 
 func incrbyCommand(c *Call) error {
-	n, err := parseInt(c.Args[2])
+	n, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
-	return c.integer(model.IncrBy(c.Txn, c.DB, c.Args[1], n))
+	return c.Integer(model.IncrBy(c.Txn, c.DB, c.Args[1], n))
 }
 
 func decrbyCommand(c *Call) error {
-	n, err := parseInt(c.Args[2])
+	n, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
-	return c.integer(model.DecrBy(c.Txn, c.DB, c.Args[1], n))
+	return c.Integer(model.DecrBy(c.Txn, c.DB, c.Args[1], n))
 }
 
 func incrbyfloatCommand(c *Call) error {
-	return c.value(model.IncrByFloat(c.Txn, c.DB, c.Args[1], c.Args[2]))
+	return c.Value(model.IncrByFloat(c.Txn, c.DB, c.Args[1], c.Args[2]))
 }
 
 func lcsCommand(c *Call) error {
@@ -314,25 +316,25 @@ func lcsCommand(c *Call) error {
 	lenOnly, withLen := false, false
 	for i := 3; i < len(c.Args); i++ {
 		switch a := c.Args[i]; {
-		case is(a, "idx"):
+		case command.Is(a, "idx"):
 			o.Index = true
-		case is(a, "len"):
+		case command.Is(a, "len"):
 			lenOnly = true
-		case is(a, "withmatchlen"):
+		case command.Is(a, "withmatchlen"):
 			withLen = true
-		case is(a, "minmatchlen") && i+1 < len(c.Args):
+		case command.Is(a, "minmatchlen") && i+1 < len(c.Args):
 			i++
-			n, err := parseInt(c.Args[i])
+			n, err := command.ParseInt(c.Args[i])
 			if err != nil {
 				return err
 			}
 			o.MinMatchLen = max(n, 0)
 		default:
-			return errSyntax
+			return command.ErrSyntax
 		}
 	}
 	if lenOnly && o.Index {
-		return replyError("ERR If you want both the length and indexes, please just use IDX.")
+		return command.Error("ERR If you want both the length and indexes, please just use IDX.")
 	}
 	o.Sequence = !lenOnly && !o.Index
 	r, err := model.LCS(c.Txn, c.DB, c.Args[1], c.Args[2], o)
@@ -379,15 +381,15 @@ func delexCommand(c *Call) error {
 	if len(c.Args) > 2 {
 		switch {
 		case len(c.Args) != 4:
-			return c.wrongArity()
-		case is(c.Args[2], "ifeq"):
+			return c.WrongArity()
+		case command.Is(c.Args[2], "ifeq"):
 			condition = model.IfEqual
-		case is(c.Args[2], "ifne"):
+		case command.Is(c.Args[2], "ifne"):
 			condition = model.IfUnequal
 		default:
-			return errSyntax
+			return command.ErrSyntax
 		}
 		compare = c.Args[3]
 	}
-	return c.truth(model.DelEx(c.Txn, c.DB, c.Args[1], condition, compare))
+	return c.Truth(model.DelEx(c.Txn, c.DB, c.Args[1], condition, compare))
 }

@@ -1,13 +1,15 @@
-package redis
+package data
 
 import (
+	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
 )
 
-func expireCommands() []Command {
+// Expiry are their commands.
+func Expiry() []Command {
 	const (
-		read  = FlagReadonly | FlagFast
-		write = FlagWrite | FlagFast
+		read  = command.FlagReadonly | command.FlagFast
+		write = command.FlagWrite | command.FlagFast
 	)
 	rows := []Command{
 		{Name: "expire", Summary: "Sets the expiration time of a key in seconds.", Since: "1.0.0", Arity: -3, Flags: write, Handler: expireCommand},
@@ -21,7 +23,7 @@ func expireCommands() []Command {
 		{Name: "pexpiretime", Summary: "Returns the expiration time of a key as a Unix milliseconds timestamp.", Since: "7.0.0", Arity: 2, Flags: read, Handler: pexpiretimeCommand},
 	}
 	for i := range rows {
-		rows[i].Group, rows[i].Keys = GroupGeneric, oneKey
+		rows[i].Group, rows[i].Keys = command.GroupGeneric, command.OneKey
 	}
 	return rows
 }
@@ -29,33 +31,33 @@ func expireCommands() []Command {
 // expireCondition reads NX, XX, GT or LT; 0 if it is none of them.
 func expireCondition(arg []byte) model.ExpireCondition {
 	switch {
-	case is(arg, "nx"):
+	case command.Is(arg, "nx"):
 		return model.ExpireNX
-	case is(arg, "xx"):
+	case command.Is(arg, "xx"):
 		return model.ExpireXX
-	case is(arg, "gt"):
+	case command.Is(arg, "gt"):
 		return model.ExpireGT
-	case is(arg, "lt"):
+	case command.Is(arg, "lt"):
 		return model.ExpireLT
 	}
 	return 0
 }
 
 func (c *Call) expire(kind model.ExpiryKind) error {
-	o := model.ExpireOptions{Command: c.cmd.Name}
+	o := model.ExpireOptions{Command: c.Name}
 	for _, a := range c.Args[3:] {
 		when := expireCondition(a)
 		if when == 0 {
-			return replyError("ERR Unsupported option " + string(truncated(a, echoedBytes)))
+			return command.Error("ERR Unsupported option " + string(command.Truncated(a, command.EchoedBytes)))
 		}
 		o.When |= when
 	}
-	n, err := parseInt(c.Args[2])
+	n, err := command.ParseInt(c.Args[2])
 	if err != nil {
 		return err
 	}
 	o.Expiry = model.Expiry{Kind: kind, N: n}
-	return c.truth(model.Expire(c.Txn, c.DB, c.Args[1], o))
+	return c.Truth(model.Expire(c.Txn, c.DB, c.Args[1], o))
 }
 
 func expireCommand(c *Call) error    { return c.expire(model.ExpirySeconds) }
@@ -63,20 +65,20 @@ func pexpireCommand(c *Call) error   { return c.expire(model.ExpiryMillis) }
 func expireatCommand(c *Call) error  { return c.expire(model.ExpiryAt) }
 func pexpireatCommand(c *Call) error { return c.expire(model.ExpiryAtMilli) }
 
-func persistCommand(c *Call) error { return c.truth(model.Persist(c.Txn, c.DB, c.Args[1])) }
+func persistCommand(c *Call) error { return c.Truth(model.Persist(c.Txn, c.DB, c.Args[1])) }
 
 func ttlCommand(c *Call) error {
-	return c.integer(model.TTL(c.Txn, c.DB, c.Args[1], model.UnitSeconds))
+	return c.Integer(model.TTL(c.Txn, c.DB, c.Args[1], model.UnitSeconds))
 }
 
 func pttlCommand(c *Call) error {
-	return c.integer(model.TTL(c.Txn, c.DB, c.Args[1], model.UnitMillis))
+	return c.Integer(model.TTL(c.Txn, c.DB, c.Args[1], model.UnitMillis))
 }
 
 func expiretimeCommand(c *Call) error {
-	return c.integer(model.ExpireTime(c.Txn, c.DB, c.Args[1], model.UnitSeconds))
+	return c.Integer(model.ExpireTime(c.Txn, c.DB, c.Args[1], model.UnitSeconds))
 }
 
 func pexpiretimeCommand(c *Call) error {
-	return c.integer(model.ExpireTime(c.Txn, c.DB, c.Args[1], model.UnitMillis))
+	return c.Integer(model.ExpireTime(c.Txn, c.DB, c.Args[1], model.UnitMillis))
 }

@@ -1,0 +1,45 @@
+package data
+
+import (
+	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/kv"
+	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/wire/resp"
+)
+
+// Command is a row of the table.
+type Command = command.Command[*Call]
+
+// Call is one execution of a command. It is reused; a handler keeps nothing of it.
+type Call struct {
+	// Args are the command's words, name first. They live until the handler returns.
+	Args [][]byte
+	// W receives the reply.
+	W *resp.Writer
+	// Txn is the transaction of a KindData command.
+	Txn kv.Txn
+	// DB is the session's database.
+	DB *model.DB
+	// Name is the command's.
+	Name string
+	// Rand is where random choices come from.
+	Rand model.Rand
+
+	// Memory that handlers use again.
+	Bytes  [][]byte
+	Ints   []int64
+	Fields []model.FieldValue
+	Scored []model.Scored
+}
+
+// WrongArity is Redis's error for a wrong number of arguments, which handlers
+// use where the arity of the table cannot tell.
+func (c *Call) WrongArity() error { return command.ArityError(c.Name) }
+
+// Families are the functions that return the rows of the table. A new family is a line
+// here.
+func Families() []func() []Command {
+	return []func() []Command{
+		Strings, Hashes, HashTimes, Lists, Sets, SortedSets, SortedSetRanges, SortedSetAlgebra, Expiry, Scans,
+	}
+}
