@@ -30,6 +30,12 @@ var benchmarks = []benchmark{
 	{"INCR one key", []string{"-t", "incr"}, 1, 1.0},
 	{"HSET", []string{"-t", "hset", "-r", strconv.Itoa(keyspace)}, 1, 0.9},
 	{"GET", []string{"-t", "get", "-r", strconv.Itoa(keyspace)}, 1, 0.9},
+	{"LPUSH", []string{"-t", "lpush"}, 1, 0.8},
+	{"RPOP", []string{"-t", "rpop"}, 1, 0.8},
+	{"LRANGE_100", []string{"-t", "lrange_100"}, 1, 0.8},
+	{"LRANGE_600", []string{"-t", "lrange_600"}, 1, 0.8},
+	{"LPUSH P=16", []string{"-t", "lpush"}, 16, 0.8},
+	{"RPOP P=16", []string{"-t", "rpop"}, 16, 0.8},
 	{"SET P=16", []string{"-t", "set", "-r", strconv.Itoa(keyspace)}, 16, 1.3},
 	{"GET P=16", []string{"-t", "get", "-r", strconv.Itoa(keyspace)}, 16, 1.0},
 }

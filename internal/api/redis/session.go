@@ -23,7 +23,7 @@ import (
 )
 
 // outKeptBytes is the largest reply buffer that a pooled executor keeps.
-const outKeptBytes = 64 << 10
+const outKeptBytes = 128 << 10
 
 // outChunkBytes is how much reply may gather before it is handed to the socket
 // although more commands are waiting.

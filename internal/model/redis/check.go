@@ -175,8 +175,6 @@ func (c *slotCheck) openKey(row, value, rest []byte) {
 	switch {
 	case c.fielded() && h.enc != encRows:
 		c.inlineFields()
-	case h.kind == TypeList && h.enc == encElements:
-		c.inlineElements()
 	case h.kind == TypeZSet && h.enc == encMembers:
 		c.inlineMembers()
 	}
@@ -226,8 +224,8 @@ func (c *slotCheck) element(key, value []byte) error {
 	case c.h.kind == TypeHash && c.h.enc == encRows && part == partFieldTTL && len(rest) >= 8:
 		c.times--
 		return nil
-	case c.h.kind == TypeList && c.h.enc != encElements && part == partElement:
-		return c.listRow(key, value)
+	case c.h.kind == TypeList && c.h.enc != encListEnds && part == partListNode:
+		return c.listNode(key, value)
 	case c.h.kind == TypeZSet && c.h.enc == encScores:
 		return c.zsetRow(part, rest, value)
 	case c.h.kind > TypeZSet:

@@ -31,9 +31,9 @@ type Options struct {
 	// header.
 	HashInlineFields int
 	HashInlineBytes  int
-	// ListInlineElements and ListInlineBytes bound a list inside its header.
-	ListInlineElements int
-	ListInlineBytes    int
+	// ListNodeElements and ListNodeBytes bound a list inside its header, and its nodes.
+	ListNodeElements int
+	ListNodeBytes    int
 	// RankNodeChildren is how many children a node of a sorted set may have.
 	RankNodeChildren int
 	// ReapFields bounds how many overdue fields one command deletes from a hash.
@@ -42,15 +42,15 @@ type Options struct {
 
 // The defaults of Options.
 const (
-	DefaultStringInlineBytes  = 64 << 10
-	DefaultStringGrowBytes    = 16 << 10
-	DefaultPieceBytes         = 16 << 10
-	DefaultHashInlineFields   = 64
-	DefaultHashInlineBytes    = 2 << 10
-	DefaultListInlineElements = 64
-	DefaultListInlineBytes    = 1 << 10
-	DefaultRankNodeChildren   = 256
-	DefaultReapFields         = 1024
+	DefaultStringInlineBytes = 64 << 10
+	DefaultStringGrowBytes   = 16 << 10
+	DefaultPieceBytes        = 16 << 10
+	DefaultHashInlineFields  = 64
+	DefaultHashInlineBytes   = 2 << 10
+	DefaultListNodeElements  = 64
+	DefaultListNodeBytes     = 512
+	DefaultRankNodeChildren  = 256
+	DefaultReapFields        = 1024
 )
 
 // maxPieceBytes leaves room for the key in limits.PairBytes.
@@ -68,15 +68,16 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.PieceBytes, DefaultPieceBytes)
 	orDefault(&o.HashInlineFields, DefaultHashInlineFields)
 	orDefault(&o.HashInlineBytes, DefaultHashInlineBytes)
-	orDefault(&o.ListInlineElements, DefaultListInlineElements)
-	orDefault(&o.ListInlineBytes, DefaultListInlineBytes)
+	orDefault(&o.ListNodeElements, DefaultListNodeElements)
+	orDefault(&o.ListNodeBytes, DefaultListNodeBytes)
 	orDefault(&o.RankNodeChildren, DefaultRankNodeChildren)
 	orDefault(&o.ReapFields, DefaultReapFields)
 	o.PieceBytes = min(o.PieceBytes, maxPieceBytes)
 	o.StringInlineBytes = min(o.StringInlineBytes, maxPieceBytes)
 	o.StringGrowBytes = min(o.StringGrowBytes, o.StringInlineBytes)
 	o.HashInlineBytes = min(o.HashInlineBytes, maxPieceBytes)
-	o.ListInlineBytes = min(o.ListInlineBytes, maxPieceBytes)
+	o.ListNodeElements = min(o.ListNodeElements, maxNodeElements)
+	o.ListNodeBytes = min(o.ListNodeBytes, maxNodeBytes)
 	o.RankNodeChildren = max(o.RankNodeChildren, 2)
 	return o
 }

@@ -19,7 +19,7 @@
 //	  │        ├─ 0x01 <number 4>               string: piece
 //	  │        ├─ 0x02 <place 5> <field>        hash: flag 1 [expiry 8] value; set: flag 1
 //	  │        ├─ 0x03 <millis 8> <field>       hash: TTL index of the fields
-//	  │        ├─ 0x04 <position 8>             list: element
+//	  │        ├─ 0x04 <position 8>             list: node, number 2 and a run
 //	  │        ├─ 0x05 <place 5> <member>       sorted set: score 8
 //	  │        ├─ 0x06 <score 8> <member>       sorted set: order
 //	  │        └─ 0x07 <level 1> [<score 8> <member>]
@@ -40,10 +40,11 @@
 //	hash 2:   encoding 1 (fields): count 2, then lengths as uvarints and bytes
 //	          encoding 2 (fields with times): the same, each with expiry 8
 //	          encoding 3 (rows): count 8, count of expiring fields 8
-//	list 3:   encoding 1 (elements): count 2, then lengths as uvarints and bytes
-//	          encoding 2 (rows): count 8, first and last position 8 each, bytes in
-//	          a listpack 4; a stride of 65,536 from each element to the next
-//	          encoding 3 (rows with gaps): the same, at any distance
+//	list 3:   encoding 1 (ends): a run of all elements, behind their number 2
+//	          encoding 2 (nodes): elements 8, first and last position 8 each, bytes
+//	          in a listpack 4, elements per node 2, in the left and the right end
+//	          2 each, bytes of the left end 4, the ends as runs
+//	          encoding 3 (nodes of any length): the same
 //	set 4:    encodings 1 and 3 of a hash whose fields, the members, have no values
 //	sorted set 5: encoding 1 (members): count 2, then lengths as uvarints, bytes
 //	          and scores 8 (big-endian floats), in their order
@@ -54,9 +55,10 @@
 // would be no intset; they matter to OBJECT ENCODING alone, as do the string encodings 1 to 3. Redis's thresholds
 // (44 bytes; 512 fields, 64 bytes) decide what is reported, Options what is done:
 // rewriting a header costs its length, so hashes leave it at 64 fields or 2 KiB.
-// A value that has left its header does not come back. Lists leave it at 64
-// elements or 1 KiB. Their ends, and an index as long as nothing was inserted or removed
-// in between, are points; DEL is one range clear.
+// A value that has left its header does not come back, but for lists: the two ends of one
+// stay there, so that pushes and pops write nothing else, and 64 elements or 512 bytes at a
+// time become a node between them, or come back from it. An index is a point as long as all
+// nodes have as many elements; LRANGE is one scan of nodes, DEL one range clear.
 //
 // A string of up to 64 KiB is one row; APPEND and SETRANGE cut at 16 KiB, since
 // they rewrite what they touch. Pieces are sparse: a missing or short one is

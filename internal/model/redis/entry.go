@@ -172,7 +172,7 @@ const (
 	partPiece    byte = 0x01
 	partField    byte = 0x02
 	partFieldTTL byte = 0x03
-	partElement  byte = 0x04
+	partListNode byte = 0x04
 	partMember   byte = 0x05
 	partScore    byte = 0x06
 	partNode     byte = 0x07

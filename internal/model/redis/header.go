@@ -223,7 +223,7 @@ func (h *header) hasRows() bool {
 	case TypeHash, TypeSet:
 		return h.enc == encRows
 	case TypeList:
-		return h.enc != encElements
+		return h.enc != encListEnds
 	case TypeZSet:
 		return h.enc != encMembers
 	}

@@ -33,9 +33,9 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 	}
 	text := []byte{headerVersion<<4 | byte(TypeString), byte(encInline), 0, '4', '2'}
 	hash := []byte{headerVersion<<4 | byte(TypeHash), byte(encFields), 0, 0, 1, 1, 'f', 1, '7'}
-	list := []byte{headerVersion<<4 | byte(TypeList), byte(encElements), 0, 0, 3, 1, 'a', 1, 'b', 1, 'c'}
-	rows := append([]byte{headerVersion<<4 | byte(TypeList), byte(encListRows), 0}, make([]byte, listBodyBytes)...)
-	rows[3+7], rows[3+8], rows[3+16], rows[3+21] = 2, 0x80, 0x80, 1 // two elements
+	list := []byte{headerVersion<<4 | byte(TypeList), byte(encListEnds), 0, 0, 3, 1, 'a', 1, 'b', 1, 'c'}
+	nodes := append([]byte{headerVersion<<4 | byte(TypeList), byte(encListNodes), 0}, make([]byte, listFixed)...)
+	nodes[3+7], nodes[3+8], nodes[3+16], nodes[3+29] = 8, 0x80, 0x80, 8 // a node of eight elements
 	room := make([][]byte, 0, 8)
 	key, field, value, pairs := []byte("key"), []byte("f"), []byte("value"), bs("f", "v", "g", "w")
 	for name, c := range map[string]struct {
@@ -56,22 +56,22 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 			_, err := Expire(t, db, key, ExpireOptions{Expiry: Expiry{ExpirySeconds, 9}})
 			return err
 		}},
-		"TTL":        {text, func(t kv.Txn) error { _, err := TTL(t, db, key, UnitSeconds); return err }},
-		"HGET":       {hash, func(t kv.Txn) error { _, err := HGet(t, db, key, field); return err }},
-		"HSET":       {hash, func(t kv.Txn) error { _, err := HSet(t, db, key, pairs); return err }},
-		"HSET new":   {nil, func(t kv.Txn) error { _, err := HSet(t, db, key, pairs); return err }},
-		"HDEL":       {hash, func(t kv.Txn) error { _, err := HDel(t, db, key, pairs); return err }},
-		"HINCRBY":    {hash, func(t kv.Txn) error { _, err := HIncrBy(t, db, key, field, 1); return err }},
-		"LPUSH":      {list, func(t kv.Txn) error { _, err := Push(t, db, key, pairs, Left, false); return err }},
-		"RPUSH new":  {nil, func(t kv.Txn) error { _, err := Push(t, db, key, pairs, Right, false); return err }},
-		"LPOP":       {list, func(t kv.Txn) error { _, _, err := Pop(t, db, key, Left, 1, room); return err }},
-		"RPOP":       {list, func(t kv.Txn) error { _, _, err := Pop(t, db, key, Right, 2, room); return err }},
-		"LRANGE":     {list, func(t kv.Txn) error { _, err := LRange(t, db, key, 0, -1, room); return err }},
-		"LLEN":       {list, func(t kv.Txn) error { _, err := LLen(t, db, key); return err }},
-		"LPUSH rows": {rows, func(t kv.Txn) error { _, err := Push(t, db, key, pairs, Left, false); return err }},
-		"HEXISTS":    {hash, func(t kv.Txn) error { _, err := HExists(t, db, key, field); return err }},
-		"DEL":        {text, func(t kv.Txn) error { _, err := Del(t, db, pairs[:1]); return err }},
-		"EXISTS":     {text, func(t kv.Txn) error { _, err := Exists(t, db, pairs[:1]); return err }},
+		"TTL":         {text, func(t kv.Txn) error { _, err := TTL(t, db, key, UnitSeconds); return err }},
+		"HGET":        {hash, func(t kv.Txn) error { _, err := HGet(t, db, key, field); return err }},
+		"HSET":        {hash, func(t kv.Txn) error { _, err := HSet(t, db, key, pairs); return err }},
+		"HSET new":    {nil, func(t kv.Txn) error { _, err := HSet(t, db, key, pairs); return err }},
+		"HDEL":        {hash, func(t kv.Txn) error { _, err := HDel(t, db, key, pairs); return err }},
+		"HINCRBY":     {hash, func(t kv.Txn) error { _, err := HIncrBy(t, db, key, field, 1); return err }},
+		"LPUSH":       {list, func(t kv.Txn) error { _, err := Push(t, db, key, pairs, Left, false); return err }},
+		"RPUSH new":   {nil, func(t kv.Txn) error { _, err := Push(t, db, key, pairs, Right, false); return err }},
+		"LPOP":        {list, func(t kv.Txn) error { _, _, err := Pop(t, db, key, Left, 1, room); return err }},
+		"RPOP":        {list, func(t kv.Txn) error { _, _, err := Pop(t, db, key, Right, 2, room); return err }},
+		"LRANGE":      {list, func(t kv.Txn) error { _, err := LRange(t, db, key, 0, -1, room); return err }},
+		"LLEN":        {list, func(t kv.Txn) error { _, err := LLen(t, db, key); return err }},
+		"LPUSH nodes": {nodes, func(t kv.Txn) error { _, err := Push(t, db, key, pairs, Left, false); return err }},
+		"HEXISTS":     {hash, func(t kv.Txn) error { _, err := HExists(t, db, key, field); return err }},
+		"DEL":         {text, func(t kv.Txn) error { _, err := Del(t, db, pairs[:1]); return err }},
+		"EXISTS":      {text, func(t kv.Txn) error { _, err := Exists(t, db, pairs[:1]); return err }},
 	} {
 		s := &stillTxn{value: c.stored}
 		n := testing.AllocsPerRun(10, func() {

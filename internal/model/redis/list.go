@@ -35,95 +35,72 @@ func checkElements(values [][]byte) error {
 
 // push adds elements at an end, one after the other.
 func (l *list) push(t kv.Txn, values [][]byte, to Side) error {
-	if !l.rows {
-		if done, err := l.pushInline(t, values, to); done || err != nil {
+	size, k := runBytes(values), int64(len(values))
+	e, inner := l.end(to), l.inner()
+	if inner == 0 {
+		e = &l.ends[0]
+	}
+	switch {
+	case inner == 0 && l.fits(l.n+k, len(e.b)+size),
+		inner > 0 && e.n+k < l.per && len(e.b)+size <= 2*l.db.o.ListNodeBytes:
+		l.n += k
+		e.n += k
+		if inner > 0 {
+			l.pack(values)
+		}
+		fill(l.saveWith(t, size, to), values, to)
+	default:
+		els, err := l.joined(*e, values, to)
+		if err != nil {
 			return err
 		}
-	} else {
-		l.pushRows(t, values, to)
+		if inner == 0 {
+			l.divide(t, to, els)
+		} else {
+			l.n += k
+			l.pack(values)
+			l.settle(t, to, els)
+		}
+		l.save(t)
 	}
-	l.saveRows(t)
-	l.pushed(to)
-	return nil
-}
-
-func (l *list) pushed(to Side) {
 	if to == Left {
 		l.event(EventList, "lpush")
 	} else {
 		l.event(EventList, "rpush")
 	}
+	return nil
 }
 
-// pushInline adds to a list that is in its header, or to none. If it does not stay there,
-// its rows are written, and done is false.
-func (l *list) pushInline(t kv.Txn, values [][]byte, to Side) (done bool, err error) {
-	old := []byte(nil)
-	if l.found {
-		old = l.h.body[elementsCountBytes:]
-	}
-	size := elementsCountBytes + len(old)
+// pack adds elements to the length of Redis's listpack.
+func (l *list) pack(values [][]byte) {
 	for _, v := range values {
-		size += elementBytes(v)
+		l.packed += packedBytes(v)
 	}
-	n := l.n + int64(len(values))
-	if !l.fits(n, size) {
-		els := [][]byte(nil)
-		if l.found {
-			if els, err = l.inline(); err != nil {
-				return false, err
-			}
-		}
-		l.spread(t, els)
-		if len(els) == 0 {
-			l.first, l.last = listStart+listStride, listStart // as if a neighbour were there
-			if to == Left {
-				l.first, l.last = listStart, listStart-listStride
-			}
-		}
-		l.pushRows(t, values, to)
-		return false, nil
-	}
-	h, record, body := l.newInline(t, n, size)
-	body = body[:elementsCountBytes]
-	if to == Right {
-		body = append(body, old...)
-	}
+}
+
+// fill writes elements that were pushed at a side.
+func fill(room []byte, values [][]byte, to Side) {
+	room = room[:0]
 	for i := range values {
 		if to == Right {
-			body = appendElement(body, values[i])
+			room = appendElement(room, values[i])
 		} else {
-			body = appendElement(body, values[len(values)-1-i])
+			room = appendElement(room, values[len(values)-1-i])
 		}
 	}
-	if to == Left {
-		_ = append(body, old...)
-	}
-	l.store(t, &h, record)
-	l.n = n
-	l.pushed(to)
-	return true, nil
 }
 
-func (l *list) pushRows(t kv.Txn, values [][]byte, to Side) {
-	empty := l.n == 0
-	for _, v := range values {
-		pos := &l.last
-		if to == Left {
-			pos = &l.first
-			*pos -= listStride
-		} else {
-			*pos += listStride
-		}
-		l.packed += packedBytes(v)
-		t.Set(l.elementRow(t, *pos), v)
+// joined are the elements of an end and those that are pushed there.
+func (l *list) joined(r run, values [][]byte, to Side) (els [][]byte, err error) {
+	els = make([][]byte, 0, int(r.n)+len(values))
+	if to == Left {
+		els = append(els, values...)
+		slices.Reverse(els)
 	}
-	if empty && to == Left {
-		l.last = l.first + uint64(len(values)-1)*listStride
-	} else if empty {
-		l.first = l.last - uint64(len(values)-1)*listStride
+	if els, err = r.elements(els); err == nil && to == Right {
+		els = append(els, values...)
 	}
-	l.n += int64(len(values))
+	return els, err
 }
 
 // Pop is LPOP and RPOP: up to count elements are appended to dst, in the order in which
@@ -138,15 +115,21 @@ func Pop(t kv.Txn, db *DB, key []byte, from Side, count int64, dst [][]byte) (po
 }
 
 func (l *list) pop(t kv.Txn, from Side, count int64, dst [][]byte) ([][]byte, error) {
-	count = min(count, l.n)
 	had := len(dst)
-	var err error
-	if l.rows {
-		dst, err = l.popRows(t, from, count, dst)
-	} else {
-		dst, err = l.popInline(t, from, count, dst)
+	count = min(count, l.n)
+	first := int64(0)
+	if from == Right {
+		first = l.n - count
 	}
+	dst, err := l.collect(t, first, count, dst)
 	if err != nil {
+		return dst[:had], err
+	}
+	if from == Right {
+		slices.Reverse(dst[had:])
+	}
+	l.unpack(dst[had:])
+	if err := l.drop(t, from, count); err != nil {
 		return dst[:had], err
 	}
 	if from == Left {
@@ -154,119 +137,79 @@ func (l *list) pop(t kv.Txn, from Side, count int64, dst [][]byte) ([][]byte, er
 	} else {
 		l.event(EventList, "rpop")
 	}
-	if l.n == 0 {
-		l.drop(t)
-	}
+	l.save(t)
 	return dst, nil
 }
 
-func (l *list) popInline(t kv.Txn, from Side, count int64, dst [][]byte) ([][]byte, error) {
-	it := iterElements(l.h.body)
-	kept := l.h.body[elementsCountBytes:]
-	left := l.n - count
-	at := int64(0)
-	if from == Right {
-		for ; at < left && it.next(); at++ {
+// drop takes elements off a side. It does not write the header.
+func (l *list) drop(t kv.Txn, s Side, count int64) error {
+	for count > 0 {
+		e, inner := l.end(s), l.inner()
+		if inner == 0 {
+			l.unite(t)
+			e = &l.ends[0]
 		}
-		kept = kept[:it.end-elementsCountBytes]
+		k := min(count, e.n)
+		if err := e.cut(s, k); err != nil {
+			return err
+		}
+		l.n -= k
+		if count -= k; count == 0 {
+			break
+		}
+		if count >= inner {
+			t.ClearRange(l.nodeSpan(t, l.first, l.last))
+			l.n -= inner
+			count -= inner
+			continue
+		}
+		if err := l.dropNodes(t, s, count); err != nil {
+			return err
+		}
+		count = 0
 	}
-	had := len(dst)
-	for at = 0; at < count && it.next(); at++ {
-		dst = append(dst, it.value)
-	}
-	if it.err != nil {
-		return dst, it.err
-	}
-	if from == Left {
-		kept = kept[it.end-elementsCountBytes:]
-	} else {
-		slices.Reverse(dst[had:])
-	}
-	if l.n = left; left > 0 {
-		h, record, body := l.newInline(t, left, elementsCountBytes+len(kept))
-		copy(body[elementsCountBytes:], kept)
-		l.store(t, &h, record)
-	}
-	return dst, nil
+	l.unite(t)
+	return nil
 }
 
-func (l *list) popRows(t kv.Txn, from Side, count int64, dst [][]byte) ([][]byte, error) {
-	if count == 1 && !l.loose {
-		pos := l.first
-		if from == Right {
-			pos = l.last
-		}
-		row := l.elementRow(t, pos)
-		v, err := t.Snapshot().Get(row)
-		if err == nil && v == nil {
-			err = corrupt("list without the element at %x", pos)
-		}
-		if err != nil {
-			return dst, err
-		}
-		t.Clear(row)
-		l.shrink(t, from, l.next(from, pos), v)
-		return append(dst, v), nil
+// dropNodes takes elements of nodes off a side whose end is empty, not all of them: what
+// stays of the last node that it meets becomes the end.
+func (l *list) dropNodes(t kv.Txn, s Side, count int64) error {
+	stays := count // the first inner element that does, or the last one
+	if s == Right {
+		stays = l.inner() - 1 - count
 	}
-	n := int64(0)
-	last, next := uint64(0), uint64(0)
-	had := len(dst)
-	err := l.scan(t, l.first, l.last, kv.ScanOptions{Reverse: from == Right, Limit: int(min(count+1, l.n))}, func(e element) bool {
-		if n++; n > count {
-			next = e.pos
-			return false
-		}
-		dst, last = append(dst, e.value), e.pos
-		return true
-	})
-	if err == nil && (n < count || n == count && n < l.n) {
-		err = corrupt("list of %d elements has %d", l.n, n)
-	}
+	pos, skip, err := l.at(t, stays)
 	if err != nil {
-		return dst, err
+		return err
 	}
-	switch {
-	case count == 1:
-		t.Clear(l.elementRow(t, last))
-	case from == Left:
-		t.ClearRange(l.elementSpan(t, l.first, last))
-	default:
-		t.ClearRange(l.elementSpan(t, last, l.last))
+	n, err := l.getNode(t, pos)
+	if err != nil {
+		return err
 	}
-	l.shrink(t, from, next, dst[had:]...)
-	return dst, nil
-}
-
-// next is the neighbour of an end in a list without gaps.
-func (l *list) next(from Side, pos uint64) uint64 {
-	if from == Left {
-		return pos + listStride
+	near, far, inwards := &l.first, l.last, Right
+	cut := skip
+	if s == Right {
+		near, far, inwards = &l.last, l.first, Left
+		cut = n.n - 1 - skip
 	}
-	return pos - listStride
-}
-
-// shrink takes the rows of values off an end; next is where the end is then.
-func (l *list) shrink(t kv.Txn, from Side, next uint64, values ...[]byte) {
-	if l.n -= int64(len(values)); l.n == 0 {
-		return // whoever has popped them deletes the list
+	from, to := *near, pos
+	if s == Right {
+		from, to = pos, *near
 	}
-	if from == Left {
-		l.first = next
+	if from == to {
+		t.Clear(l.listNodeRow(t, pos))
 	} else {
-		l.last = next
+		t.ClearRange(l.nodeSpan(t, from, to))
 	}
-	l.unpack(values)
-	l.saveRows(t)
-}
-
-// unpack takes elements out of the length of Redis's listpack.
-func (l *list) unpack(values [][]byte) {
-	if l.h.wide {
-		return
+	if pos != far {
+		if *near, err = l.beside(t, pos, inwards); err != nil {
+			return err
+		}
 	}
-	for _, v := range values {
-		l.packed -= packedBytes(v)
-	}
+	l.n -= count
+	*l.end(s) = n.run
+	return l.end(s).cut(s, cut)
 }
 
 // LLen is LLEN.
@@ -298,28 +241,148 @@ func LRange(t kv.Txn, db *DB, key []byte, start, stop int64, dst [][]byte) ([][]
 	if first > last {
 		return dst, nil
 	}
-	if l.rows {
-		return l.rangeRows(t, first, last-first+1, dst)
+	return l.collect(t, first, last-first+1, dst)
+}
+
+// collect appends elements that are there.
+func (l *list) collect(t kv.Txn, from, count int64, dst [][]byte) (all [][]byte, err error) {
+	left, inner := l.ends[0], l.inner()
+	if from < left.n {
+		k := min(count, left.n-from)
+		if dst, err = left.some(from, k, dst); err != nil {
+			return dst, err
+		}
+		from, count = left.n, count-k
 	}
-	it := iterElements(l.h.body)
-	for i := int64(0); i <= last && it.next(); i++ {
-		if i >= first {
+	if from -= left.n; count > 0 && from < inner {
+		k := min(count, inner-from)
+		if dst, err = l.collectNodes(t, from, k, dst); err != nil {
+			return dst, err
+		}
+		from, count = inner, count-k
+	}
+	if count == 0 {
+		return dst, nil
+	}
+	return l.ends[1].some(from-inner, count, dst)
+}
+
+// some appends elements of a run.
+func (r run) some(from, count int64, dst [][]byte) ([][]byte, error) {
+	it := runIter{run: r}
+	for i := int64(0); i < from+count && it.next(); i++ {
+		if i >= from {
 			dst = append(dst, it.value)
 		}
 	}
 	return dst, it.err
 }
 
-func (l *list) rangeRows(t kv.Txn, first, count int64, dst [][]byte) ([][]byte, error) {
-	from, err := l.at(t, first)
+func (l *list) collectNodes(t kv.Txn, from, count int64, dst [][]byte) ([][]byte, error) {
+	pos, skip, err := l.at(t, from)
 	if err != nil {
 		return dst, err
 	}
-	err = l.scan(t, from, l.last, kv.ScanOptions{Limit: int(count)}, func(e element) bool {
-		dst = append(dst, e.value)
-		return true
+	if !l.loose && skip+count <= l.per {
+		n, err := l.getNode(t, pos)
+		if err != nil {
+			return dst, err
+		}
+		return n.some(skip, count, dst)
+	}
+	var bad error
+	err = l.scan(t, pos, l.last, kv.ScanOptions{}, func(n listNode) bool {
+		k := min(count, n.n-skip)
+		if dst, bad = n.some(skip, k, dst); bad != nil {
+			return false
+		}
+		count -= k
+		skip = 0
+		return count > 0
 	})
-	return dst, err
+	switch {
+	case err != nil:
+		return dst, err
+	case bad == nil && count > 0:
+		bad = corrupt("list of %d elements has fewer", l.n)
+	}
+	return dst, bad
+}
+
+// each visits the elements from an index on that is there, towards the end or in reverse.
+func (l *list) each(t kv.Txn, from int64, reverse bool, visit func(v []byte) bool) error {
+	var els [][]byte
+	stopped := false
+	one := func(r run, skip int64) (err error) {
+		if els, err = r.elements(els[:0]); err != nil {
+			return err
+		}
+		if reverse {
+			slices.Reverse(els)
+		}
+		for _, v := range els[skip:] {
+			if stopped = !visit(v); stopped {
+				break
+			}
+		}
+		return nil
+	}
+	near, far, inner := l.ends[0], l.ends[1], l.inner()
+	if reverse {
+		near, far, from = far, near, l.n-1-from
+	}
+	if from < near.n {
+		if err := one(near, from); err != nil || stopped {
+			return err
+		}
+		from = near.n
+	}
+	if from -= near.n; from < inner {
+		if err := l.eachNode(t, from, reverse, func(n listNode, skip int64) (bool, error) {
+			err := one(n.run, skip)
+			return !stopped, err
+		}); err != nil || stopped {
+			return err
+		}
+		from = inner
+	}
+	if from -= inner; from < far.n {
+		return one(far, from)
+	}
+	return nil
+}
+
+// eachNode visits the nodes from the one with an inner element on, counted from the side
+// where it begins; skip is how many of the first one's are before it.
+func (l *list) eachNode(t kv.Txn, from int64, reverse bool, visit func(n listNode, skip int64) (bool, error)) error {
+	index := from
+	if reverse {
+		index = l.inner() - 1 - from
+	}
+	pos, skip, err := l.at(t, index)
+	if err != nil {
+		return err
+	}
+	low, high := pos, l.last
+	if reverse {
+		low, high = l.first, pos
+	}
+	begun := false
+	var bad error
+	err = l.scan(t, low, high, kv.ScanOptions{Reverse: reverse}, func(n listNode) (more bool) {
+		if !begun && reverse {
+			skip = n.n - 1 - skip
+		} else if begun {
+			skip = 0
+		}
+		begun = true
+		more, bad = visit(n, skip)
+		return more && bad == nil
+	})
+	if err == nil {
+		err = bad
+	}
+	return err
 }
 
 // index makes one that may count from the end one from the beginning; found is false if
@@ -332,7 +395,7 @@ func (l *list) index(i int64) (index int64, found bool) {
 }
 
 // LIndex is LINDEX; nil where there is no such element.
-func LIndex(t kv.Txn, db *DB, key []byte, i int64) (v []byte, err error) {
+func LIndex(t kv.Txn, db *DB, key []byte, i int64) ([]byte, error) {
 	var l list
 	if err := l.read(t, db, key); err != nil {
 		return nil, err
@@ -341,21 +404,11 @@ func LIndex(t kv.Txn, db *DB, key []byte, i int64) (v []byte, err error) {
 	if !found {
 		return nil, nil
 	}
-	if l.rows {
-		pos, err := l.at(t, index)
-		if err != nil {
-			return nil, err
-		}
-		if v, err = t.Snapshot().Get(l.elementRow(t, pos)); err == nil && v == nil {
-			err = corrupt("list without the element at %x", pos)
-		}
-		return v, err
+	v, err := l.collect(t, index, 1, nil)
+	if err != nil {
+		return nil, err
 	}
-	it := iterElements(l.h.body)
-	for ; index >= 0 && it.next(); index-- {
-		v = it.value
-	}
-	return v, it.err
+	return v[0], nil
 }
 
 // LPosOptions are those of LPOS. Rank is not 0; negative ones count from the end. Count 0
@@ -374,8 +427,8 @@ func LPos(t kv.Txn, db *DB, key, value []byte, o LPosOptions, dst []int64) ([]in
 	}
 	compared, found := int64(0), int64(0)
 	index := from
-	err := l.each(t, from, o.Rank < 0, func(e element) bool {
-		if bytes.Equal(e.value, value) {
+	err := l.each(t, from, o.Rank < 0, func(v []byte) bool {
+		if bytes.Equal(v, value) {
 			if skip--; skip < 0 {
 				dst = append(dst, index)
 				found++

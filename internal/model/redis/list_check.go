@@ -6,35 +6,44 @@ import (
 
 // listCheck is what stands behind a list's header.
 type listCheck struct {
-	n           int64
+	nodes, n    int64
 	first, last uint64
 	packed      int64
 }
 
-func (c *slotCheck) inlineElements() {
-	it := iterElements(c.h.body)
-	for it.next() {
-		c.list.n++
+func (c *slotCheck) packedRun(r run) (n int64, err error) {
+	els, err := r.elements(nil)
+	for _, v := range els {
+		c.list.packed += packedBytes(v)
 	}
-	if it.err != nil {
-		c.problem("%s: %v", keyspace.Pretty(c.row), it.err)
-	}
+	return int64(len(els)), err
 }
 
-// listRow checks the row of an element; they come in the order of their positions.
-func (c *slotCheck) listRow(key, value []byte) error {
+// listNode checks a node; they come in the order of their positions.
+func (c *slotCheck) listNode(key, value []byte) error {
 	pos, err := positionOf(len(c.row), key)
 	if err != nil {
 		return err
 	}
-	l := &c.list
-	if l.n++; l.n == 1 {
-		l.first, l.packed = pos, listpackFrameBytes
-	} else if c.h.enc == encListRows && pos != l.last+listStride {
+	n, err := decodeListNode(pos, value)
+	if err == nil {
+		_, err = c.packedRun(n.run)
+	}
+	if err != nil {
+		return err
+	}
+	at := &c.list
+	if at.nodes++; at.nodes == 1 {
+		at.first = pos
+	} else if c.h.enc == encListNodes && pos != at.last+listStride {
 		c.problem("%s is not where it should be", keyspace.Pretty(key))
 	}
-	l.last = pos
-	l.packed += packedBytes(value)
+	at.last = pos
+	at.n += n.n
+	l := list{entry: entry{found: true, h: c.h}}
+	if l.decode() == nil && !l.loose && n.n != l.per {
+		c.problem("%s has %d elements, not %d", keyspace.Pretty(key), n.n, l.per)
+	}
 	return nil
 }
 
@@ -43,16 +52,22 @@ func (c *slotCheck) closeList() {
 	if err := l.decode(); err != nil {
 		return // it was reported
 	}
+	for _, end := range l.ends {
+		n, err := c.packedRun(end)
+		if err != nil {
+			c.problem("%s: %v", keyspace.Pretty(c.row), err)
+		} else if n != end.n {
+			c.problem("%s counts %d elements at an end, it has %d", keyspace.Pretty(c.row), end.n, n)
+		}
+	}
 	got := c.list
 	switch {
+	case got.n != l.inner():
+		c.problem("%s counts %d elements in nodes, they have %d", keyspace.Pretty(c.row), l.inner(), got.n)
 	case got.n == 0:
-		c.problem("%s is empty", keyspace.Pretty(c.row))
-	case got.n != l.n:
-		c.problem("%s counts %d elements, it has %d", keyspace.Pretty(c.row), l.n, got.n)
-	case !l.rows:
 	case got.first != l.first || got.last != l.last:
-		c.problem("%s: elements from %x to %x, not from %x to %x", keyspace.Pretty(c.row), got.first, got.last, l.first, l.last)
-	case !c.h.wide && got.packed != l.packed:
-		c.problem("%s: %d bytes in a listpack, not %d", keyspace.Pretty(c.row), got.packed, l.packed)
+		c.problem("%s: nodes from %x to %x, not from %x to %x", keyspace.Pretty(c.row), got.first, got.last, l.first, l.last)
+	case !c.h.wide && got.packed+listpackFrameBytes != l.packed:
+		c.problem("%s: %d bytes in a listpack, not %d", keyspace.Pretty(c.row), got.packed+listpackFrameBytes, l.packed)
 	}
 }

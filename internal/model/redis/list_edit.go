@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/cockroachdb/errors"
+
 	"github.com/stratadb/strata/internal/kv"
 )
 
@@ -23,32 +25,104 @@ func LSet(t kv.Txn, db *DB, key []byte, i int64, value []byte) error {
 	if !found {
 		return ErrIndex
 	}
-	if !l.rows {
-		els, err := l.inline()
+	if l.packed > 0 {
+		old, err := l.collect(t, index, 1, nil)
 		if err != nil {
 			return err
 		}
-		els[index] = value
-		l.saveAll(t, els)
-		l.event(EventList, "lset")
-		return nil
+		l.unpack(old)
 	}
-	pos, err := l.at(t, index)
+	l.pack([][]byte{value})
+	if err := l.edit(t, index, 0, func(els [][]byte, i int) [][]byte {
+		els[i] = value
+		return els
+	}); err != nil {
+		return err
+	}
+	l.save(t)
+	l.event(EventList, "lset")
+	return nil
+}
+
+// edit changes the elements around one that is there: change gets some of them and where in
+// them it is, and adds others.
+func (l *list) edit(t kv.Txn, index, added int64, change func(els [][]byte, i int) [][]byte) error {
+	left, inner := l.ends[0].n, l.inner()
+	if inner == 0 {
+		els, err := l.ends[0].elements(nil)
+		if err == nil {
+			l.divide(t, Right, change(els, int(index)))
+		}
+		return err
+	}
+	if index < left || index >= left+inner {
+		s := Left
+		if index >= left {
+			s, index = Right, index-left-inner
+		}
+		els, err := l.end(s).elements(nil)
+		if err == nil {
+			l.n += added
+			l.settle(t, s, change(els, int(index)))
+		}
+		return err
+	}
+	pos, skip, err := l.at(t, index-left)
 	if err != nil {
 		return err
 	}
-	row := l.elementRow(t, pos)
-	if !l.h.wide {
-		old, err := t.Snapshot().Get(row)
-		if err != nil {
+	n, err := l.getNode(t, pos)
+	if err != nil {
+		return err
+	}
+	els, err := n.elements(nil)
+	if err != nil {
+		return err
+	}
+	l.n += added
+	return l.replaceNode(t, pos, change(els, int(skip)))
+}
+
+// replaceNode stores what a node, and those beside it that it needs, hold from then on.
+func (l *list) replaceNode(t kv.Txn, pos uint64, els [][]byte) error {
+	if int64(len(els)) == l.per && runBytes(els) <= 4*l.db.o.ListNodeBytes {
+		l.putNode(t, pos, els)
+		return nil
+	}
+	l.loose = true
+	var parts [][][]byte
+	switch limit := 4 * l.db.o.ListNodeBytes; {
+	case len(els) == 1 || int64(len(els)) <= 2*l.per && runBytes(els) <= limit:
+		parts = append(parts, els)
+	case runBytes(els) <= 2*limit:
+		parts = append(parts, els[:len(els)/2], els[len(els)/2:])
+	default: // something large is among them: it stands alone
+		for _, v := range els {
+			if k := len(parts) - 1; k >= 0 && runBytes(parts[k])+elementBytes(v) <= limit {
+				parts[k] = append(parts[k], v)
+			} else {
+				parts = append(parts, [][]byte{v})
+			}
+		}
+	}
+	follows, step := pos, uint64(listStride)
+	if k := uint64(len(parts)); pos != l.last && k > 1 {
+		var err error
+		if follows, err = l.beside(t, pos, Right); err != nil {
 			return err
 		}
-		l.unpack([][]byte{old})
-		l.packed += packedBytes(value)
+		if (follows-pos)/k == 0 {
+			if follows, err = l.makeRoom(t, pos, follows); err != nil {
+				return err
+			}
+		}
+		step = (follows - pos) / k
 	}
-	t.Set(row, value)
-	l.saveRows(t)
-	l.event(EventList, "lset")
+	for i, part := range parts {
+		at := pos + uint64(i)*step
+		l.putNode(t, at, part)
+		l.last = max(l.last, at)
+	}
 	return nil
 }
 
@@ -62,84 +136,38 @@ func LInsert(t kv.Txn, db *DB, key []byte, after bool, pivot, value []byte) (int
 	if err := checkElements([][]byte{value}); err != nil {
 		return 0, err
 	}
-	var err error
-	done := false
-	if l.rows {
-		done, err = l.insertRow(t, after, pivot, value)
-	} else {
-		done, err = l.insertInline(t, after, pivot, value)
-	}
-	if err != nil || !done {
+	index, found := int64(-1), false
+	if err := l.each(t, 0, false, func(v []byte) bool {
+		index++
+		found = bytes.Equal(v, pivot)
+		return !found
+	}); err != nil || !found {
 		return -1, err
 	}
+	l.pack([][]byte{value})
+	if err := l.edit(t, index, 1, func(els [][]byte, i int) [][]byte {
+		if after {
+			i++
+		}
+		return slices.Insert(els, i, value)
+	}); err != nil {
+		return 0, err
+	}
+	l.save(t)
 	l.event(EventList, "linsert")
 	return l.n, nil
 }
 
-func (l *list) insertInline(t kv.Txn, after bool, pivot, value []byte) (bool, error) {
-	els, err := l.inline()
-	if err != nil {
-		return false, err
-	}
-	at := slices.IndexFunc(els, func(v []byte) bool { return bytes.Equal(v, pivot) })
-	if at < 0 {
-		return false, nil
-	}
-	if after {
-		at++
-	}
-	l.saveAll(t, slices.Insert(els, at, value))
-	return true, nil
-}
+// roomNodes is how many nodes are moved at first to make room.
+const roomNodes = 16
 
-func (l *list) insertRow(t kv.Txn, after bool, pivot, value []byte) (bool, error) {
-	var before, behind uint64 // neighbours of the new element
-	met, over := false, false
-	if err := l.scan(t, l.first, l.last, kv.ScanOptions{}, func(e element) bool {
-		behind = e.pos
-		if met {
-			over = true
-			return false
-		}
-		if met = bytes.Equal(e.value, pivot); met && !after {
-			return false
-		}
-		before = e.pos
-		return true
-	}); err != nil || !met {
-		return false, err
-	}
-	switch {
-	case !after && behind == l.first:
-		l.pushRows(t, [][]byte{value}, Left)
-	case after && !over:
-		l.pushRows(t, [][]byte{value}, Right)
-	default:
-		if behind-before < 2 {
-			var err error
-			if behind, err = l.makeRoom(t, before, behind); err != nil {
-				return false, err
-			}
-		}
-		l.n++
-		l.loose = true
-		l.packed += packedBytes(value)
-		t.Set(l.elementRow(t, before+(behind-before)/2), value)
-	}
-	l.saveRows(t)
-	return true, nil
-}
-
-// roomRows is how many elements are moved at first to make room.
-const roomRows = 16
-
-// makeRoom moves the elements from behind on until there is room before them, and answers
-// where the first of them is then.
+// makeRoom moves the nodes from behind on until there is room before them, and answers where
+// the first of them is then.
 func (l *list) makeRoom(t kv.Txn, before, behind uint64) (uint64, error) {
-	for limit := roomRows; ; limit *= 2 {
-		var moved []element
-		if err := l.scan(t, behind, l.last, kv.ScanOptions{Limit: limit + 1}, func(e element) bool {
-			moved = append(moved, e)
+	for limit := roomNodes; ; limit *= 2 {
+		var moved []listNode
+		if err := l.scan(t, behind, l.last, kv.ScanOptions{Limit: limit + 1}, func(n listNode) bool {
+			moved = append(moved, n)
 			return true
 		}); err != nil {
 			return 0, err
@@ -153,11 +181,15 @@ func (l *list) makeRoom(t kv.Txn, before, behind uint64) (uint64, error) {
 		if step < listRoom {
 			continue
 		}
-		t.ClearRange(l.elementSpan(t, behind, end))
-		for i, e := range moved {
+		t.ClearRange(l.nodeSpan(t, behind, end))
+		for i, n := range moved {
 			pos := before + uint64(i+1)*step
-			t.Set(l.elementRow(t, pos), e.value)
-			if e.pos == l.last {
+			els, err := n.elements(nil)
+			if err != nil {
+				return 0, err
+			}
+			l.putNode(t, pos, els)
+			if n.pos == l.last {
 				l.last = pos
 			}
 		}
@@ -178,81 +210,117 @@ func LRem(t kv.Txn, db *DB, key []byte, count int64, value []byte) (deleted int6
 	} else if count < 0 && -count > 0 {
 		most = min(most, -count)
 	}
-	if l.rows {
-		deleted, err = l.removeRows(t, value, most, count < 0)
-	} else {
-		deleted, err = l.removeInline(t, value, most, count < 0)
+	near, far := Left, Right
+	if count < 0 {
+		near, far = far, near
 	}
-	if err == nil && deleted > 0 {
-		l.event(EventList, "lrem")
-		if l.n == 0 {
-			l.drop(t)
+	r := removal{value: value, most: most, fromEnd: count < 0}
+	for _, step := range []func() error{
+		func() error { return r.end(t, &l, near) },
+		func() error { return r.nodes(t, &l) },
+		func() error { return r.end(t, &l, far) },
+	} {
+		if err := step(); err != nil {
+			return 0, err
 		}
 	}
-	return deleted, err
+	if r.deleted == 0 {
+		return 0, nil
+	}
+	for range r.deleted {
+		l.unpack([][]byte{value})
+	}
+	l.unite(t)
+	l.event(EventList, "lrem")
+	l.save(t)
+	return r.deleted, nil
 }
 
-func (l *list) removeInline(t kv.Txn, value []byte, most int64, fromEnd bool) (deleted int64, err error) {
-	els, err := l.inline()
-	if err != nil {
-		return 0, err
+// removal is LREM at work.
+type removal struct {
+	value         []byte
+	most, deleted int64
+	fromEnd       bool
+}
+
+// strip takes equal elements out of a run.
+func (r *removal) strip(from run) (els [][]byte, some bool, err error) {
+	if els, err = from.elements(nil); err != nil {
+		return nil, false, err
 	}
-	if fromEnd {
+	if r.fromEnd {
 		slices.Reverse(els)
 	}
 	els = slices.DeleteFunc(els, func(v []byte) bool {
-		if deleted == most || !bytes.Equal(v, value) {
+		if r.deleted == r.most || !bytes.Equal(v, r.value) {
 			return false
 		}
-		deleted++
+		r.deleted++
 		return true
 	})
-	if fromEnd {
+	if r.fromEnd {
 		slices.Reverse(els)
 	}
-	if l.n = int64(len(els)); deleted > 0 && l.n > 0 {
-		l.saveAll(t, els)
-	}
-	return deleted, nil
+	return els, int64(len(els)) < from.n, nil
 }
 
-func (l *list) removeRows(t kv.Txn, value []byte, most int64, fromEnd bool) (deleted int64, err error) {
-	var gone []uint64
-	first, last, kept := uint64(0), uint64(0), false // of those that stay, as far as it was looked
-	if err := l.scan(t, l.first, l.last, kv.ScanOptions{Reverse: fromEnd}, func(e element) bool {
-		if int64(len(gone)) < most && bytes.Equal(e.value, value) {
-			gone = append(gone, e.pos)
-			return true
+func (r *removal) end(t kv.Txn, l *list, s Side) error {
+	e := l.end(s)
+	els, some, err := r.strip(*e)
+	if some {
+		l.n -= e.n - int64(len(els))
+		*e = makeRun(t, els)
+	}
+	return err
+}
+
+// nodes takes elements out of nodes, and nodes of which nothing is left out of the list.
+func (r *removal) nodes(t kv.Txn, l *list) error {
+	if l.inner() == 0 || r.deleted == r.most {
+		return nil
+	}
+	type change struct {
+		pos uint64
+		els [][]byte
+	}
+	var changes []change
+	var bad error
+	gone := int64(0)
+	if err := l.scan(t, l.first, l.last, kv.ScanOptions{Reverse: r.fromEnd}, func(n listNode) bool {
+		var els [][]byte
+		var some bool
+		if els, some, bad = r.strip(n.run); some {
+			changes = append(changes, change{n.pos, els})
+			gone += n.n - int64(len(els))
 		}
-		if !kept {
-			first, kept = e.pos, true
+		return bad == nil && r.deleted < r.most
+	}); err != nil || bad != nil || gone == 0 {
+		return errors.CombineErrors(err, bad)
+	}
+	l.n -= gone
+	l.loose = true
+	for _, c := range changes {
+		if len(c.els) > 0 {
+			l.putNode(t, c.pos, c.els)
+		} else {
+			t.Clear(l.listNodeRow(t, c.pos))
 		}
-		last = e.pos
-		return int64(len(gone)) < most
-	}); err != nil || len(gone) == 0 {
-		return 0, err
 	}
-	deleted = int64(len(gone))
-	for _, pos := range gone {
-		t.Clear(l.elementRow(t, pos))
+	if l.inner() == 0 {
+		return nil
 	}
-	if l.n -= deleted; l.n == 0 {
-		return deleted, nil
+	for _, edge := range []struct {
+		at      *uint64
+		reverse bool
+	}{{&l.first, false}, {&l.last, true}} {
+		if err := l.scan(t, l.first, l.last, kv.ScanOptions{Reverse: edge.reverse, Limit: 1}, func(n listNode) bool {
+			*edge.at = n.pos
+			return false
+		}); err != nil {
+			return err
+		}
 	}
-	near, far := &l.first, &l.last
-	if fromEnd {
-		near, far = far, near
-	}
-	*near = first
-	if gone[len(gone)-1] == *far {
-		*far = last
-	}
-	l.loose = l.loose || (l.last-l.first)/listStride != uint64(l.n-1)
-	for range gone {
-		l.unpack([][]byte{value})
-	}
-	l.saveRows(t)
-	return deleted, nil
+	return nil
 }
 
 // LTrim is LTRIM.
@@ -261,46 +329,28 @@ func LTrim(t kv.Txn, db *DB, key []byte, start, stop int64) error {
 	if err := l.open(t, db, key); err != nil || !l.found {
 		return err
 	}
-	l.event(EventList, "ltrim")
 	first, last := l.window(start, stop)
-	switch {
-	case first > last:
-		l.drop(t)
-		return nil
-	case !l.rows:
-		els, err := l.inline()
-		if err == nil {
-			l.saveAll(t, els[first:last+1])
-		}
-		return err
+	if first > last {
+		first, last = l.n, l.n-1
 	}
-	from, err := l.at(t, first)
-	if err != nil {
-		return err
-	}
-	to, err := l.at(t, last)
-	if err != nil {
-		return err
-	}
-	for _, cut := range []struct {
-		is       bool
-		from, to uint64
-	}{{from > l.first, l.first, from - 1}, {to < l.last, to + 1, l.last}} {
-		if !cut.is {
-			continue
-		}
-		if !l.h.wide { // then there are few of them
-			if err := l.scan(t, cut.from, cut.to, kv.ScanOptions{}, func(e element) bool {
-				l.packed -= packedBytes(e.value)
-				return true
-			}); err != nil {
+	if l.packed > 0 { // then there are few of them
+		for _, gone := range [][2]int64{{0, first}, {last + 1, l.n - 1 - last}} {
+			els, err := l.collect(t, gone[0], gone[1], nil)
+			if err != nil {
 				return err
 			}
+			l.unpack(els)
 		}
-		t.ClearRange(l.elementSpan(t, cut.from, cut.to))
 	}
-	l.first, l.last, l.n = from, to, last-first+1
-	l.saveRows(t)
+	behind := l.n - 1 - last
+	if err := l.drop(t, Left, first); err != nil {
+		return err
+	}
+	if err := l.drop(t, Right, behind); err != nil {
+		return err
+	}
+	l.event(EventList, "ltrim")
+	l.save(t)
 	return nil
 }
 
@@ -329,8 +379,8 @@ func LMove(t kv.Txn, db *DB, from, to []byte, take, put Side) ([]byte, error) {
 
 // touch writes a list of one element as it is, as if that had been taken and put back.
 func (l *list) touch(t kv.Txn) (v []byte, err error) {
-	err = l.each(t, 0, false, func(e element) bool {
-		v = e.value
+	err = l.each(t, 0, false, func(first []byte) bool {
+		v = first
 		return false
 	})
 	if err == nil {

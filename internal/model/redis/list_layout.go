@@ -3,45 +3,44 @@ package redis
 import (
 	"encoding/binary"
 	"math"
-	"slices"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
-// A list inside its header: the number of elements in two bytes, then for each its length
-// as a uvarint and its bytes.
+// A list is its two ends, in the header, and nodes between them, each a row of some
+// elements. A push or a pop rewrites the header and nothing else; once in a while an end
+// becomes a node, or a node an end. A short list is all in one end:
 //
-// A list in rows: a row for each element, named by its position. The body counts them and
-// says where the first and the last one stand. Positions begin in the middle of 64 bits
-// and are a stride apart, so that both ends are points and an index is one, too:
+//	listEnds    header: [a b c d]
+//	listNodes   header: [a b] … [y z]        rows: [c d e f] [g h i j] … [u v w x]
+//	listLoose   the same, with nodes of any length
 //
-//	listRow       first            first + stride    …            last
-//	listLooseRow  first   between        (removed)   …   between  last
-//
-// LREM and LINSERT make a list loose: elements are missing, or stand between others.
-// An index is looked for from the nearer end then. Where there is no room between two,
-// those behind them are moved until there is.
+// A run of elements, in the header and in a node, is for each its length as a uvarint and
+// its bytes. Nodes are named by positions, which begin in the middle of 64 bits and are a
+// stride apart, so that there is room for others between them. As long as all nodes have
+// the same number of elements and are a stride apart an index is a point; LREM and
+// LINSERT end that, and elements of very different length do. Then it is looked for from
+// the nearer end.
 
 // The encodings of lists. On disk.
 const (
-	// A list in its header.
-	encElements encoding = 1
-	// A list with a row per element, each a stride behind the one before.
-	encListRows encoding = 2
-	// The same with gaps.
+	encListEnds  encoding = 1
+	encListNodes encoding = 2
 	encListLoose encoding = 3
 )
 
 const (
-	elementsCountBytes = 2
-	maxInlineElements  = 1<<16 - 1
-	listBodyBytes      = 28
+	runCountBytes = 2
+	listFixed     = 38 // what precedes the ends in the header of a list with nodes
 
 	listStart  = 1 << 63
 	listStride = 1 << 16
-	// listRoom is how far apart elements are at least that were moved to make room.
+	// maxNodeElements and maxNodeBytes leave room for what may be several times as long.
+	maxNodeElements = 1 << 12
+	maxNodeBytes    = 64 << 10
+	// listRoom is how far apart nodes are at least that were moved to make room.
 	listRoom = 1 << 8
 )
 
@@ -58,16 +57,36 @@ const (
 	Right Side = true
 )
 
+// run is consecutive elements.
+type run struct {
+	n int64
+	b []byte
+}
+
 // list is a list as one command sees it.
 type list struct {
 	entry
-	n int64
-	// What follows is about rows.
-	rows, loose bool
+	n    int64
+	ends [2]run // left and right; a list without nodes has the left one only
+	// What follows is about nodes.
 	first, last uint64
+	per         int64 // elements of each node, unless loose
+	loose       bool
 	// packed is the length of Redis's listpack, while that is what it would be.
 	packed int64
 }
+
+func (s Side) index() int {
+	if s == Right {
+		return 1
+	}
+	return 0
+}
+
+func (l *list) end(s Side) *run { return &l.ends[s.index()] }
+
+// inner is how many elements are in nodes.
+func (l *list) inner() int64 { return l.n - l.ends[0].n - l.ends[1].n }
 
 // open looks a list up.
 func (l *list) open(t kv.Txn, db *DB, key []byte) error {
@@ -86,37 +105,43 @@ func (l *list) read(t kv.Txn, db *DB, key []byte) error {
 }
 
 func (l *list) decode() error {
-	l.n, l.rows, l.loose = 0, false, false
+	l.n, l.ends, l.loose, l.per, l.packed = 0, [2]run{}, false, 0, 0
 	if !l.found {
 		return nil
 	}
-	if l.h.enc == encElements {
-		it := iterElements(l.h.body)
-		l.n = int64(it.left)
-		return it.err
-	}
-	l.rows, l.loose = true, l.h.enc == encListLoose
 	b := l.h.body
-	l.n, l.packed = int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint32(b[24:]))
-	l.first, l.last = binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
+	if l.h.enc == encListEnds {
+		l.ends[0] = run{int64(binary.BigEndian.Uint16(b)), b[runCountBytes:]}
+		l.n = l.ends[0].n
+		return nil
+	}
+	l.loose = l.h.enc == encListLoose
+	l.n, l.first, l.last = int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
+	l.packed, l.per = int64(binary.BigEndian.Uint32(b[24:])), int64(binary.BigEndian.Uint16(b[28:]))
+	left := listFixed + int(binary.BigEndian.Uint32(b[34:]))
+	l.ends[0] = run{int64(binary.BigEndian.Uint16(b[30:])), b[listFixed:left:left]}
+	l.ends[1] = run{int64(binary.BigEndian.Uint16(b[32:])), b[left:]}
 	return nil
 }
 
 func (h *header) validateList() error {
+	b := h.body
 	switch {
 	case h.elementsAt != 0:
-	case h.enc == encElements && len(h.body) > elementsCountBytes:
+	case h.enc == encListEnds && len(b) > runCountBytes && binary.BigEndian.Uint16(b) > 0:
 		return nil
-	case (h.enc == encListRows || h.enc == encListLoose) && len(h.body) == listBodyBytes:
-		n, first, last := binary.BigEndian.Uint64(h.body), binary.BigEndian.Uint64(h.body[8:]), binary.BigEndian.Uint64(h.body[16:])
-		if n == 0 || n > math.MaxInt64 || first > last || n == 1 && first != last {
+	case (h.enc == encListNodes || h.enc == encListLoose) && len(b) >= listFixed:
+		n, first, last := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
+		per, ends := uint64(binary.BigEndian.Uint16(b[28:])), uint64(binary.BigEndian.Uint16(b[30:]))+uint64(binary.BigEndian.Uint16(b[32:]))
+		if n > math.MaxInt64 || n <= ends || first > last || per == 0 || uint64(binary.BigEndian.Uint32(b[34:])) > uint64(len(b)-listFixed) {
 			break
 		}
-		if h.enc == encListLoose || (last-first)%listStride == 0 && (last-first)/listStride == n-1 {
+		nodes := (last-first)/listStride + 1
+		if h.enc == encListLoose || (last-first)%listStride == 0 && (n-ends)%per == 0 && (n-ends)/per == nodes {
 			return nil
 		}
 	}
-	return corrupt("list of encoding %d with a body of %d bytes", h.enc, len(h.body))
+	return corrupt("list of encoding %d with a body of %d bytes", h.enc, len(b))
 }
 
 // listEncoding is the name of OBJECT ENCODING.
@@ -127,37 +152,23 @@ func (h *header) listEncoding() string {
 	return "listpack"
 }
 
-// elementIter walks the elements of a body.
-type elementIter struct {
-	b          []byte
-	left       int
+// runIter walks a run.
+type runIter struct {
+	run
 	start, end int // where the current element stands
 	value      []byte
 	err        error
 }
 
-func iterElements(b []byte) elementIter {
-	it := elementIter{b: b, end: elementsCountBytes}
-	if len(b) < elementsCountBytes {
-		it.err = corrupt("list body of %d bytes", len(b))
-		return it
-	}
-	it.left = int(binary.BigEndian.Uint16(b))
-	return it
-}
-
-func (it *elementIter) next() bool {
-	if it.err != nil {
-		return false
-	}
+func (it *runIter) next() bool {
 	it.start = it.end
-	if it.left == 0 {
-		if it.start != len(it.b) {
+	if it.n == 0 || it.err != nil {
+		if it.err == nil && it.start != len(it.b) {
 			it.err = corrupt("%d bytes behind a list's elements", len(it.b)-it.start)
 		}
 		return false
 	}
-	it.left--
+	it.n--
 	n, w := binary.Uvarint(it.b[it.end:])
 	if w <= 0 || n > uint64(len(it.b)-it.end-w) {
 		it.err = corrupt("list element of %d bytes at %d of %d", n, it.end, len(it.b))
@@ -169,57 +180,122 @@ func (it *elementIter) next() bool {
 	return true
 }
 
+// cut takes k elements off a side.
+func (r *run) cut(s Side, k int64) error {
+	it := runIter{run: *r}
+	pass := k
+	if s == Right {
+		pass = r.n - k
+	}
+	for i := int64(0); i < pass; i++ {
+		if !it.next() {
+			return it.err
+		}
+	}
+	if s == Left {
+		r.b = r.b[it.end:]
+	} else {
+		r.b = r.b[:it.end]
+	}
+	r.n -= k
+	return nil
+}
+
+// elements appends those of a run.
+func (r run) elements(dst [][]byte) ([][]byte, error) {
+	it := runIter{run: r}
+	for it.next() {
+		dst = append(dst, it.value)
+	}
+	return dst, it.err
+}
+
 func elementBytes(v []byte) int { return uvarintLen(len(v)) + len(v) }
+
+func runBytes(els [][]byte) (n int) {
+	for _, v := range els {
+		n += elementBytes(v)
+	}
+	return n
+}
 
 func appendElement(b, v []byte) []byte { return append(binary.AppendUvarint(b, uint64(len(v))), v...) }
 
-// inline are all elements of a list in its header.
-func (l *list) inline() (els [][]byte, err error) {
-	it := iterElements(l.h.body)
-	els = make([][]byte, 0, it.left+1)
-	for it.next() {
-		els = append(els, it.value)
+// makeRun is a run of elements.
+func makeRun(t kv.Txn, els [][]byte) run {
+	b := t.Alloc(runBytes(els))[:0]
+	for _, v := range els {
+		b = appendElement(b, v)
 	}
-	return els, it.err
+	return run{int64(len(els)), b}
 }
 
-// elementRow is the key of an element's row.
-func (e *entry) elementRow(t kv.Txn, pos uint64) []byte {
-	row := e.part(t, partElement, 8)
+// listNodeRow is the key of a node.
+func (e *entry) listNodeRow(t kv.Txn, pos uint64) []byte {
+	row := e.part(t, partListNode, 8)
 	binary.BigEndian.PutUint64(row[len(e.row)+1:], pos)
 	return row
 }
 
-// elementSpan holds the rows from one position to another, both included.
-func (e *entry) elementSpan(t kv.Txn, from, to uint64) base.Span {
-	return base.Span{Start: e.elementRow(t, from), End: base.Next(e.elementRow(t, to))}
+// nodeSpan holds the nodes from one position to another, both included.
+func (e *entry) nodeSpan(t kv.Txn, from, to uint64) base.Span {
+	return base.Span{Start: e.listNodeRow(t, from), End: base.Next(e.listNodeRow(t, to))}
 }
 
-// positionOf is the position of a key that elementRow made; header is the length of the
+// positionOf is the position of a key that listNodeRow made; header is the length of the
 // header's key.
 func positionOf(header int, row []byte) (uint64, error) {
-	if len(row) != header+9 || row[header] != partElement {
+	if len(row) != header+9 || row[header] != partListNode {
 		return 0, corrupt("list row %x", row)
 	}
 	return binary.BigEndian.Uint64(row[header+1:]), nil
 }
 
-// element is one with its position.
-type element struct {
-	pos   uint64
-	value []byte
+// listNode is a row.
+type listNode struct {
+	pos uint64
+	run
 }
 
-// scan visits the rows between two positions, both included.
-func (l *list) scan(t kv.Txn, from, to uint64, o kv.ScanOptions, visit func(e element) bool) error {
+func decodeListNode(pos uint64, b []byte) (listNode, error) {
+	if len(b) <= runCountBytes || binary.BigEndian.Uint16(b) == 0 {
+		return listNode{}, corrupt("list node of %d bytes", len(b))
+	}
+	return listNode{pos, run{int64(binary.BigEndian.Uint16(b)), b[runCountBytes:]}}, nil
+}
+
+func (e *entry) putNode(t kv.Txn, pos uint64, els [][]byte) {
+	b := t.Alloc(runCountBytes + runBytes(els))
+	binary.BigEndian.PutUint16(b, uint16(len(els)))
+	b = b[:runCountBytes]
+	for _, v := range els {
+		b = appendElement(b, v)
+	}
+	t.Set(e.listNodeRow(t, pos), b)
+}
+
+func (e *entry) getNode(t kv.Txn, pos uint64) (listNode, error) {
+	b, err := t.Snapshot().Get(e.listNodeRow(t, pos))
+	if err != nil {
+		return listNode{}, err
+	}
+	return decodeListNode(pos, b)
+}
+
+// scan visits the nodes between two positions, both included.
+func (l *list) scan(t kv.Txn, from, to uint64, o kv.ScanOptions, visit func(n listNode) bool) error {
 	header := len(l.row)
 	var bad error
-	err := t.Snapshot().Scan(l.elementSpan(t, from, to), o, func(key, value []byte) bool {
+	err := t.Snapshot().Scan(l.nodeSpan(t, from, to), o, func(key, value []byte) bool {
 		var pos uint64
 		if pos, bad = positionOf(header, key); bad != nil {
 			return false
 		}
-		return visit(element{pos, value})
+		var n listNode
+		if n, bad = decodeListNode(pos, value); bad != nil {
+			return false
+		}
+		return visit(n)
 	})
 	if err == nil {
 		err = bad
@@ -227,128 +303,212 @@ func (l *list) scan(t kv.Txn, from, to uint64, o kv.ScanOptions, visit func(e el
 	return err
 }
 
-// at finds the position of an element that is there by its index.
-func (l *list) at(t kv.Txn, index int64) (pos uint64, err error) {
-	switch {
-	case index == 0:
-		return l.first, nil
-	case index == l.n-1:
-		return l.last, nil
-	case !l.loose:
-		return l.first + uint64(index)*listStride, nil
+// at finds the node that holds an inner element, counted from the first node's, and how
+// many elements of that node are before it.
+func (l *list) at(t kv.Txn, index int64) (pos uint64, skip int64, err error) {
+	if !l.loose {
+		return l.first + uint64(index/l.per)*listStride, index % l.per, nil
 	}
-	skip, reverse := index, false
-	if index > l.n/2 {
-		skip, reverse = l.n-1-index, true
+	inner := l.inner()
+	reverse := index > inner/2
+	if reverse {
+		index = inner - 1 - index
 	}
 	found := false
-	err = l.scan(t, l.first, l.last, kv.ScanOptions{Reverse: reverse}, func(e element) bool {
-		pos, found = e.pos, skip == 0
-		skip--
-		return !found
+	err = l.scan(t, l.first, l.last, kv.ScanOptions{Reverse: reverse}, func(n listNode) bool {
+		if found = index < n.n; !found {
+			index -= n.n
+			return true
+		}
+		pos, skip = n.pos, index
+		if reverse {
+			skip = n.n - 1 - index
+		}
+		return false
 	})
 	if err == nil && !found {
-		err = corrupt("list of %d elements ends before element %d", l.n, index)
+		err = corrupt("list of %d elements has fewer", l.n)
 	}
-	return pos, err
+	return pos, skip, err
 }
 
-// each visits the elements from an index on that is there, towards the end or in reverse.
-func (l *list) each(t kv.Txn, from int64, reverse bool, visit func(e element) bool) error {
-	if !l.rows {
-		els, err := l.inline()
-		if reverse {
-			slices.Reverse(els)
-			from = l.n - 1 - from
-		}
-		for _, v := range els[min(from, int64(len(els))):] {
-			if err != nil || !visit(element{value: v}) {
-				break
-			}
-		}
-		return err
+// beside is the position of the node next to one, towards the side; it is there.
+func (l *list) beside(t kv.Txn, pos uint64, s Side) (found uint64, err error) {
+	switch {
+	case !l.loose && s == Right:
+		return pos + listStride, nil
+	case !l.loose:
+		return pos - listStride, nil
 	}
-	pos, err := l.at(t, from)
-	if err != nil {
-		return err
+	from, to := pos+1, l.last
+	if s == Left {
+		from, to = l.first, pos-1
 	}
-	if reverse {
-		return l.scan(t, l.first, pos, kv.ScanOptions{Reverse: true}, visit)
+	err = l.scan(t, from, to, kv.ScanOptions{Reverse: s == Left, Limit: 1}, func(n listNode) bool {
+		found = n.pos
+		return false
+	})
+	if err == nil && found == 0 {
+		err = corrupt("list of %d elements has fewer", l.n)
 	}
-	return l.scan(t, pos, l.last, kv.ScanOptions{}, visit)
+	return found, err
 }
 
-// saveRows writes the header of a list in rows.
-func (l *list) saveRows(t kv.Txn) {
-	if l.n == 1 {
-		l.loose = false
+// save writes the header, or deletes a list of which nothing is left.
+func (l *list) save(t kv.Txn) { l.saveWith(t, 0, Left) }
+
+// saveWith writes the header with room for more bytes before the left end, or behind the
+// right one, and answers that room.
+func (l *list) saveWith(t kv.Txn, more int, s Side) (room []byte) {
+	if l.n == 0 {
+		l.remove(t)
+		l.event(EventGeneric, "del")
+		return nil
 	}
-	h := header{kind: TypeList, enc: encListRows, expireAt: l.h.expireAt, wide: l.h.wide || l.packed > listpackListBytes}
-	if l.loose {
-		h.enc = encListLoose
+	left, right := l.ends[0].b, l.ends[1].b
+	h := header{kind: TypeList, enc: encListEnds, expireAt: l.h.expireAt, wide: l.h.wide || l.packed > listpackListBytes}
+	size := runCountBytes
+	if l.inner() > 0 {
+		size = listFixed
+		if h.enc = encListNodes; l.loose {
+			h.enc = encListLoose
+		}
 	}
-	if h.wide {
-		l.packed = 0
+	record, b := newRecord(t, &h, size+len(left)+more+len(right))
+	if h.enc == encListEnds {
+		binary.BigEndian.PutUint16(b, uint16(l.n))
+	} else {
+		l.putFixed(b, h.wide, more, s)
 	}
-	record, b := newRecord(t, &h, listBodyBytes)
+	if s == Left {
+		room = b[size : size+more]
+		copy(b[size+more:], left)
+		copy(b[size+more+len(left):], right)
+	} else {
+		copy(b[size:], left)
+		copy(b[size+len(left):], right)
+		room = b[len(b)-more:]
+	}
+	l.store(t, &h, record)
+	return room
+}
+
+func (l *list) putFixed(b []byte, wide bool, more int, s Side) {
+	if s == Right {
+		more = 0
+	}
 	binary.BigEndian.PutUint64(b, uint64(l.n))
 	binary.BigEndian.PutUint64(b[8:], l.first)
 	binary.BigEndian.PutUint64(b[16:], l.last)
+	if wide {
+		l.packed = 0
+	}
 	binary.BigEndian.PutUint32(b[24:], uint32(l.packed))
-	l.store(t, &h, record)
+	binary.BigEndian.PutUint16(b[28:], uint16(l.per))
+	binary.BigEndian.PutUint16(b[30:], uint16(l.ends[0].n))
+	binary.BigEndian.PutUint16(b[32:], uint16(l.ends[1].n))
+	binary.BigEndian.PutUint32(b[34:], uint32(len(l.ends[0].b)+more))
 }
 
-// fits reports whether a list of n elements with such a body stays in its header.
-func (l *list) fits(n int64, bytes int) bool {
-	return n <= min(int64(l.db.o.ListInlineElements), maxInlineElements) && bytes <= l.db.o.ListInlineBytes
+// settle makes nodes of what is too long for an end, beginning at its inside.
+func (l *list) settle(t kv.Txn, s Side, els [][]byte) {
+	if s == Right {
+		for cut := l.chunk(els, true); cut > 0; cut = l.chunk(els, true) {
+			l.addNode(t, Right, els[:cut])
+			els = els[cut:]
+		}
+	} else {
+		for cut := l.chunk(els, false); cut > 0; cut = l.chunk(els, false) {
+			l.addNode(t, Left, els[len(els)-cut:])
+			els = els[:len(els)-cut]
+		}
+	}
+	*l.end(s) = makeRun(t, els)
 }
 
-// newInline makes room for the body of a list of n elements in its header.
-func (l *list) newInline(t kv.Txn, n int64, bytes int) (h header, record, body []byte) {
-	h = header{kind: TypeList, enc: encElements, expireAt: l.h.expireAt}
-	record, body = newRecord(t, &h, bytes)
-	binary.BigEndian.PutUint16(body, uint16(n))
-	return h, record, body
+// chunk is how many elements at one end of els become a node; none as long as all of them
+// may stay in the header.
+func (l *list) chunk(els [][]byte, front bool) int {
+	if int64(len(els)) < l.per && runBytes(els) <= 2*l.db.o.ListNodeBytes {
+		return 0
+	}
+	size := 0
+	for i := range els {
+		v := els[i]
+		if !front {
+			v = els[len(els)-1-i]
+		}
+		if size += elementBytes(v); i > 0 && (size > 2*l.db.o.ListNodeBytes || int64(i) == l.per) {
+			return i
+		}
+	}
+	return len(els)
 }
 
-// saveAll makes els, which may be none, all that a list in its header holds.
-func (l *list) saveAll(t kv.Txn, els [][]byte) {
-	if l.n = int64(len(els)); l.n == 0 {
-		l.drop(t)
+// addNode puts a node beside those that are there.
+func (l *list) addNode(t kv.Txn, s Side, els [][]byte) {
+	switch {
+	case l.first > l.last: // there is none
+		l.first, l.last = listStart, listStart
+	case s == Left:
+		l.first -= listStride
+	default:
+		l.last += listStride
+	}
+	pos := l.first
+	if s == Right {
+		pos = l.last
+	}
+	l.loose = l.loose || int64(len(els)) != l.per
+	l.putNode(t, pos, els)
+}
+
+// divide gives a list that has only one end nodes, if it is too long; new elements came at
+// side s.
+func (l *list) divide(t kv.Txn, s Side, els [][]byte) {
+	l.n = int64(len(els))
+	if l.fits(l.n, runBytes(els)) {
+		l.ends = [2]run{makeRun(t, els)}
 		return
 	}
-	size := elementsCountBytes
+	l.per, l.loose, l.packed = l.perNode(els), false, listpackFrameBytes
 	for _, v := range els {
-		size += elementBytes(v)
-	}
-	if !l.fits(l.n, size) {
-		l.spread(t, els)
-		l.saveRows(t)
-		return
-	}
-	h, record, body := l.newInline(t, l.n, size)
-	body = body[:elementsCountBytes]
-	for _, v := range els {
-		body = appendElement(body, v)
-	}
-	l.store(t, &h, record)
-}
-
-// spread gives every element a row.
-func (l *list) spread(t kv.Txn, els [][]byte) {
-	l.rows, l.loose, l.packed = true, false, listpackFrameBytes
-	l.first = listStart
-	for i, v := range els {
-		l.last = listStart + uint64(i)*listStride
 		l.packed += packedBytes(v)
-		t.Set(l.elementRow(t, l.last), v)
 	}
+	l.first, l.last = 1, 0
+	l.ends = [2]run{}
+	l.settle(t, s, els)
 }
 
-// drop deletes a list of which nothing is left.
-func (l *list) drop(t kv.Txn) {
-	l.remove(t)
-	l.event(EventGeneric, "del")
+// perNode is how many elements a node of a list like this is to have.
+func (l *list) perNode(els [][]byte) int64 {
+	size, n := 0, int64(0)
+	for _, v := range els {
+		if size += elementBytes(v); size > l.db.o.ListNodeBytes {
+			break
+		}
+		n++
+	}
+	n = max(1, min(n, int64(l.db.o.ListNodeElements)))
+	for n&(n-1) != 0 {
+		n &= n - 1
+	}
+	return n
+}
+
+// fits reports whether a list of n elements of so many bytes stays in its header.
+func (l *list) fits(n int64, bytes int) bool {
+	return n <= int64(l.db.o.ListNodeElements) && bytes <= l.db.o.ListNodeBytes
+}
+
+// unite makes one end of both when no node is left.
+func (l *list) unite(t kv.Txn) {
+	if l.inner() > 0 || l.ends[1].n == 0 {
+		return
+	}
+	both := t.Alloc(len(l.ends[0].b) + len(l.ends[1].b))
+	copy(both[copy(both, l.ends[0].b):], l.ends[1].b)
+	l.ends = [2]run{{l.n, both}}
 }
 
 // listpackFrameBytes is the length of an empty listpack.
@@ -386,4 +546,14 @@ func packedIntBytes(i int64) int64 {
 		}
 	}
 	return 9
+}
+
+// unpack takes elements out of the length of Redis's listpack.
+func (l *list) unpack(values [][]byte) {
+	if l.h.wide || l.packed == 0 {
+		return
+	}
+	for _, v := range values {
+		l.packed -= packedBytes(v)
+	}
 }

@@ -140,7 +140,7 @@ func TestListModel(t *testing.T) {
 // TestListRoom: however often something is inserted at one place, there is room, and what
 // is moved for it stays little.
 func TestListRoom(t *testing.T) {
-	w := newWorld(t, Options{ListInlineElements: 1})
+	w := newWorld(t, Options{ListNodeElements: 1})
 	var p plainList
 	for i := range 40 {
 		v := "e" + strconv.Itoa(i)
@@ -187,8 +187,8 @@ func TestListCosts(t *testing.T) {
 		command string
 		writes  int
 	}{
-		{"LPUSH l x", 2}, {"RPUSH l x y", 3}, {"LPOP l", 2}, {"RPOP l", 2}, {"LPOP l 100", 2}, {"LTRIM l 10 -10", 3}, {"LSET l 500 x", 2},
-		{"LREM l 1 x", 2}, {"LINSERT l BEFORE 300 y", 2}, {"LMOVE l l LEFT RIGHT", 4}, {"LPOP l", 2}, {"DEL l", 3},
+		{"LPUSH l x", 1}, {"RPUSH l x y", 1}, {"LPOP l", 1}, {"RPOP l", 1}, {"LPOP l 100", 2}, {"LTRIM l 10 -10", 1}, {"LTRIM l 100 -100", 3}, {"LSET l 500 x", 2},
+		{"LREM l 1 x", 2}, {"LINSERT l BEFORE 300 y", 2}, {"LMOVE l l LEFT RIGHT", 2}, {"LPOP l", 1}, {"DEL l", 3},
 	} {
 		if w.do(strings.Fields(tc.command)...); w.last.writes != tc.writes {
 			t.Errorf("%s: %d writes, want %d", tc.command, w.last.writes, tc.writes)
@@ -222,17 +222,20 @@ func TestListEncoding(t *testing.T) {
 // TestListDamage: a check finds what does not fit together.
 func TestListDamage(t *testing.T) {
 	for name, damage := range map[string]func(w *world, t kv.Txn, l *list){
-		"a row is gone":        func(_ *world, t kv.Txn, l *list) { t.Clear(l.elementRow(t, l.first+listStride)) },
-		"the first is gone":    func(_ *world, t kv.Txn, l *list) { t.Clear(l.elementRow(t, l.first)) },
-		"one is between":       func(_ *world, t kv.Txn, l *list) { t.Set(l.elementRow(t, l.first+1), []byte("x")) },
-		"one is longer":        func(_ *world, t kv.Txn, l *list) { t.Set(l.elementRow(t, l.first), []byte("longer")) },
-		"a key is too short":   func(_ *world, t kv.Txn, l *list) { t.Set(l.part(t, partElement, 3), nil) },
+		"a node is gone":       func(_ *world, t kv.Txn, l *list) { t.Clear(l.listNodeRow(t, l.first+listStride)) },
+		"the first is gone":    func(_ *world, t kv.Txn, l *list) { t.Clear(l.listNodeRow(t, l.first)) },
+		"one is between":       func(_ *world, t kv.Txn, l *list) { l.putNode(t, l.first+1, bs("x")) },
+		"an element is longer": func(_ *world, t kv.Txn, l *list) { l.putNode(t, l.first, bs("longer")) },
+		"a node has more":      func(_ *world, t kv.Txn, l *list) { l.putNode(t, l.first, bs("a", "b")) },
+		"a node is empty":      func(_ *world, t kv.Txn, l *list) { t.Set(l.listNodeRow(t, l.first), []byte{0, 0}) },
+		"a key is too short":   func(_ *world, t kv.Txn, l *list) { t.Set(l.part(t, partListNode, 3), nil) },
 		"a part of a hash":     func(_ *world, t kv.Txn, l *list) { t.Set(l.fieldRow(t, []byte("f")), []byte{0}) },
-		"a header counts more": func(_ *world, t kv.Txn, l *list) { l.n, l.loose = l.n+1, true; l.saveRows(t) },
+		"a header counts more": func(_ *world, t kv.Txn, l *list) { l.n, l.loose = l.n+1, true; l.save(t) },
+		"an end counts more":   func(_ *world, t kv.Txn, l *list) { l.n, l.ends[1].n = l.n+1, l.ends[1].n+1; l.save(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, Options{ListInlineElements: 1})
-			w.do("RPUSH", "l", "a", "b", "c")
+			w := newWorld(t, Options{ListNodeElements: 1})
+			w.do("RPUSH", "l", "a", "b", "c", "d", "e")
 			w.check()
 			w.must(func(t kv.Txn) error {
 				var l list
@@ -254,20 +257,67 @@ func TestListDamage(t *testing.T) {
 }
 
 func FuzzListBody(f *testing.F) {
-	f.Add([]byte{0, 2, 1, 'a', 0}, byte(encElements))
-	f.Add(bytes.Repeat([]byte{1}, listBodyBytes), byte(encListRows))
+	f.Add([]byte{0, 2, 1, 'a', 0}, byte(encListEnds))
+	f.Add(bytes.Repeat([]byte{1}, listFixed), byte(encListLoose))
 	f.Fuzz(func(t *testing.T, body []byte, enc byte) {
 		h := header{kind: TypeList, enc: encoding(enc), body: body}
 		if h.validate() != nil {
 			return
 		}
 		l := list{entry: entry{found: true, h: h}}
-		if l.decode() != nil || l.rows {
+		if l.decode() != nil {
 			return
 		}
-		els, err := l.inline()
-		if err == nil && len(els) != int(l.n) {
-			t.Errorf("%d elements, %d counted", len(els), l.n)
+		for _, end := range l.ends {
+			els, err := end.elements(nil)
+			if err == nil && len(els) != int(end.n) {
+				t.Errorf("%d elements, %d counted", len(els), end.n)
+			}
+			if n, err := decodeListNode(1, end.b); err == nil {
+				_, _ = n.elements(nil)
+			}
 		}
 	})
+}
+
+// TestListLargeElements: elements as long as a row allows stand alone, wherever they come.
+func TestListLargeElements(t *testing.T) {
+	w := newWorld(t, Options{})
+	large := strings.Repeat("x", maxFieldValueBytes)
+	for _, cmd := range [][]string{{"RPUSH", "l", large + "x"}, {"LSET", "m", "0", large + "x"}, {"LINSERT", "m", "AFTER", "a", large + "x"}} {
+		w.do("DEL", "m")
+		w.do("RPUSH", "m", "a")
+		if got := w.do(cmd...); got != "(error) "+ErrFieldValueTooLong.Error() {
+			t.Errorf("%s: %.100s", cmd[0], got)
+		}
+	}
+	var p plainList
+	for i := range 300 {
+		v := strconv.Itoa(i)
+		if i%100 == 50 {
+			v = large
+		}
+		w.do("RPUSH", "l", v)
+		p = append(p, v)
+	}
+	w.check()
+	for _, i := range []int{0, 1, 60, 120, 121, 298, 299} {
+		w.do("LSET", "l", strconv.Itoa(i), large)
+		p[i] = large
+		w.check()
+	}
+	for _, pivot := range []string{"3", "100", "122", "297"} {
+		w.do("LINSERT", "l", "AFTER", pivot, large)
+		p = slices.Insert(p, slices.Index(p, pivot)+1, large)
+		w.check()
+	}
+	for i, want := range p {
+		if got := w.do("LINDEX", "l", strconv.Itoa(i)); got != strconv.Quote(want) {
+			t.Fatalf("element %d is %.20s, not %.20s", i, got, want)
+		}
+	}
+	if got := w.do("LREM", "l", "0", large); got != "(integer) "+strconv.Itoa(3+7+4) {
+		t.Error(got)
+	}
+	w.check()
 }

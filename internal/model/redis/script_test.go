@@ -26,8 +26,8 @@ func words(tb testing.TB, line string) (out []string) {
 // defaults, and bounds so low that nearly everything leaves its header.
 var layouts = map[string]Options{
 	"default": {},
-	"small":   {StringInlineBytes: 4, StringGrowBytes: 2, PieceBytes: 3, HashInlineFields: 1, HashInlineBytes: 16, ListInlineElements: 1, ListInlineBytes: 8, RankNodeChildren: 2},
-	"middle":  {StringInlineBytes: 8, StringGrowBytes: 8, PieceBytes: 4, HashInlineFields: 3, HashInlineBytes: 64, ListInlineElements: 4, ListInlineBytes: 40, RankNodeChildren: 3},
+	"small":   {StringInlineBytes: 4, StringGrowBytes: 2, PieceBytes: 3, HashInlineFields: 1, HashInlineBytes: 16, ListNodeElements: 1, ListNodeBytes: 8, RankNodeChildren: 2},
+	"middle":  {StringInlineBytes: 8, StringGrowBytes: 8, PieceBytes: 4, HashInlineFields: 3, HashInlineBytes: 64, ListNodeElements: 4, ListNodeBytes: 40, RankNodeChildren: 3},
 	"lazy":    {HashInlineFields: 1, ReapFields: 1},
 }
 

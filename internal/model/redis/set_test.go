@@ -228,7 +228,7 @@ func TestSetDamage(t *testing.T) {
 	for name, damage := range map[string]func(t kv.Txn, x *hashEdit){
 		"a row is gone":      func(t kv.Txn, x *hashEdit) { t.Clear(x.fieldRow(t, []byte("a"))) },
 		"a row too much":     func(t kv.Txn, x *hashEdit) { t.Set(x.fieldRow(t, []byte("z")), []byte{rowPlain}) },
-		"a row of a list":    func(t kv.Txn, x *hashEdit) { t.Set(x.part(t, partElement, 8), nil) },
+		"a row of a list":    func(t kv.Txn, x *hashEdit) { t.Set(x.part(t, partListNode, 8), nil) },
 		"a member that ends": func(t kv.Txn, x *hashEdit) { t.Set(x.fieldRow(t, []byte("a")), encodeFieldRow(t, nil, epoch)) },
 	} {
 		t.Run(name, func(t *testing.T) {

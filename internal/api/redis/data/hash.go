@@ -1,6 +1,8 @@
 package data
 
 import (
+	"slices"
+
 	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
 )
@@ -68,12 +70,20 @@ func hmgetCommand(c *Call) error {
 	return c.Values(model.HMGet(c.Txn, c.DB, c.Args[1], c.Args[2:], c.Bytes[:0]))
 }
 
+// bulkFrameBytes is what a string of usual length takes in a reply beside its bytes.
+const bulkFrameBytes = 9
+
 // Values finishes a handler whose result is a list of values that may be absent.
 func (c *Call) Values(values [][]byte, err error) error {
 	if err != nil {
 		return err
 	}
 	c.Bytes = values
+	size := bulkFrameBytes * (1 + len(values))
+	for _, v := range values {
+		size += len(v)
+	}
+	c.W.Buf = slices.Grow(c.W.Buf, size)
 	c.W.Array(len(values))
 	for _, v := range values {
 		c.BulkOrNull(v)
