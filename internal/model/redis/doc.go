@@ -48,7 +48,8 @@
 //	set 4:    encodings 1 and 3 of a hash whose fields, the members, have no values
 //	sorted set 5: encoding 1 (members): count 2, then lengths as uvarints, bytes
 //	          and scores 8 (big-endian floats), in their order
-//	          encoding 2 (rows): count 8, levels 1, nodes of the highest level 4
+//	          encoding 2 (rows): count 8, levels 1, nodes of the highest level 4,
+//	          the first and the last member: score 8, cut off 1, length, bytes
 //	stream 6: a number that is taken
 //
 // Flag 0x04 remembers that Redis would have left its compact encoding, 0x08 that a set

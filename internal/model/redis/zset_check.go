@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"math"
 
 	"github.com/cespare/xxhash/v2"
@@ -13,6 +14,7 @@ import (
 type zsetCheck struct {
 	members, scores       int64
 	memberSum, scoreSum   uint64
+	first, last           bound
 	level                 int
 	nodes, below, counted [levelsMax]int64
 }
@@ -48,7 +50,10 @@ func (c *slotCheck) zsetRow(part byte, rest, value []byte) error {
 		if err != nil {
 			return err
 		}
-		z.scores++
+		z.last = bound{scoreKey(m.Score), bytes.Clone(m.Member)}
+		if z.scores++; z.scores == 1 {
+			z.first = z.last
+		}
 		z.scoreSum += scoredSum(&m)
 		return nil
 	case part == partNode && len(rest) > 0 && int(rest[0]) < levelsMax:
@@ -80,6 +85,8 @@ func (c *slotCheck) closeZSet() {
 		c.problem("%s counts %d members, it has %d, and %d scores", keyspace.Pretty(c.row), z.n, got.members, got.scores)
 	case got.memberSum != got.scoreSum:
 		c.problem("%s: its members and its scores differ", keyspace.Pretty(c.row))
+	case compareBounds(edgeOf(got.first).bound, z.first.bound) != 0 || compareBounds(edgeOf(got.last).bound, z.last.bound) != 0:
+		c.problem("%s goes from %v to %v, not from %v to %v", keyspace.Pretty(c.row), got.first, got.last, z.first.bound, z.last.bound)
 	case got.level != z.levels:
 		c.problem("%s has %d levels, not %d", keyspace.Pretty(c.row), got.level, z.levels)
 	}

@@ -14,6 +14,7 @@ type zsetEdit struct {
 	wide  bool
 	dirty bool
 	fresh bool // nothing of what the key held stays
+	edges bool // the first or the last member was removed
 	bytes int  // of the members in the header
 }
 
@@ -100,15 +101,43 @@ func (x *zsetEdit) setRows(m *Scored, old float64, found bool) error {
 	binary.BigEndian.PutUint64(value, math.Float64bits(m.Score))
 	x.t.Set(x.memberRow(m.Member), value)
 	x.t.Set(x.scoreRow(at), nil)
+	if x.n == 0 || compareBounds(at, x.first.bound) < 0 {
+		x.first = edgeOf(at)
+	}
+	if x.n == 0 || compareBounds(at, x.last.bound) > 0 {
+		x.last = edgeOf(at)
+	}
 	x.n++
 	return x.counted(at)
 }
 
 // dropScore removes a member from the order.
 func (x *zsetEdit) dropScore(m *Scored) error {
-	x.t.Clear(x.scoreRow(m.bound()))
+	at := m.bound()
+	x.t.Clear(x.scoreRow(at))
 	x.n--
-	return x.uncounted(m.bound())
+	x.edges = x.edges || compareBounds(at, x.first.bound) <= 0 || compareBounds(at, x.last.bound) >= 0 ||
+		x.first.about && at.key == x.first.key
+	return x.uncounted(at)
+}
+
+// findEdges looks for the first and the last member.
+func (x *zsetEdit) findEdges() error {
+	x.edges = false
+	for _, reverse := range []bool{false, true} {
+		err := x.scan(firstBound, lastBound, reverse, func(m *Scored) bool {
+			if at := edgeOf(m.bound()); reverse {
+				x.last = at
+			} else {
+				x.first = at
+			}
+			return false
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // del removes a member and reports whether it was there.
@@ -151,11 +180,17 @@ func (x *zsetEdit) finish() error {
 		h.expireAt = x.h.expireAt
 	}
 	if x.rows {
+		if x.edges {
+			if err := x.findEdges(); err != nil {
+				return err
+			}
+		}
 		h.enc = encScores
-		record, body := newRecord(x.t, &h, zsetBodyBytes)
+		record, body := newRecord(x.t, &h, zsetBodyBytes+x.first.size()+x.last.size())
 		binary.BigEndian.PutUint64(body, uint64(x.n))
 		body[8] = byte(x.levels)
 		binary.BigEndian.PutUint32(body[9:], uint32(x.roots))
+		x.last.append(x.first.append(body[:zsetBodyBytes]))
 		x.store(x.t, &h, record)
 		return nil
 	}

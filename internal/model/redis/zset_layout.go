@@ -17,7 +17,9 @@ import (
 // A sorted set in rows: a row per member, by place, says its score; a row per score
 // and member stands in their order. Above these there are levels of nodes, which count
 // (zset_rank.go). The body says how many members, levels, and nodes of the highest
-// level there are; with no level, the latter is the number of members.
+// level there are; with no level, the latter is the number of members. It says which member
+// is the first and which the last one, too: who takes members from an end leaves deletions
+// behind, which nobody has to read then. Of a long member it has the beginning.
 //
 // A score is eight bytes of a float. In the name of a row they are turned so that
 // they sort. There is one zero.
@@ -30,7 +32,11 @@ const (
 	encScores encoding = 2
 )
 
-const zsetBodyBytes = 8 + 1 + 4
+const (
+	zsetBodyBytes = 8 + 1 + 4
+	// edgeBytes is how much of the first and the last member a header has.
+	edgeBytes = 1 << 10
+)
 
 // Redis's defaults of zset-max-listpack-entries and zset-max-listpack-value. They decide
 // what OBJECT ENCODING says, and nothing else.
@@ -94,8 +100,9 @@ type zset struct {
 	n    int64
 	rows bool
 	// What follows is about rows.
-	levels int
-	roots  int64
+	levels      int
+	roots       int64
+	first, last edge
 	// elems are the members of one in its header.
 	elems []Scored
 }
@@ -126,12 +133,63 @@ func (z *zset) decode() error {
 		b := z.h.body
 		z.rows, z.n = true, int64(binary.BigEndian.Uint64(b))
 		z.levels, z.roots = int(b[8]), int64(binary.BigEndian.Uint32(b[9:]))
-		return nil
+		b = b[zsetBodyBytes:]
+		if z.first.decode(&b) && z.last.decode(&b) && len(b) == 0 {
+			return nil
+		}
+		return corrupt("sorted set with a body of %d bytes", len(z.h.body))
 	}
 	var err error
 	z.elems, err = decodeMembers(z.h.body)
 	z.n = int64(len(z.elems))
 	return err
+}
+
+// edge is the first or the last member, or where it stands about.
+type edge struct {
+	bound
+	about bool // the member is longer
+}
+
+func edgeOf(b bound) edge {
+	if len(b.member) > edgeBytes {
+		return edge{bound{b.key, b.member[:edgeBytes]}, true}
+	}
+	return edge{b, false}
+}
+
+// behind is a place behind the member.
+func (e *edge) behind() bound {
+	if e.about {
+		return bound{key: e.key + 1}
+	}
+	return e.next()
+}
+
+func (e *edge) size() int { return 8 + 1 + uvarintLen(len(e.member)) + len(e.member) }
+
+func (e *edge) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, e.key)
+	about := byte(0)
+	if e.about {
+		about = 1
+	}
+	b = binary.AppendUvarint(append(b, about), uint64(len(e.member)))
+	return append(b, e.member...)
+}
+
+func (e *edge) decode(b *[]byte) bool {
+	if len(*b) < 10 || (*b)[8] > 1 {
+		return false
+	}
+	e.key, e.about = binary.BigEndian.Uint64(*b), (*b)[8] == 1
+	n, w := binary.Uvarint((*b)[9:])
+	if w <= 0 || n > uint64(len(*b)-9-w) {
+		return false
+	}
+	from := 9 + w
+	e.member, *b = (*b)[from:from+int(n):from+int(n)], (*b)[from+int(n):]
+	return true
 }
 
 func decodeMembers(b []byte) ([]Scored, error) {
@@ -166,7 +224,7 @@ func (h *header) validateZSet() error {
 		return corrupt("sorted set with expiring members")
 	case h.enc == encMembers && len(h.body) > fieldsCountBytes:
 		return nil
-	case h.enc == encScores && len(h.body) == zsetBodyBytes && int64(binary.BigEndian.Uint64(h.body)) > 0 && h.body[8] < levelsMax:
+	case h.enc == encScores && len(h.body) > zsetBodyBytes && int64(binary.BigEndian.Uint64(h.body)) > 0 && h.body[8] < levelsMax:
 		return nil
 	}
 	return corrupt("sorted set of encoding %d with a body of %d bytes", h.enc, len(h.body))
@@ -274,6 +332,17 @@ func (z *zset) scan(lo, hi bound, reverse bool, visit func(m *Scored) bool) erro
 		}
 		return nil
 	}
+	if compareBounds(lo, z.first.bound) < 0 {
+		lo = z.first.bound
+	}
+	if end := z.last.behind(); compareBounds(end, hi) < 0 {
+		hi = end
+	}
+	return z.scanRows(lo, hi, reverse, visit)
+}
+
+// scanRows is scan for one in rows.
+func (z *zset) scanRows(lo, hi bound, reverse bool, visit func(m *Scored) bool) error {
 	var bad error
 	at := len(z.row) + 1
 	span := base.Span{Start: z.scoreRow(lo), End: z.scoreRow(hi)}

@@ -277,6 +277,16 @@ func TestZSetDrains(t *testing.T) {
 	if rows > 100 {
 		t.Errorf("%d nodes are left for 51 members", rows)
 	}
+	w.do("DEL", "z")
+	long := strings.Repeat("x", edgeBytes) // what a header has of these is the same
+	for i := range 60 {
+		w.do("ZADD", "z", "1", long+strconv.Itoa(i), "1", strconv.Itoa(i))
+	}
+	w.check()
+	for i := range 119 {
+		w.do([]string{"ZPOPMIN", "ZPOPMAX"}[i%2], "z")
+		w.check()
+	}
 }
 
 // TestZSetScores: scores keep their order and their bits.
