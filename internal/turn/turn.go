@@ -76,6 +76,13 @@ func (p *Place) Leave() {
 	l.callLocked(p.key)
 }
 
+// Len is how many lines there are.
+func (l *Lines) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.byKey)
+}
+
 // Standing is how many stand in the line of key.
 func (l *Lines) Standing(key []byte) int {
 	l.mu.Lock()

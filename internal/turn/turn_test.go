@@ -56,7 +56,7 @@ func TestLine(t *testing.T) {
 	}
 	leave("e")
 	other.Leave()
-	if l.Standing(key) != 0 || len(l.byKey) != 0 {
-		t.Errorf("%d lines are left", len(l.byKey))
+	if l.Standing(key) != 0 || l.Len() != 0 {
+		t.Errorf("%d lines are left", l.Len())
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,4 +105,95 @@ func (c *trio) info(node int, section, text string) error {
 		return fmt.Errorf("no %q in %s", text, got)
 	}
 	return nil
+}
+
+// TestBlockedWhileLeadersFail: clients wait while the node that leads their list is killed, again and
+// again. What was pushed, and acknowledged, is delivered, once.
+func TestBlockedWhileLeadersFail(t *testing.T) {
+	c := startTrio(t)
+	var mu sync.Mutex
+	got := map[string]int{}
+	var stop atomic.Bool
+	var workers sync.WaitGroup
+	address := func(i int) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return c.nodes[i].RESP
+	}
+	for i := range 9 {
+		workers.Go(func() {
+			for !stop.Load() {
+				conn, err := process.Dial(address(i % 3))
+				if err != nil {
+					<-time.After(20 * time.Millisecond)
+					continue
+				}
+				for !stop.Load() {
+					_ = conn.SetDeadline(time.Now().Add(replyWithin))
+					v, err := conn.Do("BLPOP", "queue", "0.5")
+					if err != nil || v.Kind == resp.KindError {
+						break
+					}
+					if len(v.Array) == 2 {
+						mu.Lock()
+						got[string(v.Array[1].Str)]++
+						mu.Unlock()
+					}
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+	pushed, unsure := 0, map[string]bool{}
+	push := func(node int) {
+		conn, err := process.Dial(address(node))
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(replyWithin))
+		element := fmt.Sprintf("e%d", pushed)
+		pushed++
+		if v, err := conn.Do("RPUSH", "queue", element); err != nil || v.Kind != resp.KindInt {
+			unsure[element] = true
+		}
+	}
+	for round := range 3 {
+		leader := awaitRanges(t, c.nodes[round], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+		for n := range 30 {
+			push(n % 3)
+		}
+		c.nodes[leader].Kill()
+		for n := range 30 {
+			push((leader + 1 + n%2) % 3)
+		}
+		mu.Lock()
+		c.restart(leader)
+		mu.Unlock()
+		c.awaitVoters("1,2,3")
+	}
+	// What was taken when the leader died may have been on its way to a client that was told
+	// of a failure: it is gone, as if the client had been.
+	c.until("the queue is empty", func() error {
+		if v := dial(t, address(0)).do("LLEN queue"); v.Kind != resp.KindInt || v.Int != 0 {
+			return fmt.Errorf("%s", resp.AppendFormat(nil, v))
+		}
+		return nil
+	})
+	stop.Store(true)
+	workers.Wait()
+	lost := 0
+	for n := range pushed {
+		element := fmt.Sprintf("e%d", n)
+		switch {
+		case got[element] > 1:
+			t.Errorf("%s was delivered %d times", element, got[element])
+		case got[element] == 0 && !unsure[element]:
+			lost++
+		}
+	}
+	if most := 3 * 9; lost > most { // a worker has one at a time
+		t.Errorf("%d of %d were not delivered", lost, pushed)
+	}
+	t.Logf("%d pushed, %d of them not known to be, %d on their way when a leader died", pushed, len(unsure), lost)
 }

@@ -174,6 +174,9 @@ func (b *blocked) run() error {
 		}
 		if b.advance() {
 			served, err := b.c.attempt(b.wait, b.ready(), true)
+			if err == nil && !served {
+				err = b.c.x.settle()
+			}
 			switch {
 			case errors.Is(err, base.ErrUnavailable):
 				b.retry = time.After(blockRetry)
@@ -188,6 +191,19 @@ func (b *blocked) run() error {
 			return err
 		}
 	}
+}
+
+// settle waits for what was seen so far, of which nothing is told: that there was nothing. If
+// the ground of that is lost, nobody knows.
+func (x *executor) settle() (err error) {
+	for _, t := range x.tickets {
+		if t.Wait() != nil {
+			err = errors.Wrap(base.ErrUnavailable, "the leader has changed")
+		}
+	}
+	clear(x.tickets)
+	x.tickets = x.tickets[:0]
+	return err
 }
 
 // enter takes a place for each key.

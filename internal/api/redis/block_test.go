@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvmem"
 )
@@ -101,7 +102,7 @@ func TestBlockedGone(t *testing.T) {
 	s.blocks(killed, "BLPOP l 0")
 	s.blocks(stays, "BLPOP l 0")
 	other.send("INFO clients\r\nCLIENT LIST ID 3\r\nECHO done\r\n")
-	if got := other.through("done\r\n"); !strings.Contains(got, "blocked_clients:3\r\n") || !strings.Contains(got, " flags=b ") {
+	if got := other.through("done\r\n"); !strings.Contains(got, "blocked_clients:3\r\n") || !strings.Contains(got, "total_blocking_keys:1\r\n") || !strings.Contains(got, " flags=b ") {
 		t.Error(got)
 	}
 	_ = gone.Close()
@@ -146,4 +147,20 @@ func TestBlockedAnywhere(t *testing.T) {
 	a.blocks(c, "BLPOP l 0")
 	other.talk("RPUSH l a", ":1|")
 	c.expect(crlf("*2|$1|l|$1|a|"))
+}
+
+// TestBlockedOnWhatIsLost: what a client saw while it waited was never committed. It learns
+// nothing of that.
+func TestBlockedOnWhatIsLost(t *testing.T) {
+	s, e := startLate(t)
+	other, c := s.dial(t), s.dial(t)
+	other.send(arrays("RPUSH l a|LPOP l"))
+	pos := <-e.log.arrived
+	s.blocks(c, "BLPOP l 0.01")
+	for pos != <-e.log.arrived { // it waits for the write that it has seen
+	}
+	e.log.settle(pos, base.ErrUnknownOutcome)
+	other.expectEnd("-" + unknownOutcome + "\r\n")
+	c.expect("*-1\r\n")
+	c.talk("PING", "+PONG|")
 }

@@ -104,7 +104,7 @@ func infoClients(c *Call, b *bytes.Buffer) error {
 	field(b, "pubsub_clients", 0)
 	field(b, "watching_clients", watching)
 	field(b, "clients_in_timeout_table", 0)
-	field(b, "total_blocking_keys", 0)
+	field(b, "total_blocking_keys", c.s.srv.lines.Len())
 	field(b, "total_blocking_keys_on_nokey", 0)
 	return nil
 }

@@ -34,5 +34,18 @@ func Reference() []byte {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, cmd.Since, strings.Join(cmd.AllCategories(), " "), cmd.Summary)
 		}
 	}
+	b.WriteString("\n## Differences\n\n")
+	for _, d := range differences {
+		fmt.Fprintf(&b, "- %s\n", d)
+	}
 	return b.Bytes()
+}
+
+// differences from Redis that are on purpose.
+var differences = []string{
+	"Keys are at most 16 KiB long; a field, a member or an element with its value at most 1 MiB.",
+	"`OBJECT ENCODING` says what Redis's default settings would have led to. A list that was a quicklist stays one when it becomes short.",
+	"Clients that block are served in the order in which they began to wait, on whatever nodes of a cluster. While another node becomes the leader " +
+		"of their key, two of them may be served in the other order.",
+	"`CLIENT UNBLOCK`, `CLIENT KILL` and `CLIENT LIST` are about the clients of one node.",
 }
