@@ -113,6 +113,31 @@ func (w *world) check() {
 	}
 }
 
+// finds expects that a check of the database finds what damage does to it.
+func (w *world) finds(damage func(t kv.Txn) error) {
+	w.tb.Helper()
+	w.check()
+	w.must(damage)
+	w.must(func(t kv.Txn) error {
+		r, err := CheckDB(t.Snapshot(), w.at)
+		if len(r.Problems) == 0 {
+			w.tb.Error("nothing was found")
+		}
+		return err
+	})
+}
+
+// tells runs commands and compares their events.
+func (w *world) tells(cases [][2]string) {
+	w.tb.Helper()
+	for _, tc := range cases {
+		w.do(strings.Fields(tc[0])...)
+		if got := fmt.Sprint(w.events); got != tc[1] {
+			w.tb.Errorf("%s: %s, not %s", tc[0], got, tc[1])
+		}
+	}
+}
+
 func bs(args ...string) [][]byte {
 	out := make([][]byte, len(args))
 	for i, a := range args {

@@ -236,21 +236,13 @@ func TestListDamage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, Options{ListNodeElements: 1})
 			w.do("RPUSH", "l", "a", "b", "c", "d", "e")
-			w.check()
-			w.must(func(t kv.Txn) error {
+			w.finds(func(t kv.Txn) error {
 				var l list
 				if err := l.open(t, w.at, []byte("l")); err != nil {
 					return err
 				}
 				damage(w, t, &l)
 				return nil
-			})
-			w.must(func(tx kv.Txn) error {
-				r, err := CheckDB(tx.Snapshot(), w.at)
-				if len(r.Problems) == 0 {
-					t.Error("nothing was found")
-				}
-				return err
 			})
 		})
 	}

@@ -70,6 +70,14 @@ func (s *source) each(visit func(member []byte, score float64) bool) error {
 	return s.fields(s.t, func(f *hashField) { more = more && visit(f.field, s.weighted(1)) })
 }
 
+func (s *source) weightedMembers() (out []Scored, err error) {
+	err = s.each(func(member []byte, score float64) bool {
+		out = append(out, Scored{member, score})
+		return true
+	})
+	return out, err
+}
+
 // sources looks all keys up.
 func sources(t kv.Txn, db *DB, keys [][]byte, o *ZAlgebraOptions) ([]source, error) {
 	list := make([]source, len(keys))
@@ -143,11 +151,8 @@ func ZInter(t kv.Txn, db *DB, keys [][]byte, o ZAlgebraOptions) ([]Scored, error
 		return nil, err
 	}
 	smallestSources(list)
-	var out []Scored
-	if err := list[0].each(func(member []byte, score float64) bool {
-		out = append(out, Scored{member, score})
-		return true
-	}); err != nil {
+	out, err := list[0].weightedMembers()
+	if err != nil {
 		return nil, err
 	}
 	for i := 1; i < len(list) && len(out) > 0; i++ {
@@ -161,11 +166,12 @@ func ZInter(t kv.Txn, db *DB, keys [][]byte, o ZAlgebraOptions) ([]Scored, error
 // unite keeps the members that the source has, too.
 func (s *source) unite(members []Scored, g Aggregate) ([]Scored, error) {
 	kept := members[:0]
-	return kept, s.compare(members, func(m *Scored, score float64, found bool) {
+	err := s.compare(members, func(m *Scored, score float64, found bool) {
 		if found {
 			kept = append(kept, Scored{m.Member, g.of(m.Score, score)})
 		}
 	})
+	return kept, err
 }
 
 // compare tells what the source says of each of members, in their order. It looks them
@@ -214,11 +220,8 @@ func ZDiff(t kv.Txn, db *DB, keys [][]byte, o ZAlgebraOptions) ([]Scored, error)
 	if err != nil {
 		return nil, err
 	}
-	var out []Scored
-	if err := list[0].each(func(member []byte, score float64) bool {
-		out = append(out, Scored{member, score})
-		return true
-	}); err != nil {
+	out, err := list[0].weightedMembers()
+	if err != nil {
 		return nil, err
 	}
 	for i := 1; i < len(list) && len(out) > 0; i++ {

@@ -7,6 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/model/redis/rank"
 )
 
 // zsetCheck is what stands behind a sorted set's header. The rows by member and those by
@@ -16,7 +17,7 @@ type zsetCheck struct {
 	memberSum, scoreSum   uint64
 	first, last           bound
 	level                 int
-	nodes, below, counted [levelsMax]int64
+	nodes, below, counted [rank.LevelsMax]int64
 }
 
 func scoredSum(m *Scored) uint64 {
@@ -56,19 +57,18 @@ func (c *slotCheck) zsetRow(part byte, rest, value []byte) error {
 		}
 		z.scoreSum += scoredSum(&m)
 		return nil
-	case part == partNode && len(rest) > 0 && int(rest[0]) < levelsMax:
-		n, err := decodeNode(rest[1:], value)
+	case part == partNode:
+		level, n, err := rank.Decode(rest, value)
 		if err != nil {
 			return err
 		}
-		level := int(rest[0])
-		if n.first != (level != z.level) {
+		if len(n.Place) == 0 != (level != z.level) {
 			return corrupt("level %d of %s does not begin with its first node", level, keyspace.Pretty(c.row))
 		}
 		z.level = level
 		z.nodes[level]++
-		z.below[level] += n.children
-		z.counted[level] += n.members
+		z.below[level] += n.Children
+		z.counted[level] += n.Elements
 		return nil
 	}
 	return corrupt("%s has a row in part %d", keyspace.Pretty(c.row), part)
@@ -91,7 +91,7 @@ func (c *slotCheck) closeZSet() {
 		c.problem("%s has %d levels, not %d", keyspace.Pretty(c.row), got.level, z.levels)
 	}
 	below := z.n
-	for level := 1; level <= min(z.levels, levelsMax-1); level++ {
+	for level := 1; level <= z.levels; level++ {
 		if got.counted[level] != z.n || got.below[level] != below {
 			c.problem("%s: level %d counts %d members and %d children of %d and %d", keyspace.Pretty(c.row), level,
 				got.counted[level], got.below[level], z.n, below)

@@ -107,18 +107,18 @@ func (x *zsetEdit) setRows(m *Scored, old float64, found bool) error {
 	if x.n == 0 || compareBounds(at, x.last.bound) > 0 {
 		x.last = edgeOf(at)
 	}
-	x.n++
-	return x.counted(at)
+	tree := x.tree()
+	return x.counted(tree, tree.Added(at.bytes(x.t)))
 }
 
 // dropScore removes a member from the order.
 func (x *zsetEdit) dropScore(m *Scored) error {
 	at := m.bound()
 	x.t.Clear(x.scoreRow(at))
-	x.n--
 	x.edges = x.edges || compareBounds(at, x.first.bound) <= 0 || compareBounds(at, x.last.bound) >= 0 ||
 		x.first.about && at.key == x.first.key
-	return x.uncounted(at)
+	tree := x.tree()
+	return x.counted(tree, tree.Removed(at.bytes(x.t)))
 }
 
 // findEdges looks for the first and the last member.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis/rank"
 )
 
 // A sorted set inside its header: the number of members in two bytes, then for each in
@@ -16,7 +17,7 @@ import (
 //
 // A sorted set in rows: a row per member, by place, says its score; a row per score
 // and member stands in their order. Above these there are levels of nodes, which count
-// (zset_rank.go). The body says how many members, levels, and nodes of the highest
+// (package rank). The body says how many members, levels, and nodes of the highest
 // level there are; with no level, the latter is the number of members. It says which member
 // is the first and which the last one, too: who takes members from an end leaves deletions
 // behind, which nobody has to read then. Of a long member it has the beginning.
@@ -224,7 +225,7 @@ func (h *header) validateZSet() error {
 		return corrupt("sorted set with expiring members")
 	case h.enc == encMembers && len(h.body) > fieldsCountBytes:
 		return nil
-	case h.enc == encScores && len(h.body) > zsetBodyBytes && int64(binary.BigEndian.Uint64(h.body)) > 0 && h.body[8] < levelsMax:
+	case h.enc == encScores && len(h.body) > zsetBodyBytes && int64(binary.BigEndian.Uint64(h.body)) > 0 && h.body[8] < rank.LevelsMax:
 		return nil
 	}
 	return corrupt("sorted set of encoding %d with a body of %d bytes", h.enc, len(h.body))

@@ -60,8 +60,9 @@ func (z *zset) member(rank int64) (m Scored, err error) {
 	if err != nil {
 		return m, err
 	}
-	return m, z.scan(at, lastBound, false, func(x *Scored) bool {
+	err = z.scan(at, lastBound, false, func(x *Scored) bool {
 		m = *x
 		return false
 	})
+	return m, err
 }

@@ -67,6 +67,15 @@ func parseScan(args [][]byte, at int) (cursor uint64, o scanOptions, err error) 
 	return cursor, o, nil
 }
 
+// memberScan reads the arguments of SSCAN and ZSCAN.
+func memberScan(args [][]byte) (cursor uint64, o model.ScanOptions, err error) {
+	cursor, all, err := parseScan(args, 2)
+	if err == nil && (all.withType || all.noValues) {
+		err = command.ErrSyntax
+	}
+	return cursor, all.ScanOptions, err
+}
+
 // Cursor writes a cursor, which is a string of digits.
 func (c *Call) Cursor(n uint64) {
 	var digits [20]byte

@@ -140,14 +140,11 @@ func smoveCommand(c *Call) error {
 }
 
 func sscanCommand(c *Call) error {
-	cursor, o, err := parseScan(c.Args, 2)
+	cursor, o, err := memberScan(c.Args)
 	if err != nil {
 		return err
 	}
-	if o.withType || o.noValues {
-		return command.ErrSyntax
-	}
-	next, found, err := model.SScan(c.Txn, c.DB, c.Args[1], cursor, o.ScanOptions, c.Fields[:0])
+	next, found, err := model.SScan(c.Txn, c.DB, c.Args[1], cursor, o, c.Fields[:0])
 	if err != nil {
 		return err
 	}

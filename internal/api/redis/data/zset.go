@@ -309,14 +309,11 @@ func zrandmemberCommand(c *Call) error {
 }
 
 func zscanCommand(c *Call) error {
-	cursor, o, err := parseScan(c.Args, 2)
+	cursor, o, err := memberScan(c.Args)
 	if err != nil {
 		return err
 	}
-	if o.withType || o.noValues {
-		return command.ErrSyntax
-	}
-	next, found, err := model.ZScan(c.Txn, c.DB, c.Args[1], cursor, o.ScanOptions, c.Scored[:0])
+	next, found, err := model.ZScan(c.Txn, c.DB, c.Args[1], cursor, o, c.Scored[:0])
 	if err != nil {
 		return err
 	}
