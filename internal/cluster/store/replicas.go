@@ -15,10 +15,16 @@ func (s *Store) Replica(id base.RangeID) *replica.Replica {
 	return s.mu.ranges[id]
 }
 
-// Replicas are this store's replicas, by range.
+// Replicas are this store's replicas, by range. The slice is everybody's.
 func (s *Store) Replicas() []*replica.Replica {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
+	list := s.mu.sorted
+	s.mu.RUnlock()
+	if list != nil {
+		return list
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	ids := make([]base.RangeID, 0, len(s.mu.ranges))
 	for id := range s.mu.ranges {
 		ids = append(ids, id)
@@ -28,6 +34,7 @@ func (s *Store) Replicas() []*replica.Replica {
 	for i, id := range ids {
 		out[i] = s.mu.ranges[id]
 	}
+	s.mu.sorted = out
 	return out
 }
 
@@ -134,6 +141,7 @@ func (s *Store) remove(id base.RangeID) (stop func()) {
 	stop = s.mu.stops[id]
 	delete(s.mu.stops, id)
 	delete(s.mu.ranges, id)
+	s.mu.sorted = nil
 	delete(s.mu.claims, id)
 	s.mu.Unlock()
 	if r != nil {

@@ -99,6 +99,7 @@ type Store struct {
 	mu struct {
 		sync.RWMutex
 		ranges map[base.RangeID]*replica.Replica
+		sorted []*replica.Replica      // of ranges; nil: they have changed
 		stops  map[base.RangeID]func() // of those that run
 		turns  map[base.RangeID]*sync.Mutex
 		claims map[base.RangeID]base.Span // of snapshots that were delivered and not installed
@@ -521,6 +522,7 @@ func (s *Store) openReplica(id base.RangeID, self base.ReplicaID, state replica.
 	}
 	s.mu.Lock()
 	s.mu.ranges[id] = r
+	s.mu.sorted = nil
 	s.mu.Unlock()
 	s.ticking.put(r, true)
 	return r, nil

@@ -226,6 +226,8 @@ func (r *Replica) setDescriptor(d base.RangeDescriptor, index base.LogIndex) {
 	r.mu.Lock()
 	r.mu.desc = d
 	r.solo.Store(r.loop.lease.solo())
+	_, found := d.Replica(r.o.Replica)
+	r.removed.Store(!found && len(d.Replicas) > 0)
 	r.mu.descs = append(r.mu.descs, descriptorAt{index, d})
 	r.room.Broadcast()
 	r.mu.Unlock()

@@ -181,6 +181,7 @@ type Replica struct {
 	}
 	solo      atomic.Bool // nobody else votes; changes with mu held
 	ticked    atomic.Bool
+	removed   atomic.Bool   // changes with mu held
 	baseStamp atomic.Uint64 // mirrors win.BaseStamp; above it after a restart (W5)
 	evictions atomic.Uint64 // counts slices written to disk and dropped
 	flushTook atomic.Int64  // moving average in nanoseconds
@@ -317,11 +318,7 @@ func (r *Replica) Descriptor() base.RangeDescriptor {
 func (r *Replica) ID() (base.RangeID, base.ReplicaID) { return r.o.Range, r.o.Replica }
 
 // Removed reports whether the replica knows that it is no longer one of its range.
-func (r *Replica) Removed() bool {
-	d := r.Descriptor()
-	_, found := d.Replica(r.o.Replica)
-	return !found && len(d.Replicas) > 0
-}
+func (r *Replica) Removed() bool { return r.removed.Load() }
 
 // Leader is the node that leads, as far as this replica knows; zero if it knows none.
 func (r *Replica) Leader() base.NodeID {

@@ -204,7 +204,8 @@ func (r *Replica) offer(m *Message, to base.NodeID) {
 			}
 		}
 		s, words := r.o.Sleep.Offer(r.o.Range, others, voters, r.signal)
-		if s == nil {
+		if s == nil { // another try is worth it when the stores have met
+			p.idle = max(0, p.idle-offerTicks)
 			return
 		}
 		p.sleep, p.offered, p.words = s, true, map[base.NodeID]sleep.Word{}
