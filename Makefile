@@ -59,8 +59,9 @@ bench: build ## compare with redis-server on this machine (needs redis-server an
 bench-cluster: build ## compare three nodes with etcd and with redis-server and two replicas (needs etcd and redis-server)
 	$(GO) run ./scripts/compare -strata bin/strata -cluster
 
-bench-ranges: build ## cut a node into 10,000 ranges: the cost of a split, memory, processor while idle, start
+bench-ranges: build ## cut a node into 10,000 ranges, and three nodes into 1000: the cost of a split, memory, processor while idle, start
 	$(GO) run ./scripts/ranges -strata bin/strata
+	$(GO) run ./scripts/ranges -strata bin/strata -nodes 3 -ranges 1000
 
 docs: ## write the generated pages of docs/reference
 	$(GO) run ./cmd/strata docs config > docs/reference/config.md
