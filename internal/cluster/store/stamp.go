@@ -4,23 +4,37 @@ import (
 	"time"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
 // clockEvery is how far the TTL clock of ranges that do not issue stamps may be behind.
 const clockEvery = 20 * time.Millisecond
 
-// keepClock moves that clock on while this node leads such a range.
+// keepClock moves that clock on while this node leads such a range: the one that it led the
+// last time, most often.
 func (s *Store) keepClock() {
+	if s.led == nil || !s.led.Serving() {
+		s.led = s.leads()
+	}
+	if s.led == nil {
+		return
+	}
+	id, _ := s.led.ID()
+	s.stamps(id)(func(stamp base.Stamp, err error) {
+		if err == nil {
+			s.oracle.Observe(stamp)
+		}
+	})
+}
+
+// leads is a range beside the first one that this node leads, nil if there is none.
+func (s *Store) leads() *replica.Replica {
 	for _, x := range *s.table.Load() {
 		if id, _ := x.r.ID(); id != firstRange && x.r.Serving() {
-			s.stamps(id)(func(stamp base.Stamp, err error) {
-				if err == nil {
-					s.oracle.Observe(stamp)
-				}
-			})
-			return
+			return x.r
 		}
 	}
+	return nil
 }
 
 // stamps is how the batches of a range get theirs: the first range's leader issues them

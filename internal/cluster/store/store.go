@@ -118,6 +118,7 @@ type Store struct {
 	full    atomic.Bool
 	tidying atomic.Bool
 	cached  cachedStamp
+	led     *replica.Replica // see keepClock
 	flush   chan struct{}
 	ctx     context.Context
 	cancel  context.CancelFunc

@@ -406,6 +406,7 @@ func (r *Replica) endTenure() {
 	r.mu.Lock()
 	lost := r.loop.lead
 	r.mu.tenure, r.loop.lead = nil, nil
+	r.serving.Store(false)
 	r.leaseUntil.Store(0)
 	r.mu.seq.DropTail(r.loop.position)
 	r.mu.wants, r.mu.settled = nil, settled{}
@@ -436,6 +437,7 @@ func (r *Replica) beginTenure() {
 	r.mu.Lock()
 	r.mu.seq.DropTail(r.loop.position)
 	r.mu.tenure = r.loop.lead
+	r.serving.Store(true)
 	r.room.Broadcast()
 	r.mu.Unlock()
 	r.freshen()

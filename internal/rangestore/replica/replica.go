@@ -180,6 +180,7 @@ type Replica struct {
 		covering covering
 	}
 	solo      atomic.Bool // nobody else votes; changes with mu held
+	serving   atomic.Bool // there is a tenure; changes with mu held
 	ticked    atomic.Bool
 	removed   atomic.Bool   // changes with mu held
 	baseStamp atomic.Uint64 // mirrors win.BaseStamp; above it after a restart (W5)
@@ -357,11 +358,7 @@ func (r *Replica) Campaign() error { return r.loop.raft.Campaign() }
 
 // Serving reports whether the replica may answer: it leads, and has applied an
 // entry of its own term and all that its disk relies on (W5, C12).
-func (r *Replica) Serving() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.mu.tenure != nil
-}
+func (r *Replica) Serving() bool { return r.serving.Load() }
 
 // AwaitServing waits until the replica may answer, has stopped, knows that others
 // may answer, too, or ctx ends. It is woken by the loop.
