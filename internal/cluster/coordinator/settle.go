@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/cockroachdb/errors"
 
@@ -96,12 +97,18 @@ func (c *Coordinator) Sweep(ranges []Overdue) error {
 			}
 		}
 		for _, t := range r.Overdue(now - sweepAge) {
-			if err := c.Settle(t); errors.Is(err, prepared.ErrForgotten) {
+			if err := c.Settle(t); errors.Is(err, prepared.ErrForgotten) && holds(r, t) {
 				return errors.Wrapf(err, "transaction %s, begun at %d", t.ID, t.Begin)
 			}
 		}
 	}
 	return nil
+}
+
+// holds reports whether a range has not seen the end of a transaction yet; others may have
+// settled it since it was found, and all of it may be forgotten.
+func holds(r Overdue, t *prepared.Txn) bool {
+	return slices.ContainsFunc(r.Overdue(t.Begin+1), func(x *prepared.Txn) bool { return x.ID == t.ID })
 }
 
 // Retain moves the horizons of this node's ranges: what began long ago is refused, and
