@@ -40,6 +40,7 @@ type GroupResult struct {
 	// that ended, sweeps that found something, answers that were lost, requests that came
 	// late or twice.
 	Spread, Orphans, Settled, Lost, Late int
+	Moved, Audits                        int // of the bank
 }
 
 // Add adds the counters of o.
@@ -56,12 +57,12 @@ func (r *GroupResult) counters() map[string]*int {
 		"drops": &r.Drops, "repeats": &r.Repeats, "tenures": &r.Tenures, "transfers": &r.Transfers,
 		"membership changes": &r.Changes, "snapshots": &r.Snapshots, "splits": &r.Splits,
 		"freezes": &r.Freezes, "merges": &r.Merges, "sleeps": &r.Sleeps, "reads asleep": &r.Dreams, "beats": &r.Beats, "lulls": &r.Lulls, "spread": &r.Spread, "orphans": &r.Orphans, "settled": &r.Settled,
-		"lost": &r.Lost, "late": &r.Late}
+		"lost": &r.Lost, "late": &r.Late, "moved": &r.Moved, "audits": &r.Audits}
 }
 
 // Missing names what never happened.
 func (r *GroupResult) Missing(spread bool) (names []string) {
-	only := []string{"spread", "orphans", "settled", "lost", "late"}
+	only := []string{"spread", "orphans", "settled", "lost", "late", "moved", "audits"}
 	if spread {
 		only = []string{"leased reads", "proven reads", "reads asleep"}
 	}
@@ -157,7 +158,9 @@ type group struct {
 	running      *groupTask
 	ending, aged bool
 	driving      bool
-	waits        int // outside of tasks
+	waits        int   // outside of tasks
+	astray       error // the bank's money
+	hot          []int // lists that are used more than others
 	// Directed tests only: who does nothing, and which messages arrive.
 	deaf  base.NodeID
 	hears func(*packet) bool
@@ -185,6 +188,7 @@ func RunGroup(o GroupOptions) (_ GroupResult, err error) {
 	switch {
 	case o.Spread: // a commit takes many messages
 		g.wild /= 4
+		g.hot = g.rnd.Perm(lists)[:2+g.rnd.IntN(4)]
 	case o.Merging || o.Dozing: // it takes a while without trouble
 		g.loss, g.wild = g.loss/5, g.wild/8
 	}
@@ -457,6 +461,9 @@ func (g *group) event() error {
 			err = errors.Wrapf(m.fatal, "node %d stopped by itself", m.id)
 		}
 	}
+	if err == nil {
+		err = g.astray
+	}
 	g.poll()
 	return err
 }
@@ -475,6 +482,12 @@ func (g *group) act() error {
 		return errors.CombineErrors(g.deliver(), errors.CombineErrors(g.deliver(), g.deliver()))
 	case n < 5000:
 		return g.deliver()
+	case n < 6500 && g.o.Spread:
+		var err error
+		for _, m := range g.members {
+			err = errors.CombineErrors(err, g.step(m))
+		}
+		return err
 	case n < 6500:
 		return g.step(g.any())
 	case n < 9500 && g.micros < g.hush && g.lull == nil && g.rnd.IntN(8) > 0: // even questions are rare
@@ -490,7 +503,7 @@ func (g *group) act() error {
 			m.store.Heal()
 			return g.ambush(m)
 		}
-	case g.trap != nil, g.lull != nil: // nothing else may spoil it
+	case g.trap != nil, g.lull != nil, g.now < g.slow: // nothing else may spoil it
 	case n < operating && g.o.Dozing && g.rnd.IntN(8) > 0:
 	case n < operating:
 		g.operate()
@@ -547,47 +560,6 @@ func (g *group) cutSome() {
 		}
 	}
 	g.note("partition %b", side)
-}
-
-// lure keeps a follower away from the leader until it would like to lead itself;
-// nobody writes meanwhile, so that it could. Then, in spring, the others crash: they
-// must not forget whom they had promised not to vote against.
-func (g *group) lure() {
-	m, _ := g.leader(nil)
-	c := g.any()
-	if m == nil || m == c || g.trap != nil || g.lull != nil {
-		return
-	}
-	g.cut = map[[2]base.NodeID]bool{}
-	g.trap = &trap{leader: m, lured: c, away: g.micros + 300_000, at: g.micros + 1_000_000 + g.rnd.Int64N(1_000_000)}
-}
-
-type trap struct {
-	leader, lured *member
-	away, at      int64
-}
-
-func (g *group) spring() {
-	t := g.trap
-	switch {
-	case t == nil:
-		return
-	case t.away != 0 && g.micros >= t.away:
-		t.away = 0
-		g.cut[[2]base.NodeID{t.leader.id, t.lured.id}], g.cut[[2]base.NodeID{t.lured.id, t.leader.id}] = true, true
-		g.note("node %d is kept away from its leader %d", t.lured.id, t.leader.id)
-	}
-	if g.micros < t.at {
-		return
-	}
-	g.trap = nil
-	g.cut = map[[2]base.NodeID]bool{}
-	g.isolate(t.leader.id)
-	for _, o := range g.members {
-		if o != t.leader && o != t.lured {
-			g.crash(o, 0)
-		}
-	}
 }
 
 // isolate cuts a node off, in one direction or both.
@@ -737,27 +709,6 @@ func (g *group) assemble() error {
 		}
 	}
 	return errors.New("three nodes never made a group")
-}
-
-// orphanEvents ends a run that begins with an orphan when the others have had time to
-// elect a leader, and before a snapshot repairs what may be wrong with it.
-const orphanEvents = 1500
-
-// orphan makes the first node crash with entries that nobody else has, while its disk
-// still knows of a group of one.
-func (g *group) orphan() error {
-	m := g.members[0]
-	for _, o := range g.members[1:] {
-		g.cut[[2]base.NodeID{m.id, o.id}], g.cut[[2]base.NodeID{o.id, m.id}] = true, true
-	}
-	for range 20 {
-		g.client(m)
-		if err := g.step(m); err != nil {
-			return err
-		}
-	}
-	g.crash(m, 0)
-	return nil
 }
 
 // quiet lets a moment pass in which nothing goes wrong.

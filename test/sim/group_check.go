@@ -89,7 +89,12 @@ func (g *group) check() (done bool, err error) {
 			}
 		}
 	}
-	if err := history.Check(g.ops, final); err != nil {
+	if g.o.Spread {
+		g.countAll(final)
+	}
+	listed := maps.Clone(final)
+	maps.DeleteFunc(listed, func(key string, _ []uint32) bool { return isAccount(key) })
+	if err := errors.CombineErrors(history.Check(g.ops, listed), g.astray); err != nil {
 		return false, err
 	}
 	for _, r := range leaders {

@@ -160,6 +160,9 @@ func (g *group) pause(m *member, st *store.Store, p replica.Point) {
 		g.driving = true
 		g.micros += 2000
 		g.must(m, g.quiet())
+		if g.ending { // for a lock
+			g.settle(int(g.micros / 2000))
+		}
 		g.poll()
 		if g.waits++; g.waits%50 == 0 { // for a range that is frozen
 			for _, o := range g.members {

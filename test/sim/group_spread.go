@@ -92,8 +92,12 @@ func (g *group) spreadEvent(m *member) {
 		g.spawn(m, func() { g.must(m, m.store.Retain()) })
 	case n < 3:
 		g.spawn(m, func() { g.sweep(m) })
-	case n < 24:
+	case n < 20:
 		g.spawn(m, func() { g.everywhere(m) })
+	case n < 26:
+		g.spawn(m, func() { g.transfer(m) })
+	case n < 28:
+		g.spawn(m, func() { g.audit(m) })
 	default:
 		if l, _ := g.leader([]byte(listKey(g.rnd.IntN(lists)))); l != nil && g.rnd.IntN(8) > 0 {
 			m = l
@@ -121,8 +125,12 @@ func (g *group) newOp() *history.Op {
 
 // draw picks keys, and ids to append to some of them.
 func (g *group) draw(op *history.Op) (keys []string) {
-	for _, i := range g.rnd.Perm(lists)[:1+g.rnd.IntN(3)] {
-		keys = append(keys, listKey(i))
+	from := g.hot
+	if g.rnd.IntN(4) == 0 {
+		from = g.rnd.Perm(lists)
+	}
+	for _, i := range g.rnd.Perm(len(from))[:min(1+g.rnd.IntN(3), len(from))] {
+		keys = append(keys, listKey(from[i]))
 	}
 	writes := g.rnd.IntN(len(keys) + 1)
 	if g.micros < g.hush || g.lull != nil {

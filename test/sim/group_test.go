@@ -94,7 +94,7 @@ func TestGroupSameSeedSameTrace(t *testing.T) {
 
 // TestGroupPlantedBugs is TestPlantedBugs over several nodes.
 func TestGroupPlantedBugs(t *testing.T) {
-	const within = 1500
+	const within = 200
 	for _, b := range []struct {
 		name   string
 		faults replica.Faults
@@ -103,8 +103,9 @@ func TestGroupPlantedBugs(t *testing.T) {
 		{"reply before commit", replica.Faults{ReplyBeforeCommit: true}, 1},
 		{"log not synced", replica.Faults{SkipSync: true}, 4},
 		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 5},
-		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 23},
-		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 586},
+		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 19},
+		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 3},
+		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 7},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			seen(t, within, b.seed, func(s uint64) error {
@@ -128,7 +129,7 @@ func TestSleepPlantedBugs(t *testing.T) {
 		{"an echo counts from when it comes in", replica.Faults{}, sleep.Faults{AckWhenTaken: true}, 1},
 		{"the ends of sleeps are not looked at", replica.Faults{}, sleep.Faults{IgnoreEnds: true}, 1},
 		{"another process is taken for the one before", replica.Faults{}, sleep.Faults{IgnoreIncarnation: true}, 1},
-		{"a promise is forgotten in a restart", replica.Faults{VoteAtOnce: true}, sleep.Faults{}, 85},
+		{"a promise is forgotten in a restart", replica.Faults{VoteAtOnce: true}, sleep.Faults{}, 29},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			seen(t, within, b.seed, func(s uint64) error {
@@ -158,7 +159,7 @@ func seen(t *testing.T, within int, once uint64, run func(seed uint64) error) {
 // TestMergePlantedBugs is TestPlantedBugs for what only merges can break. TestFrozenServesNothing
 // is another one.
 func TestMergePlantedBugs(t *testing.T) {
-	const within = 1500
+	const within = 200
 	t.Run("thawed without a refusal", func(t *testing.T) {
 		seen(t, within, 11, func(s uint64) error {
 			_, err := RunGroup(GroupOptions{Seed: s, Events: 2 * groupEvents, Faults: replica.Faults{ThawAtOnce: true}, Merging: true})
@@ -166,7 +167,7 @@ func TestMergePlantedBugs(t *testing.T) {
 		})
 	})
 	t.Run("the right side's locks forgotten", func(t *testing.T) {
-		seen(t, within, 66, func(s uint64) error {
+		seen(t, within, 8, func(s uint64) error {
 			_, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: true, Faults: replica.Faults{ForgetRightTable: true}})
 			return err
 		})

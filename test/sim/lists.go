@@ -22,7 +22,12 @@ var (
 	errRefused = errors.New("refused by the closure")
 )
 
-func (s *sim) key() string { return fmt.Sprintf("\x04l%d", s.rnd.IntN(lists)) }
+func (s *sim) key() string {
+	if len(s.several.hot) > 0 && s.rnd.IntN(4) > 0 {
+		return listKey(s.several.hot[s.rnd.IntN(len(s.several.hot))])
+	}
+	return listKey(s.rnd.IntN(lists))
+}
 
 func (s *sim) keys(n int) (keys []string) {
 	for range n {

@@ -30,6 +30,7 @@ type several struct {
 	behind []*task // what goes on behind answers
 	names  int
 	lastID base.RangeID
+	hot    []int // lists that are used more than others
 	// evictOnly: maintenance makes room in the windows, and no files.
 	evictOnly bool
 }
@@ -121,6 +122,10 @@ func (s *sim) stepRange() {
 		id = ids[s.rnd.IntN(len(ids))] // of a range that was merged meanwhile, perhaps
 	} else {
 		all := s.store.Replicas()
+		busy := slices.DeleteFunc(slices.Clone(all), func(r *replica.Replica) bool { return r.Stats().Speculative == 0 })
+		if len(busy) > 0 && s.rnd.IntN(8) > 0 {
+			all = busy
+		}
 		r = all[s.rnd.IntN(len(all))]
 		id, _ = r.ID()
 	}
@@ -175,7 +180,7 @@ func (s *sim) severalActions() []action {
 	}
 	list := []action{{160, s.stepLoop}, {60, func() { s.stepBehind() }}, {6, s.sweep}, {2, s.retain}}
 	if s.o.Cut {
-		list = append(list, action{2, s.cut}, action{2, s.unite}, action{2, s.heal})
+		list = append(list, action{3, s.cut}, action{3, s.unite}, action{3, s.heal})
 	}
 	return list
 }
@@ -205,8 +210,12 @@ func (s *sim) unite() {
 	a, _ := left.ID()
 	b, _ := right.ID()
 	if s.rnd.IntN(3) == 0 {
-		_, err := s.store.BeginMerge(a, b)
-		s.note("freeze %d for %d: %v", b, a, err)
+		s.doTask(fmt.Sprintf("freeze %d for %d", b, a), func() error {
+			if _, err := s.store.BeginMerge(a, b); !errors.Is(err, replica.ErrMerge) {
+				return err
+			}
+			return nil
+		})
 		return
 	}
 	s.doTask(fmt.Sprintf("merge %d with %d", a, b), func() error {
@@ -241,6 +250,33 @@ func (s *sim) healAll() error {
 		}
 	}
 	return nil
+}
+
+// across reads a list and appends to another one, at a stamp: no write lock holds what it
+// has read. Now and then it reads all lists instead.
+func (s *sim) across(*client) {
+	op, tx := s.newOp(), s.db.Begin()
+	defer tx.Rollback()
+	keys := []string{s.key()}
+	if s.rnd.IntN(3) == 0 {
+		keys = []string{listKey(0), listKey(2), listKey(4), listKey(3), listKey(1)}
+	} else {
+		s.appendTo(op, s.keys(1))
+	}
+	for _, k := range keys {
+		v, err := tx.Get([]byte(k))
+		if err != nil {
+			s.fails(op, err)
+			return
+		}
+		op.Reads[k] = decode(v)
+	}
+	s.think()
+	for _, k := range sorted(op.Appends) {
+		tx.Atomic(base.OpAppendIfFits, []byte(k), encode(nil, op.Appends[k]))
+	}
+	r, err := tx.Sequence()
+	s.sequenced(op, r.Ticket, err)
 }
 
 // sweep lets somebody settle what is overdue.

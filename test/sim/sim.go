@@ -128,6 +128,7 @@ type sim struct {
 	actions []action
 	total   int // of the actions' weights
 	window  int64
+	calm    int64 // how many times fewer faults there are, and how much slower time is
 	fatal   error
 
 	running *task // nil: the scheduler itself
@@ -192,18 +193,29 @@ type action struct {
 // weigh lists the kinds of events. Every seed has its own weights, so that some
 // runs do little else than one of them.
 func (s *sim) weigh() {
+	s.calm = 1
+	if s.o.Ranges { // commits take long
+		s.calm = []int64{1, 5, 25}[s.rnd.IntN(3)]
+		s.several.hot = s.rnd.Perm(lists)[:2+s.rnd.IntN(4)]
+	}
 	operations := []action{
 		{30, s.startAny(s.oneShot)}, {30, s.startAny(s.interactive)}, {30, s.startAny(s.register)},
 		{10, s.startAny(s.held)}, {12, s.startAny(s.repeated)}, {12, s.startAny(s.guarded)},
 	}
+	if s.o.Ranges {
+		operations = append(operations, action{30, s.startAny(s.across)})
+	}
 	s.actions = append(operations,
 		action{120, s.resumeAny}, action{160, s.stepLoop}, action{15, s.stepKeeper},
-		action{20, func() { s.clock.micros += s.rnd.Int64N(200_000) }},
+		action{20, func() { s.clock.micros += s.rnd.Int64N(200_000 / s.calm) }},
 		action{1, s.toggleFull}, action{1, s.toggleSpace}, action{1, s.armCrash}, action{1, s.crashNow}, action{1, s.stop},
 		action{1, s.jump},
 	)
 	s.actions = append(s.actions, s.severalActions()...)
 	for i := range s.actions {
+		if s.actions[i].weight > 2 { // no fault, and nothing as rare as one
+			s.actions[i].weight *= int(s.calm)
+		}
 		s.actions[i].weight *= []int{1, 2, 4}[s.rnd.IntN(3)]
 		s.total += s.actions[i].weight
 	}

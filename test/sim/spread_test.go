@@ -67,8 +67,13 @@ func TestSpreadPlantedBugs(t *testing.T) {
 		coordinator coordinator.Faults
 		seed        uint64
 	}{
-		{"latest read ignores write locks", replica.Faults{ReadIgnoresLocks: true}, coordinator.Faults{}, 1},
-		{"blind write passes a lock", replica.Faults{BlindWritePassesLock: true}, coordinator.Faults{}, 1},
+		{"latest read ignores write locks", replica.Faults{ReadIgnoresLocks: true}, coordinator.Faults{}, 2},
+		{"blind write passes a lock", replica.Faults{BlindWritePassesLock: true}, coordinator.Faults{}, 2},
+		{"no read locks", replica.Faults{NoReadLocks: true}, coordinator.Faults{}, 10},
+		{"prepared answered before commit", replica.Faults{PreparedBeforeCommit: true}, coordinator.Faults{}, 9},
+		{"resolve judged by its batch's stamp", replica.Faults{ResolveByBatchStamp: true}, coordinator.Faults{}, 2},
+		{"C asked before the last prepare", replica.Faults{}, coordinator.Faults{StampEarly: true}, 1},
+		{"read-only participant skipped", replica.Faults{}, coordinator.Faults{SkipReadOnly: true}, 5},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			seen(t, within, b.seed, func(s uint64) error {
