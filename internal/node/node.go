@@ -241,7 +241,7 @@ func (n *Node) serve(ctx context.Context, c config.Config, db *kv.DB) (err error
 		return errors.Wrap(err, "reading the shards")
 	}
 	common := redis.Options{
-		DB: db, Log: n.log, Password: c.RequirePass, Unprotected: !c.ProtectedMode,
+		DB: db, Log: n.log, Memory: machineMemory(), Password: c.RequirePass, Unprotected: !c.ProtectedMode,
 		MaxClients: c.MaxClients, Version: Version(), Catalog: n.catalog,
 	}
 	for i := range n.doors {

@@ -130,7 +130,7 @@ func memoryUse() (used, system uint64) {
 	return total - free - released, total - released
 }
 
-func infoMemory(_ *Call, b *bytes.Buffer) error {
+func infoMemory(c *Call, b *bytes.Buffer) error {
 	used, rss := memoryUse()
 	field(b, "used_memory", used)
 	field(b, "used_memory_human", human(used))
@@ -140,7 +140,8 @@ func infoMemory(_ *Call, b *bytes.Buffer) error {
 	field(b, "used_memory_peak_human", human(rss))
 	field(b, "used_memory_lua", 0)
 	field(b, "used_memory_scripts", 0)
-	field(b, "total_system_memory", 0)
+	field(b, "total_system_memory", c.s.srv.o.Memory)
+	field(b, "total_system_memory_human", human(c.s.srv.o.Memory))
 	field(b, "maxmemory", 0)
 	field(b, "maxmemory_human", "0B")
 	field(b, "maxmemory_policy", "noeviction")

@@ -79,6 +79,8 @@ type Options struct {
 	// Stall is how long a client with replies waiting may read nothing; the
 	// default is limits.ConnectionStall.
 	Stall time.Duration
+	// Memory is that of the machine in bytes, for INFO; zero: not known.
+	Memory uint64
 	// Password is requirepass; none means no login.
 	Password string
 	// Unprotected turns protected mode off: without a password, other than

@@ -171,3 +171,12 @@ func readSome(t *testing.T, c *rawConn) {
 		t.Fatal(err)
 	}
 }
+
+// TestInfoMemory: what the node knows of its machine is in INFO.
+func TestInfoMemory(t *testing.T) {
+	c := start(t, Options{Memory: 3 << 30}).dial(t)
+	c.send("INFO memory\r\n")
+	if got := c.through("maxmemory:0\r\n"); !strings.Contains(got, "\r\ntotal_system_memory:3221225472\r\ntotal_system_memory_human:3.00G\r\n") {
+		t.Errorf("%q", got)
+	}
+}

@@ -11,8 +11,9 @@ type Rand interface {
 }
 
 const (
-	// exactSampleFields is up to how many fields a random choice looks at all of
-	// them. Among more it looks at sampleRun neighbours of a random place.
+	// exactSampleFields is up to how many fields in rows a choice of many that may repeat
+	// looks at all of them. One of few looks at sampleRun neighbours of a random place, also
+	// where there are few: others may have been removed just now, and lie in the way.
 	exactSampleFields = 1024
 	sampleRun         = 8
 	// RandomFieldsMax bounds the fields of one HRANDFIELD with a negative count.
@@ -38,7 +39,7 @@ func (e *entry) randomFields(t kv.Txn, count int64, r Rand, dst []FieldValue) ([
 	if err != nil {
 		return nil, err
 	}
-	if count > 0 && (n <= exactSampleFields || count >= n/3) || n <= exactSampleFields {
+	if e.h.enc != encRows || max(count, -count) >= n/3 && (count > 0 || n <= exactSampleFields) {
 		return e.chooseFields(t, count, r, dst)
 	}
 	if count < 0 {
