@@ -272,32 +272,7 @@ func TestBankOverNodes(t *testing.T) {
 	}
 	stop := make(chan struct{})
 	var moving, wait sync.WaitGroup
-	moving.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-			key := []byte(cuts[i%len(cuts)])
-			if i < len(cuts) {
-				for _, n := range c.list {
-					if r := n.store.Range(key); r != nil && r.Serving() {
-						_, _ = r.BeginSplit(key, base.RangeID(10+i)) // it cannot be cut at its first key
-					}
-				}
-			}
-			if i%4 == 3 {
-				key = nil
-			}
-			for _, n := range c.list {
-				if r := n.store.Range(key); r != nil && r.Serving() {
-					d := r.Descriptor()
-					_ = r.TransferLeader(d.Replicas[i%3].Replica)
-				}
-			}
-		}
-	})
+	moving.Go(func() { c.disturb(cuts, stop) })
 	var unknown atomic.Int64
 	for k := range clients {
 		rnd := rand.New(rand.NewPCG(uint64(k), 7))
