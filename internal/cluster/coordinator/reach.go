@@ -26,11 +26,7 @@ type Here struct {
 
 var _ Ranges = (*Here)(nil)
 
-// LocalGuard is a watch of a replica of this node.
-type LocalGuard struct{ Watch *replica.Watch }
-
-// Key implements Guard.
-func (g LocalGuard) Key() []byte { return g.Watch.Key() }
+var _ Guard = (*replica.Watch)(nil)
 
 // Dead is a guard on a key whose leader has changed since it was made.
 type Dead struct{ At []byte }
@@ -117,11 +113,11 @@ func (h *Here) Prepare(key []byte, p *prepared.Prepare, guards []Guard) error {
 	return h.at(key, func(r *replica.Replica) error {
 		var watches []*replica.Watch
 		for _, g := range guards {
-			w, ok := g.(LocalGuard)
-			if !ok || !w.Watch.Of(r) {
+			w, ok := g.(*replica.Watch)
+			if !ok || !w.Of(r) {
 				return base.ErrConflict
 			}
-			watches = append(watches, w.Watch)
+			watches = append(watches, w)
 		}
 		t, err := r.Prepare(p, watches)
 		return answered(r, t, err)

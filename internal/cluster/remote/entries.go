@@ -109,7 +109,7 @@ func (v *Server) entry(_ context.Context, from base.NodeID, request []byte) ([]b
 		}
 		var guards []coordinator.Guard
 		for _, w := range watches {
-			guards = append(guards, coordinator.LocalGuard{Watch: w})
+			guards = append(guards, w)
 		}
 		err = v.local().Prepare(q.Key, e, guards)
 	case *prepared.Record:

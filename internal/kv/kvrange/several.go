@@ -364,7 +364,7 @@ func (m *several) commit(req *kv.CommitRequest) (kv.Receipt, error) {
 	}
 	var guards []coordinator.Guard
 	for _, g := range req.Guards {
-		guards = append(guards, guardOf(g))
+		guards = append(guards, g.(coordinator.Guard))
 	}
 	q := coordinator.Request{At: m.at, Priority: m.priority, ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans,
 		Mutations: req.Mutations, Guards: guards}
@@ -468,14 +468,6 @@ func (m *several) commitSpread(req *kv.CommitRequest, q *coordinator.Request) (k
 	}
 	v := base.MakeVersionstamp(res.Commit, 0)
 	return kv.Receipt{Version: &v}, nil
-}
-
-// guardOf is a guard as the coordinator knows it.
-func guardOf(g kv.Watch) coordinator.Guard {
-	if w, ok := g.(*replica.Watch); ok {
-		return coordinator.LocalGuard{Watch: w}
-	}
-	return g.(*remote.Watch)
 }
 
 // someKey is a key of the range that the transaction has to do with.
