@@ -301,17 +301,21 @@ func (m *several) abort() kv.Receipt {
 	return rest
 }
 
-// end is abort for a transaction that goes on: it waits for what its reads depend on.
-func (m *several) end() error {
+// end is abort for a transaction that goes on, in the leg keep if there is one: it waits
+// for what its reads elsewhere depend on.
+func (m *several) end(keep *leg) error {
 	legs := m.legs[:m.live]
 	m.live = 0
-	for i, l := range legs {
+	for _, l := range legs {
+		if l == keep {
+			continue
+		}
 		t := l.abort()
 		if t.Done() {
 			continue
 		}
 		if err := l.r.Await(t); err != nil {
-			for _, other := range legs[i+1:] {
+			for _, other := range legs {
 				other.abort()
 			}
 			return err
@@ -393,18 +397,8 @@ func (m *several) commitHere(req *kv.CommitRequest) (kv.Receipt, error) {
 		m.finish()
 		return kv.Receipt{}, err
 	}
-	for i, other := range m.legs[:m.live] {
-		if other == l {
-			m.legs[0], m.legs[i] = m.legs[i], m.legs[0]
-		}
-	}
-	for _, other := range m.legs[1:m.live] {
-		if t := other.abort(); !t.Done() {
-			if err := other.r.Await(t); err != nil {
-				m.finish()
-				return kv.Receipt{}, err
-			}
-		}
+	if err := m.end(l); err != nil {
+		return kv.Receipt{}, err
 	}
 	return m.commitIn(l, req)
 }
@@ -453,7 +447,7 @@ func (m *several) cleanAway(key []byte, w kv.Watch) error {
 }
 
 func (m *several) commitSpread(req *kv.CommitRequest, q *coordinator.Request) (kv.Receipt, error) {
-	if err := m.end(); err != nil {
+	if err := m.end(nil); err != nil {
 		return kv.Receipt{}, err
 	}
 	res, err := m.e.coordinator.Commit(q)
