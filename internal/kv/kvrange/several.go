@@ -189,40 +189,25 @@ func (m *several) apart(keys [][]byte) bool {
 	return false
 }
 
-func (m *several) scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
-	stopped := false
-	each := func(key, value []byte) bool {
-		stopped = !visit(key, value)
-		return !stopped
-	}
-	for !span.Empty() && !stopped {
+func (m *several) scan(span base.Span, reverse bool, visit visitor) error {
+	return pieces(span, reverse, visit, func(span base.Span, visit visitor) (base.Span, error) {
 		piece, err := m.next(span, reverse)
 		if err != nil {
-			return err
+			return piece, err
 		}
 		l, err := m.on(piece.Start)
 		if err != nil {
-			return err
+			return piece, err
 		}
-		if err := l.scan(piece, reverse, each); err != nil {
-			return err
-		}
-		if reverse {
-			span.End = piece.Start
-		} else {
-			span.Start = piece.End
-		}
-	}
-	return nil
+		return piece, l.scan(piece, reverse, visit)
+	})
 }
 
 // next is the beginning of span, in reverse the end, as far as one range goes. While a
 // leg may hold its range's lock, nobody is asked.
 func (m *several) next(span base.Span, reverse bool) (piece base.Span, err error) {
 	for _, l := range m.legs[:m.live] {
-		switch {
-		case !reverse && l.span.Contains(span.Start),
-			reverse && bytes.Compare(l.span.Start, span.End) < 0 && bytes.Compare(span.End, l.span.End) <= 0:
+		if holdsEdge(l.span, span, reverse) {
 			return span.Clip(l.span), nil
 		}
 	}

@@ -408,29 +408,16 @@ func (v *staleView) Get(key []byte) (value []byte, err error) {
 
 // Scan implements kv.View.
 func (v *staleView) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
-	stopped := false
-	each := func(key, value []byte) bool {
-		stopped = !visit(key, value)
-		return !stopped
-	}
-	for !span.Empty() && !stopped {
+	return pieces(span, reverse, visit, func(span base.Span, visit visitor) (base.Span, error) {
 		r, piece := v.piece(span, reverse)
 		if r == nil { // as far as a leader's range goes, if it is not known
 			var err error
 			if piece, err = v.rest.next(span, reverse); err != nil {
-				return err
+				return piece, err
 			}
 		}
-		if err := v.scanPiece(r, piece, reverse, each); err != nil {
-			return err
-		}
-		if reverse {
-			span.End = piece.Start
-		} else {
-			span.Start = piece.End
-		}
-	}
-	return nil
+		return piece, v.scanPiece(r, piece, reverse, visit)
+	})
 }
 
 // piece is the beginning of span, in reverse the end, as far as a replica of this node
@@ -438,7 +425,7 @@ func (v *staleView) Scan(span base.Span, reverse bool, visit func(key, value []b
 func (v *staleView) piece(span base.Span, reverse bool) (*replica.Replica, base.Span) {
 	if !reverse {
 		if r := v.near(span.Start); r != nil {
-			if d := r.Descriptor().Span; d.Contains(span.Start) {
+			if d := r.Descriptor().Span; holdsEdge(d, span, false) {
 				return r, span.Clip(d)
 			}
 		}
@@ -449,7 +436,7 @@ func (v *staleView) piece(span base.Span, reverse bool) (*replica.Replica, base.
 	}
 	for _, r := range v.e.store.Replicas() {
 		d := r.Descriptor().Span
-		if !v.avoid[r] && bytes.Compare(d.Start, span.End) < 0 && bytes.Compare(span.End, d.End) <= 0 {
+		if !v.avoid[r] && holdsEdge(d, span, true) {
 			return r, span.Clip(d)
 		}
 	}
