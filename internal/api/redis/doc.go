@@ -37,6 +37,11 @@
 // saves a hop and decides nothing, for every member executes every command; other
 // clients, and commands on several slots, are served where they are.
 //
+// Where other nodes lead, neighbours in a pipeline run together, as one transaction
+// (together.go), and reads may be answered from a moment ago for who asks for that
+// (stale.go). Clients that block stand in lines, on their node and among the nodes, and
+// whoever is in front tries (block.go).
+//
 // A family of commands is a file with a function that returns its rows, listed
 // in newTable.
 package redis

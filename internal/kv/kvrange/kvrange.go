@@ -48,6 +48,7 @@ type Engine struct {
 	coordinator *coordinator.Coordinator
 	quiet       quiet
 	stale       stale
+	hot         hot
 }
 
 var _ kv.Engine = (*Engine)(nil)
@@ -72,7 +73,7 @@ func NewShared(s Store, c *remote.Client) *Engine {
 }
 
 func (e *Engine) coordinate(o coordinator.Options) {
-	e.stale.clock = clock.System{}
+	e.stale.clock, e.hot.patience = clock.System{}, hotWait
 	if o.Ranges == nil {
 		here := &coordinator.Here{Store: e.store}
 		if e.client != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/rangestore/replica"
+	"github.com/stratadb/strata/internal/turn"
 )
 
 // several is an attempt where there are several ranges. It begins on the range of the
@@ -35,6 +36,7 @@ type several struct {
 	live     int // legs that this attempt is on
 	req      replica.Request
 	guards   []kv.Watch
+	place    *turn.Place // in the line of a hot key
 }
 
 func (m *several) begin(o kv.AttemptOptions) {
@@ -52,6 +54,7 @@ func (m *several) finish() {
 		l.abort()
 	}
 	m.live = 0
+	m.yield()
 }
 
 // errSeveral restarts a transaction that turns out to need several ranges.
@@ -89,6 +92,9 @@ func (m *several) on(key []byte) (*leg, error) {
 	r, route, err := m.e.find(key, m.o.Prompt)
 	if err != nil {
 		return nil, err
+	}
+	if r == nil && m.live == 0 {
+		m.queue(key)
 	}
 	at := base.Stamp(0)
 	if m.wide {
@@ -269,6 +275,7 @@ func (h *highest) told(n int64) int64 {
 
 // abort ends all legs. What they have read must have come from leaders (R2).
 func (m *several) abort() kv.Receipt {
+	defer m.yield()
 	var rest kv.Receipt
 	for _, l := range m.legs[:m.live] {
 		t := l.abort()
@@ -310,6 +317,7 @@ func (m *several) end(keep *leg) error {
 }
 
 func (m *several) commit(req *kv.CommitRequest) (kv.Receipt, error) {
+	defer m.yield()
 	if m.stuck {
 		m.finish()
 		return kv.Receipt{}, base.ErrWouldWait

@@ -1,0 +1,9 @@
+package kvrange
+
+import "time"
+
+// Hot is how many stand in the line of a key.
+func (e *Engine) Hot(key []byte) int { return e.hot.Standing(key) }
+
+// SetPatience changes how long somebody waits in such a line.
+func (e *Engine) SetPatience(d time.Duration) { e.hot.patience = d }
