@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,25 +24,11 @@ type trio struct {
 	args  [3][]string
 }
 
-// freeAddress is an address that nobody listens on for now, and that no system gives to
-// who asks for any: a node of a cluster keeps its address over a restart.
-func freeAddress(t *testing.T) string {
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
-		if err == nil {
-			defer func() { _ = l.Close() }()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
 // startTrio starts three nodes and waits until each has a copy that counts.
 func startTrio(t *testing.T, args ...string) *trio {
 	c := &trio{t: t}
 	for i := range c.nodes {
-		c.args[i] = append([]string{"--cluster-addr", freeAddress(t)}, args...)
+		c.args[i] = append([]string{"--cluster-addr", process.FreeAddress(t)}, args...)
 		first := c.args[i]
 		if i > 0 {
 			first = append(slices.Clone(first), "--join", c.nodes[0].Admin)
@@ -165,9 +149,9 @@ func TestNodesOverTLS(t *testing.T) {
 func TestNodesLeave(t *testing.T) {
 	var nodes [4]*process.Node
 	args := func(i int) []string {
-		return []string{"--cluster-addr", freeAddress(t), "--dead-after", "1s", "--join", nodes[max(i-1, 0)].Admin}
+		return []string{"--cluster-addr", process.FreeAddress(t), "--dead-after", "1s", "--join", nodes[max(i-1, 0)].Admin}
 	}
-	nodes[0] = process.Start(t, process.Options{Args: []string{"--cluster-addr", freeAddress(t), "--dead-after", "1s"}})
+	nodes[0] = process.Start(t, process.Options{Args: []string{"--cluster-addr", process.FreeAddress(t), "--dead-after", "1s"}})
 	third := args(0)
 	for i := 1; i < 4; i++ {
 		a := third

@@ -130,7 +130,7 @@ func TestSplitRangeOnAnyNode(t *testing.T) {
 func TestRangesByHand(t *testing.T) {
 	c := startTrio(t)
 	ctx := t.Context()
-	fourth := process.Start(t, process.Options{Args: []string{"--cluster-addr", freeAddress(t), "--join", c.nodes[0].Admin}})
+	fourth := process.Start(t, process.Options{Args: []string{"--cluster-addr", process.FreeAddress(t), "--join", c.nodes[0].Admin}})
 	d := distribution(t, fourth)
 	watch, err := d.WatchCatalog(ctx, &proto.WatchCatalogRequest{})
 	if err != nil {
@@ -273,7 +273,7 @@ func TestHotPrefixSpreads(t *testing.T) {
 	})
 	t.Logf("%d ranges; the longest wait was %v", len(list), waits.take())
 
-	fourth := process.Start(t, process.Options{Args: []string{"--cluster-addr", freeAddress(t), "--join", c.nodes[0].Admin, "--range-max-ops", "100"}})
+	fourth := process.Start(t, process.Options{Args: []string{"--cluster-addr", process.FreeAddress(t), "--join", c.nodes[0].Admin, "--range-max-ops", "100"}})
 	list = awaitRanges(t, c.nodes[0], "the fourth node has its share", func(list []rangeRow) bool {
 		leaders, copies := led(list)
 		return leaders[4] > 0 && copies[4] >= len(list)/2

@@ -134,7 +134,7 @@ func TestRecoverLostQuorum(t *testing.T) {
 
 	// New ones join, while it is there, and can replace the survivor.
 	for i := 1; i < 3; i++ {
-		c.args[i] = []string{"--cluster-addr", freeAddress(t), "--join", c.nodes[0].Admin}
+		c.args[i] = []string{"--cluster-addr", process.FreeAddress(t), "--join", c.nodes[0].Admin}
 		c.nodes[i] = process.Start(t, process.Options{Args: c.args[i]})
 	}
 	c.awaitVoters("1,4,5")

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -172,6 +173,21 @@ func Launch(t testing.TB, o Options) *Node {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// FreeAddress is an address that nobody listens on for now, and that no system gives to who
+// asks for any: a node of a cluster keeps its address over a restart.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // cleanEnviron keeps the settings of whoever runs the tests out of the node.

@@ -2,9 +2,6 @@ package torture
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"sync"
 	"testing"
@@ -33,8 +30,8 @@ func startCluster(t *testing.T) *cluster {
 	c := &cluster{t: t, isolated: os.Getenv(inside) != ""}
 	for i := 1; i <= size; i++ {
 		o := process.Options{}
-		addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-		c.grpc[i] = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+		addr := process.FreeAddress(t)
+		c.grpc[i] = process.FreeAddress(t)
 		if c.isolated {
 			o.Host, o.Connect = hostOf(i), func(pid int) error { return connect(pid, i) }
 			addr, c.grpc[i] = hostOf(i)+":7000", hostOf(i)+":50051"
@@ -48,19 +45,6 @@ func startCluster(t *testing.T) *cluster {
 		c.options[i].Dir = c.nodes[i].Dir
 	}
 	return c
-}
-
-// freePort is one that nobody listens on, below those that the system gives away.
-func freePort(t *testing.T) int {
-	for range 100 {
-		port := 20_000 + rand.IntN(12_000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
 }
 
 func (c *cluster) node(i int) *process.Node {
