@@ -30,6 +30,7 @@ type GroupResult struct {
 	Ops, Acknowledged, Unknown            int
 	Leased, Proven                        int // acknowledged reads: at once, later
 	Crashes, Pauses, Cuts, Drops, Repeats int
+	Outages                               int // of all nodes at once
 	Tenures, Transfers, Changes           int
 	Snapshots, Splits                     int
 	Freezes, Merges                       int // merges that were begun, and done
@@ -53,7 +54,7 @@ func (r *GroupResult) Add(o GroupResult) {
 
 func (r *GroupResult) counters() map[string]*int {
 	return map[string]*int{"operations": &r.Ops, "acknowledged": &r.Acknowledged, "unknown": &r.Unknown,
-		"leased reads": &r.Leased, "proven reads": &r.Proven, "crashes": &r.Crashes, "pauses": &r.Pauses, "cuts": &r.Cuts,
+		"leased reads": &r.Leased, "proven reads": &r.Proven, "crashes": &r.Crashes, "outages": &r.Outages, "pauses": &r.Pauses, "cuts": &r.Cuts,
 		"drops": &r.Drops, "repeats": &r.Repeats, "tenures": &r.Tenures, "transfers": &r.Transfers,
 		"membership changes": &r.Changes, "snapshots": &r.Snapshots, "splits": &r.Splits,
 		"freezes": &r.Freezes, "merges": &r.Merges, "sleeps": &r.Sleeps, "reads asleep": &r.Dreams, "beats": &r.Beats, "lulls": &r.Lulls, "spread": &r.Spread, "orphans": &r.Orphans, "settled": &r.Settled,
@@ -515,7 +516,9 @@ func (g *group) act() error {
 
 // trouble is a fault, or the end of some.
 func (g *group) trouble() error {
-	switch g.rnd.IntN(14) {
+	switch g.rnd.IntN(15) {
+	case 14:
+		g.outage()
 	case 10, 11:
 		if m, _ := g.leader(nil); m != nil {
 			g.isolate(m.id)
@@ -540,6 +543,22 @@ func (g *group) trouble() error {
 		g.micros += g.rnd.Int64N(900_000)
 	}
 	return nil
+}
+
+// outage takes the power from all nodes at once, most often with all that was not synced.
+func (g *group) outage() {
+	g.res.Outages++
+	all := g.rnd.IntN(3) > 0
+	for _, m := range g.members {
+		lose := 100
+		if !all {
+			lose = g.rnd.IntN(101)
+		}
+		if m.disk.after == nil {
+			m.disk.crash(lose)
+		}
+	}
+	g.note("power fails everywhere, all is lost: %v", all)
 }
 
 // cutSome cuts one direction of a link, or a part of the nodes off.

@@ -103,9 +103,9 @@ func TestGroupPlantedBugs(t *testing.T) {
 		{"reply before commit", replica.Faults{ReplyBeforeCommit: true}, 1},
 		{"log not synced", replica.Faults{SkipSync: true}, 4},
 		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 5},
-		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 19},
-		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 3},
-		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 7},
+		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 43},
+		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 61},
+		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 2},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			seen(t, within, b.seed, func(s uint64) error {
@@ -129,7 +129,7 @@ func TestSleepPlantedBugs(t *testing.T) {
 		{"an echo counts from when it comes in", replica.Faults{}, sleep.Faults{AckWhenTaken: true}, 1},
 		{"the ends of sleeps are not looked at", replica.Faults{}, sleep.Faults{IgnoreEnds: true}, 1},
 		{"another process is taken for the one before", replica.Faults{}, sleep.Faults{IgnoreIncarnation: true}, 1},
-		{"a promise is forgotten in a restart", replica.Faults{VoteAtOnce: true}, sleep.Faults{}, 29},
+		{"a promise is forgotten in a restart", replica.Faults{VoteAtOnce: true}, sleep.Faults{}, 91},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			seen(t, within, b.seed, func(s uint64) error {
