@@ -66,6 +66,8 @@ const (
 	QueuedBytes = 64 << 20
 	// WatchesPerConnection bounds the keys under WATCH.
 	WatchesPerConnection = 10_000
+	// BlockedKeys bounds the keys at which a client waits.
+	BlockedKeys = 10_000
 	// KeysReplyBytes bounds the reply of KEYS.
 	KeysReplyBytes = 256 << 20
 

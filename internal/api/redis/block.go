@@ -11,6 +11,7 @@ import (
 	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/redisnum"
 	"github.com/stratadb/strata/internal/turn"
@@ -30,6 +31,7 @@ const (
 	errTimeoutNegative command.Error = "ERR timeout is negative"
 	errTimeoutTooLong  command.Error = "ERR timeout is out of range"
 	errUnblocked       command.Error = "UNBLOCKED client unblocked via CLIENT UNBLOCK"
+	errBlockedKeys     command.Error = "ERR too many keys to wait for"
 )
 
 // blockRetry is when somebody tries again whose key was not available.
@@ -79,6 +81,9 @@ func (c *Call) block(w *wait, timeout time.Duration) error {
 	if within {
 		w.atOnce()
 		return nil
+	}
+	if len(w.keys) > limits.BlockedKeys {
+		return errBlockedKeys
 	}
 	since, err := s.srv.db.ReadVersion(context.Background())
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvmem"
+	"github.com/stratadb/strata/internal/limits"
 )
 
 // blocks sends a command and waits until the server says that one more client waits.
@@ -163,4 +164,18 @@ func TestBlockedOnWhatIsLost(t *testing.T) {
 	other.expectEnd("-" + unknownOutcome + "\r\n")
 	c.expect("*-1\r\n")
 	c.talk("PING", "+PONG|")
+}
+
+// TestBlockedKeys: a client waits at so many keys, and at no more.
+func TestBlockedKeys(t *testing.T) {
+	s := start(t, Options{})
+	c, other := s.dial(t), s.dial(t)
+	keys := strings.Repeat(" k", limits.BlockedKeys-1)
+	c.send(arrays("BLPOP" + keys + " l m 0"))
+	c.expect("-ERR too many keys to wait for\r\n")
+	s.blocks(c, "BLPOP"+keys+" l 0")
+	other.talk("RPUSH l a|RPUSH m b", ":1|:1|")
+	c.expect(crlf("*2|$1|l|$1|a|"))
+	c.send(arrays("BLPOP" + keys + " l m 0"))
+	c.expect(crlf("*2|$1|m|$1|b|"))
 }

@@ -59,7 +59,7 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 		g.apart--
 		return 0
 	}
-	if s.tx != nil || s.multi.open || s.reply != replyOn || s.handle == nil || s.srv.pause.until.Load() != 0 || s.srv.db.Local() {
+	if s.tx != nil || s.multi.open || s.reply != replyOn || s.handle == nil || s.srv.pause.until.Load() != 0 || !s.srv.db.Distant() {
 		return 0
 	}
 	g.x, g.s, g.bytes, g.wide, g.write = x, s, 0, false, false
