@@ -82,14 +82,7 @@ func TestGroupMerge(t *testing.T) {
 }
 
 func TestGroupSameSeedSameTrace(t *testing.T) {
-	for s := range uint64(10) {
-		o := groupOptions(s + 1)
-		a, errA := RunGroup(o)
-		b, errB := RunGroup(o)
-		if errA != nil || errB != nil || a != b {
-			t.Fatalf("seed %d: %+v %v, then %+v %v", s+1, a, errA, b, errB)
-		}
-	}
+	sameTrace(t, 10, func(s uint64) (GroupResult, error) { return RunGroup(groupOptions(s)) })
 }
 
 // TestGroupPlantedBugs is TestPlantedBugs over several nodes.

@@ -44,13 +44,9 @@ func TestRanges(t *testing.T) {
 }
 
 func TestRangesSameSeedSameTrace(t *testing.T) {
-	for s := range uint64(5) {
-		a, errA := Run(Options{Seed: s + 1, Events: rangeEvents, Ranges: true, Cut: true})
-		b, errB := Run(Options{Seed: s + 1, Events: rangeEvents, Ranges: true, Cut: true})
-		if errA != nil || errB != nil || a != b {
-			t.Fatalf("seed %d: %+v %v, then %+v %v", s+1, a, errA, b, errB)
-		}
-	}
+	sameTrace(t, 5, func(s uint64) (Result, error) {
+		return Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: true})
+	})
 }
 
 // TestRangePlantedBugs is TestPlantedBugs for what only several ranges can break.

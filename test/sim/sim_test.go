@@ -45,11 +45,17 @@ func TestSeeds(t *testing.T) {
 }
 
 func TestSameSeedSameTrace(t *testing.T) {
-	for s := range uint64(10) {
-		a, errA := Run(Options{Seed: s + 1, Events: events})
-		b, errB := Run(Options{Seed: s + 1, Events: events})
+	sameTrace(t, 10, func(s uint64) (Result, error) { return Run(Options{Seed: s, Events: events}) })
+}
+
+// sameTrace runs each seed twice.
+func sameTrace[R comparable](t *testing.T, seeds uint64, run func(seed uint64) (R, error)) {
+	t.Helper()
+	for s := uint64(1); s <= seeds; s++ {
+		a, errA := run(s)
+		b, errB := run(s)
 		if errA != nil || errB != nil || a != b {
-			t.Fatalf("seed %d: %+v %v, then %+v %v", s+1, a, errA, b, errB)
+			t.Fatalf("seed %d: %+v %v, then %+v %v", s, a, errA, b, errB)
 		}
 	}
 }

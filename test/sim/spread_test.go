@@ -49,13 +49,7 @@ func TestSpread(t *testing.T) {
 }
 
 func TestSpreadSameSeedSameTrace(t *testing.T) {
-	for s := range uint64(4) {
-		a, errA := RunGroup(spreadOptions(s + 1))
-		b, errB := RunGroup(spreadOptions(s + 1))
-		if errA != nil || errB != nil || a != b {
-			t.Fatalf("seed %d: %+v %v, then %+v %v", s+1, a, errA, b, errB)
-		}
-	}
+	sameTrace(t, 4, func(s uint64) (GroupResult, error) { return RunGroup(spreadOptions(s)) })
 }
 
 // TestSpreadPlantedBugs is TestRangePlantedBugs over several nodes.
