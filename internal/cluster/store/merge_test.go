@@ -3,10 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/errors"
@@ -23,83 +20,16 @@ import (
 // TestMergeUnderLoad: every write that is acknowledged while ranges are cut and united
 // again and again is there, before and after a restart, and nobody is refused.
 func TestMergeUnderLoad(t *testing.T) {
-	fs := vfs.NewMem()
-	s, db := open(t, fs, "data")
-	want := make([]map[string]string, 4)
-	acknowledged := make(chan struct{}, 1000)
-	var end atomic.Bool
-	var wg sync.WaitGroup
-	for n := range want {
-		want[n] = map[string]string{}
-		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(n), 1))
-			for i := 0; !end.Load(); i++ {
-				key, value := fmt.Sprintf("\x04%03d-%d", rnd.IntN(500), n), fmt.Sprint(i)
-				if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
-					old, err := tx.Get([]byte(key))
-					if err == nil && string(old) != want[n][key] {
-						err = errors.Newf("%q is %q, not %q", key, old, want[n][key])
-					}
-					tx.Set([]byte(key), []byte(value))
-					return err
-				}); err != nil {
-					t.Errorf("%+v", err)
-					end.Store(true)
-					return
-				}
-				want[n][key] = value
-				select {
-				case acknowledged <- struct{}{}:
-				default:
-				}
-			}
-		})
-	}
-	next := base.RangeID(2)
-	for range 4 {
-		for range 100 {
-			if !end.Load() {
-				<-acknowledged
-			}
+	changeUnderLoad(t, 1, func(s *store.Store, l *load) {
+		for next := base.RangeID(2); next < 10; next += 2 {
+			l.await(100)
+			split(t, s, "\x04250", next)
+			split(t, s, "\x04125", next+1)
+			l.await(100)
+			merge(t, s, 1, next+1)
+			merge(t, s, 1, next)
 		}
-		split(t, s, "\x04250", next)
-		split(t, s, "\x04125", next+1)
-		for range 100 {
-			if !end.Load() {
-				<-acknowledged
-			}
-		}
-		merge(t, s, 1, next+1)
-		merge(t, s, 1, next)
-		next += 2
-	}
-	end.Store(true)
-	wg.Wait()
-	model := map[string]string{}
-	for _, m := range want {
-		maps.Copy(model, m)
-	}
-	check := func(when string) {
-		t.Helper()
-		if got := all(t, s, db); !maps.Equal(got, model) {
-			t.Fatalf("%s: %d keys, %d written", when, len(got), len(model))
-		}
-		if len(s.Replicas()) != 1 || s.Only() == nil {
-			t.Fatalf("%s: %d ranges", when, len(s.Replicas()))
-		}
-	}
-	check("after the merges")
-	s.Abandon()
-	s, db = open(t, fs, "data")
-	check("after a crash")
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s, db = open(t, fs, "data")
-	check("after a clean stop")
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	})
 }
 
 func merge(t *testing.T, s *store.Store, left, right base.RangeID) {

@@ -3,10 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,70 +58,12 @@ func all(t *testing.T, s *store.Store, db *kv.DB) map[string]string {
 // TestSplitUnderLoad: every write that is acknowledged while the range is cut again and
 // again is there, before and after a restart, and nobody is refused.
 func TestSplitUnderLoad(t *testing.T) {
-	fs := vfs.NewMem()
-	s, db := open(t, fs, "data")
-	want := make([]map[string]string, 4)
-	acknowledged := make(chan struct{}, 1000)
-	var end atomic.Bool
-	var wg sync.WaitGroup
-	for n := range want {
-		want[n] = map[string]string{}
-		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(n), 1))
-			for i := 0; !end.Load(); i++ {
-				key, value := fmt.Sprintf("\x04%03d-%d", rnd.IntN(500), n), fmt.Sprint(i)
-				if _, err := db.Transact(context.Background(), func(tx kv.Txn) error {
-					old, err := tx.Get([]byte(key))
-					if err == nil && string(old) != want[n][key] {
-						err = errors.Newf("%q is %q, not %q", key, old, want[n][key])
-					}
-					tx.Set([]byte(key), []byte(value))
-					return err
-				}); err != nil {
-					t.Errorf("%+v", err)
-					return
-				}
-				want[n][key] = value
-				select {
-				case acknowledged <- struct{}{}:
-				default:
-				}
-			}
-		})
-	}
-	for i, key := range []string{"\x04250", "\x04125", "\x04375", "\x04300"} {
-		for range 200 {
-			<-acknowledged
+	changeUnderLoad(t, 5, func(s *store.Store, l *load) {
+		for i, key := range []string{"\x04250", "\x04125", "\x04375", "\x04300"} {
+			l.await(200)
+			split(t, s, key, base.RangeID(i+2))
 		}
-		split(t, s, key, base.RangeID(i+2))
-	}
-	end.Store(true)
-	wg.Wait()
-	model := map[string]string{}
-	for _, m := range want {
-		maps.Copy(model, m)
-	}
-	check := func(when string) {
-		t.Helper()
-		if got := all(t, s, db); !maps.Equal(got, model) {
-			t.Fatalf("%s: %d keys, %d written", when, len(got), len(model))
-		}
-	}
-	check("after the splits")
-	s.Abandon()
-	s, db = open(t, fs, "data")
-	check("after a crash")
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s, db = open(t, fs, "data")
-	check("after a clean stop")
-	if len(s.Replicas()) != 5 {
-		t.Fatalf("%d ranges", len(s.Replicas()))
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	})
 }
 
 // TestSplitCrashes crashes at every I/O of a split, losing what was not synced or
