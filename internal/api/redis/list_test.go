@@ -83,7 +83,7 @@ func bothServers(t *testing.T) (here, there *rawConn) {
 func TestListsAgreeAtRandom(t *testing.T) {
 	here, there := bothServers(t)
 	r := rand.New(rand.NewPCG(5, 6))
-	for i := range 3000 {
+	for i := range 1200 {
 		key, other := string("lmn"[r.IntN(3)]), string("lmn"[r.IntN(3)])
 		value := []string{"a", "b", "12345", strings.Repeat("long", 1+r.IntN(60))}[r.IntN(4)]
 		n, m := r.IntN(12)-4, r.IntN(12)-4
