@@ -18,6 +18,7 @@ import (
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/config"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
 // care is the node's part in caring for the ranges: it counts what its own have and do,
@@ -63,7 +64,7 @@ func (n *Node) runCare(k *care) {
 		cancel()
 	})
 	n.wait.Go(func() { k.look(n.stop) })
-	n.wait.Go(func() { routes{k}.keep(n.stop) })
+	n.wait.Go(func() { routes{k}.keep(ctx) })
 	n.wait.Go(func() { k.operator.Run(ctx) })
 }
 
@@ -226,13 +227,18 @@ const (
 	seekTime  = 5 * time.Second
 )
 
+// leaderOf is the node that leads a replica's range as far as is known here, else this one:
+// who seeks the leader begins there.
+func (k *care) leaderOf(r *replica.Replica) base.NodeID {
+	if r != nil && r.Leader() != 0 {
+		return r.Leader()
+	}
+	return k.self()
+}
+
 // lead has an operator carried out by the leader of its range, wherever that is.
 func (k *care) lead(ctx context.Context, op placement.Operator) (done remote.Done, err error) {
-	first := k.self()
-	if r := k.store.Replica(op.Range); r != nil && r.Leader() != 0 {
-		first = r.Leader()
-	}
-	err = k.seek(ctx, first, func(at base.NodeID) (err error) {
+	err = k.seek(ctx, k.leaderOf(k.store.Replica(op.Range)), func(at base.NodeID) (err error) {
 		done, err = k.carry(ctx, at, op)
 		return err
 	})
@@ -241,11 +247,7 @@ func (k *care) lead(ctx context.Context, op placement.Operator) (done remote.Don
 
 // ask asks the node that cares for all ranges.
 func (k *care) ask(ctx context.Context, words ...string) (answer string, err error) {
-	first := k.self()
-	if r := k.store.Range(nil); r != nil && r.Leader() != 0 {
-		first = r.Leader()
-	}
-	err = k.seek(ctx, first, func(at base.NodeID) (err error) {
+	err = k.seek(ctx, k.leaderOf(k.store.Range(nil)), func(at base.NodeID) (err error) {
 		if at == k.self() {
 			answer, err = k.operator.Ask(ctx, words)
 		} else {

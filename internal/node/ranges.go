@@ -47,10 +47,10 @@ func (r routes) write(ctx context.Context, list ...base.RangeDescriptor) error {
 // rowsAtOnce is how many rows a transaction writes.
 const rowsAtOnce = 256
 
-// keep writes the rows of what this node has begun to lead or has changed, until stop is
-// closed, so that any node can tell the routes. It writes them twice: the first time a
-// right side's row may be missing, and the left one's waits for it.
-func (r routes) keep(stop <-chan struct{}) {
+// keep writes the rows of what this node has begun to lead or has changed, until ctx ends,
+// so that any node can tell the routes. It writes them twice: the first time a right side's
+// row may be missing, and the left one's waits for it.
+func (r routes) keep(ctx context.Context) {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
 	version, said := uint64(0), map[base.RangeID]base.Epoch{}
@@ -63,7 +63,9 @@ func (r routes) keep(stop <-chan struct{}) {
 				changed = append(changed, d)
 			}
 		}
-		if err := r.writeAll(changed); err != nil {
+		if err := r.writeAll(ctx, changed); ctx.Err() != nil {
+			return
+		} else if err != nil {
 			r.log.Warn("routes", "error", err)
 		} else {
 			again = nil
@@ -75,11 +77,11 @@ func (r routes) keep(stop <-chan struct{}) {
 			}
 			version = news.Version
 		}
-		if err := r.thaw(); err != nil {
+		if err := r.thaw(ctx); err != nil && ctx.Err() == nil {
 			r.log.Warn("frozen ranges", "error", err)
 		}
 		select {
-		case <-stop:
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
@@ -88,13 +90,13 @@ func (r routes) keep(stop <-chan struct{}) {
 
 // thaw tells the store what the rows say about frozen ranges: their left neighbours may
 // have moved to other nodes.
-func (r routes) thaw() error {
+func (r routes) thaw(ctx context.Context) error {
 	frozen := r.store.Frozen()
 	if len(frozen) == 0 {
 		return nil
 	}
 	var rows []base.RangeDescriptor
-	if _, err := r.db.Transact(context.Background(), func(t kv.Txn) (err error) {
+	if _, err := r.db.Transact(ctx, func(t kv.Txn) (err error) {
 		rows, err = catalog.RangeRows(t)
 		return err
 	}); err != nil {
@@ -110,11 +112,11 @@ func (r routes) thaw() error {
 	return nil
 }
 
-func (r routes) writeAll(list []base.RangeDescriptor) error {
+func (r routes) writeAll(ctx context.Context, list []base.RangeDescriptor) error {
 	slices.SortFunc(list, func(a, b base.RangeDescriptor) int { return bytes.Compare(b.Span.Start, a.Span.Start) })
 	for some := range slices.Chunk(list, rowsAtOnce) { // right sides first
 		slices.Reverse(some)
-		if err := r.write(context.Background(), some...); err != nil {
+		if err := r.write(ctx, some...); err != nil {
 			return err
 		}
 	}
@@ -297,10 +299,7 @@ func (r routes) merge(ctx context.Context, expected uint64, left, right base.Ran
 	}); err != nil {
 		return both, err
 	}
-	at := r.self()
-	if x := r.store.Replica(left); x != nil && x.Leader() != 0 {
-		at = x.Leader()
-	}
+	at := r.leaderOf(r.store.Replica(left))
 	if err := r.seek(ctx, at, func(node base.NodeID) error {
 		at = node
 		return r.leads(ctx, left, node)
