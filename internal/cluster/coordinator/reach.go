@@ -2,10 +2,12 @@ package coordinator
 
 import (
 	"context"
+	"time"
 
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
@@ -50,9 +52,9 @@ func (h *Here) leads(key []byte) (*replica.Replica, error) {
 }
 
 // at lets the leader of the range that holds key do something: here, or away. Leadership
-// may come and go meanwhile.
+// may come and go meanwhile, and some time later that is the answer.
 func (h *Here) at(key []byte, here func(r *replica.Replica) error, away func() error) error {
-	for {
+	for began := (time.Time{}); ; {
 		r, err := h.leads(key)
 		if err != nil {
 			return err
@@ -65,8 +67,19 @@ func (h *Here) at(key []byte, here func(r *replica.Replica) error, away func() e
 		if err = away(); !errors.Is(err, ErrHere) {
 			return err
 		}
+		switch {
+		case began.IsZero():
+			began = time.Now()
+		case time.Since(began) > limits.LeaderWait:
+			return errors.Wrap(base.ErrUnavailable, "leadership comes and goes")
+		default:
+			time.Sleep(flapPause)
+		}
 	}
 }
+
+// flapPause is between two looks at a range whose leadership comes and goes.
+const flapPause = 5 * time.Millisecond
 
 // Span implements Ranges. Of ranges that others lead, these know more.
 func (h *Here) Span(key []byte) (base.Span, error) {
