@@ -168,7 +168,7 @@ func TestBlockedOnWhatIsLost(t *testing.T) {
 
 // TestBlockedKeys: a client waits at so many keys, and at no more.
 func TestBlockedKeys(t *testing.T) {
-	s := start(t, Options{DB: rangeDB(t, time.Now)})
+	s := start(t, Options{DB: rangeDB(t, time.Now), Now: stopped()}) // nobody looks after connections that are quiet
 	c, other := s.dial(t), s.dial(t)
 	keys := strings.Repeat(" k", limits.BlockedKeys-1)
 	c.send(arrays("BLPOP" + keys + " l m 0"))

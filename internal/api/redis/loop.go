@@ -72,6 +72,7 @@ func (s *session) Readable() {
 			return
 		}
 		s.arrived(n)
+		s.unread = n == len(room)
 		if !s.executeBuffered(true) {
 			go s.serve() // goes on where the loop stopped
 			return
@@ -80,7 +81,7 @@ func (s *session) Readable() {
 			go s.end()
 			return
 		}
-		if n < len(room) && !s.loop.Ending() && s.loop.Park() {
+		if !s.unread && !s.loop.Ending() && s.loop.Park() {
 			return
 		}
 	}

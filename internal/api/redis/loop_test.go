@@ -2,11 +2,13 @@ package redis
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/hashslot"
+	"github.com/stratadb/strata/internal/kv"
 )
 
 // TestLoopsOverSeveralRanges: a loop executes what lies in one range. What turns out to
@@ -63,5 +65,24 @@ func TestLoopsOverSeveralRanges(t *testing.T) {
 	c.expect(crlf("*2|$1|2|$1|1|"))
 	if n := s.table.Resolve([][]byte{[]byte("mset")}).Stats.Calls.Load() - calls; n != 1 {
 		t.Errorf("MSET was called %d times", n)
+	}
+}
+
+// stopped is a clock by which no connection is ever quiet for long.
+func stopped() func() time.Time {
+	now := time.Now()
+	return func() time.Time { return now }
+}
+
+// TestLoopLeavesMore: a connection leaves its loop while more has arrived than its buffer takes.
+func TestLoopLeavesMore(t *testing.T) {
+	c := start(t, Options{DB: kv.New(newFar(), time.Now), ManualExpiry: true, Now: stopped()}).dial(t)
+	for _, n := range []int{10, 1000, 5000} {
+		c.send(strings.Repeat(arrays("INCR a|GET n|PING"), n))
+		c.send(arrays(fmt.Sprintf("GETDEL a|ECHO end%d", n)))
+		got := c.through(fmt.Sprintf("end%d\r\n", n))
+		if want := fmt.Sprintf("$%d\r\n%d\r\n", len(fmt.Sprint(n)), n); !strings.Contains(got, want) {
+			t.Errorf("no %q", want)
+		}
 	}
 }

@@ -69,7 +69,7 @@ type session struct {
 	past          past
 	keepsApart    int // how many times its writes to several ranges do not run together
 
-	peeked    bool   // somebody else may have taken the news that there is more to read
+	unread    bool   // there may be more to read, of which no loop hears: read first
 	closing   bool   // after the replies so far are sent
 	closeNote string // why, for the log; empty for the usual reasons
 	poked     atomic.Bool
@@ -171,11 +171,10 @@ func (s *session) serve() {
 	}()
 	s.executeBuffered(false)
 	for !s.closing {
-		if s.loop != nil && s.tx == nil && !s.peeked && s.loop.Park() {
+		if s.loop != nil && s.tx == nil && !s.unread && s.loop.Park() {
 			onLoop = true // from here on it is the loop's
 			return
 		}
-		s.peeked = false
 		n, err := s.read()
 		if err != nil {
 			if s.pokedOnly(err) {
@@ -195,12 +194,16 @@ func (s *session) arrived(n int) {
 	s.active.Store(s.srv.coarse.Load())
 }
 
-// read waits for bytes and leaves them in the room that Advance acknowledges.
+// read waits for bytes and leaves them in the room that Advance acknowledges. Those that
+// fill it may not be all that are there.
 func (s *session) read() (int, error) {
 	if s.in.Size() == 0 && s.out.Raw() != nil {
 		return s.readIdle()
 	}
-	return s.conn.Read(s.in.Writable())
+	room := s.in.Writable()
+	n, err := s.conn.Read(room)
+	s.unread = n == len(room)
+	return n, err
 }
 
 var idleReads = sync.Pool{New: func() any { return new([4 << 10]byte) }}
@@ -223,6 +226,7 @@ func (s *session) readIdle() (n int, err error) {
 		if n > 0 {
 			copy(s.in.Writable(), buf[:n])
 		}
+		s.unread = n == len(buf)
 		return true
 	})
 	switch {

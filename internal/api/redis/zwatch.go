@@ -155,7 +155,7 @@ func (d *disconnect) await(a, b <-chan struct{}) error {
 // stop ends the goroutine and makes the connection readable again.
 func (d *disconnect) stop() {
 	s := d.s
-	s.peeked = true
+	s.unread = true
 	close(d.quit)
 	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // fails only for a connection that has ended
 	<-d.done
