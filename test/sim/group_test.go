@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 	"github.com/stratadb/strata/internal/rangestore/sleep"
 )
@@ -87,82 +88,74 @@ func TestGroupSameSeedSameTrace(t *testing.T) {
 
 // TestGroupPlantedBugs is TestPlantedBugs over several nodes.
 func TestGroupPlantedBugs(t *testing.T) {
-	const within = 200
-	for _, b := range []struct {
-		name   string
-		faults replica.Faults
-		seed   uint64
-	}{
-		{"reply before commit", replica.Faults{ReplyBeforeCommit: true}, 1},
-		{"log not synced", replica.Faults{SkipSync: true}, 4},
-		{"reads without lease or proof", replica.Faults{TrustLeader: true}, 5},
-		{"vote right after a restart", replica.Faults{VoteAtOnce: true}, 43},
-		{"lease kept in a transfer", replica.Faults{KeepLease: true}, 61},
-		{"own log taken for committed", replica.Faults{TrustOwnLog: true}, 2},
-	} {
-		t.Run(b.name, func(t *testing.T) {
-			seen(t, within, b.seed, func(s uint64) error {
-				_, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, Faults: b.faults, Whole: true})
-				return err
-			})
-		})
-	}
+	plant(t, []bug{
+		{name: "reply before commit", faults: replica.Faults{ReplyBeforeCommit: true}, seed: 1},
+		{name: "log not synced", faults: replica.Faults{SkipSync: true}, seed: 4},
+		{name: "reads without lease or proof", faults: replica.Faults{TrustLeader: true}, seed: 5},
+		{name: "vote right after a restart", faults: replica.Faults{VoteAtOnce: true}, seed: 43},
+		{name: "lease kept in a transfer", faults: replica.Faults{KeepLease: true}, seed: 61},
+		{name: "own log taken for committed", faults: replica.Faults{TrustOwnLog: true}, seed: 2},
+	}, func(b *bug, s uint64) error {
+		_, err := RunGroup(GroupOptions{Seed: s, Events: groupEvents, Faults: b.faults, Whole: true})
+		return err
+	})
 }
 
 // TestSleepPlantedBugs is TestPlantedBugs for what only ranges that sleep can break.
 func TestSleepPlantedBugs(t *testing.T) {
-	const within = 200
-	for _, b := range []struct {
-		name   string
-		faults replica.Faults
-		sleep  sleep.Faults
-		seed   uint64
-	}{
-		{"a follower that wakes by itself keeps acknowledging", replica.Faults{}, sleep.Faults{KeepAcknowledging: true}, 1},
-		{"an echo counts from when it comes in", replica.Faults{}, sleep.Faults{AckWhenTaken: true}, 1},
-		{"the ends of sleeps are not looked at", replica.Faults{}, sleep.Faults{IgnoreEnds: true}, 1},
-		{"another process is taken for the one before", replica.Faults{}, sleep.Faults{IgnoreIncarnation: true}, 1},
-		{"a promise is forgotten in a restart", replica.Faults{VoteAtOnce: true}, sleep.Faults{}, 91},
-	} {
-		t.Run(b.name, func(t *testing.T) {
-			seen(t, within, b.seed, func(s uint64) error {
-				_, err := RunGroup(GroupOptions{Seed: s, Events: 2 * groupEvents, Faults: b.faults, Sleep: b.sleep, Whole: true, Dozing: true})
-				return err
-			})
-		})
-	}
+	plant(t, []bug{
+		{name: "a follower that wakes by itself keeps acknowledging", sleep: sleep.Faults{KeepAcknowledging: true}, seed: 1},
+		{name: "an echo counts from when it comes in", sleep: sleep.Faults{AckWhenTaken: true}, seed: 1},
+		{name: "the ends of sleeps are not looked at", sleep: sleep.Faults{IgnoreEnds: true}, seed: 1},
+		{name: "another process is taken for the one before", sleep: sleep.Faults{IgnoreIncarnation: true}, seed: 1},
+		{name: "a promise is forgotten in a restart", faults: replica.Faults{VoteAtOnce: true}, seed: 91},
+	}, func(b *bug, s uint64) error {
+		_, err := RunGroup(GroupOptions{Seed: s, Events: 2 * groupEvents, Faults: b.faults, Sleep: b.sleep, Whole: true, Dozing: true})
+		return err
+	})
 }
 
-// seen wants a run to fail within so many seeds.
-func seen(t *testing.T, within int, once uint64, run func(seed uint64) error) {
-	t.Helper()
-	for s := uint64(0); s <= uint64(within); s++ {
-		seed := s
-		if s == 0 { // where it was seen; another seed after a change of what is simulated
-			seed = once
-		}
-		if err := run(seed); err != nil {
-			t.Logf("seen at seed %d (once at %d): %.300v", seed, once, err)
-			return
-		}
+// bug is one that can be planted, and a seed that has seen it.
+type bug struct {
+	name        string
+	faults      replica.Faults
+	coordinator coordinator.Faults
+	sleep       sleep.Faults
+	cut         bool // ranges are cut and united
+	seed        uint64
+}
+
+// plant wants every bug to be seen within so many seeds. First comes the one that has seen
+// it; after a change of what is simulated that may be another one.
+func plant(t *testing.T, bugs []bug, run func(b *bug, seed uint64) error) {
+	const within = 200
+	for i := range bugs {
+		b := &bugs[i]
+		t.Run(b.name, func(t *testing.T) {
+			for n := range uint64(within + 1) {
+				seed := n
+				if n == 0 {
+					seed = b.seed
+				}
+				if err := run(b, seed); err != nil {
+					t.Logf("seen at seed %d (once at %d): %.300v", seed, b.seed, err)
+					return
+				}
+			}
+			t.Errorf("not seen within %d seeds", within)
+		})
 	}
-	t.Errorf("not seen within %d seeds", within)
 }
 
 // TestMergePlantedBugs is TestPlantedBugs for what only merges can break. TestFrozenServesNothing
 // is another one.
 func TestMergePlantedBugs(t *testing.T) {
-	const within = 200
-	t.Run("thawed without a refusal", func(t *testing.T) {
-		seen(t, within, 11, func(s uint64) error {
-			_, err := RunGroup(GroupOptions{Seed: s, Events: 2 * groupEvents, Faults: replica.Faults{ThawAtOnce: true}, Merging: true})
-			return err
-		})
+	plant(t, []bug{{name: "thawed without a refusal", faults: replica.Faults{ThawAtOnce: true}, seed: 11}}, func(b *bug, s uint64) error {
+		_, err := RunGroup(GroupOptions{Seed: s, Events: 2 * groupEvents, Faults: b.faults, Merging: true})
+		return err
 	})
-	t.Run("the right side's locks forgotten", func(t *testing.T) {
-		seen(t, within, 8, func(s uint64) error {
-			_, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: true, Faults: replica.Faults{ForgetRightTable: true}})
-			return err
-		})
+	plant(t, []bug{{name: "the right side's locks forgotten", faults: replica.Faults{ForgetRightTable: true}, seed: 8}}, func(b *bug, s uint64) error {
+		_, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: true, Faults: b.faults})
+		return err
 	})
 }

@@ -51,28 +51,17 @@ func TestRangesSameSeedSameTrace(t *testing.T) {
 
 // TestRangePlantedBugs is TestPlantedBugs for what only several ranges can break.
 func TestRangePlantedBugs(t *testing.T) {
-	const within = 200
-	for _, b := range []struct {
-		name        string
-		faults      replica.Faults
-		coordinator coordinator.Faults
-		cut         bool
-		seed        uint64
-	}{
-		{"latest read ignores write locks", replica.Faults{ReadIgnoresLocks: true}, coordinator.Faults{}, false, 2},
-		{"blind write passes a lock", replica.Faults{BlindWritePassesLock: true}, coordinator.Faults{}, false, 14},
-		{"no read locks", replica.Faults{NoReadLocks: true}, coordinator.Faults{}, false, 48},
-		{"prepared answered before commit", replica.Faults{PreparedBeforeCommit: true}, coordinator.Faults{}, false, 30},
-		{"resolve judged by its batch's stamp", replica.Faults{ResolveByBatchStamp: true}, coordinator.Faults{}, false, 16},
-		{"C asked before the last prepare", replica.Faults{}, coordinator.Faults{StampEarly: true}, false, 28},
-		{"read-only participant skipped", replica.Faults{}, coordinator.Faults{SkipReadOnly: true}, false, 2},
-		{"bounds ignored behind a split", replica.Faults{IgnoreBounds: true}, coordinator.Faults{}, true, 18},
-	} {
-		t.Run(b.name, func(t *testing.T) {
-			seen(t, within, b.seed, func(s uint64) error {
-				_, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: b.cut, Faults: b.faults, Coordinator: b.coordinator})
-				return err
-			})
-		})
-	}
+	plant(t, []bug{
+		{name: "latest read ignores write locks", faults: replica.Faults{ReadIgnoresLocks: true}, seed: 2},
+		{name: "blind write passes a lock", faults: replica.Faults{BlindWritePassesLock: true}, seed: 14},
+		{name: "no read locks", faults: replica.Faults{NoReadLocks: true}, seed: 48},
+		{name: "prepared answered before commit", faults: replica.Faults{PreparedBeforeCommit: true}, seed: 30},
+		{name: "resolve judged by its batch's stamp", faults: replica.Faults{ResolveByBatchStamp: true}, seed: 16},
+		{name: "C asked before the last prepare", coordinator: coordinator.Faults{StampEarly: true}, seed: 28},
+		{name: "read-only participant skipped", coordinator: coordinator.Faults{SkipReadOnly: true}, seed: 2},
+		{name: "bounds ignored behind a split", faults: replica.Faults{IgnoreBounds: true}, cut: true, seed: 18},
+	}, func(b *bug, s uint64) error {
+		_, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: b.cut, Faults: b.faults, Coordinator: b.coordinator})
+		return err
+	})
 }

@@ -54,28 +54,18 @@ func TestSpreadSameSeedSameTrace(t *testing.T) {
 
 // TestSpreadPlantedBugs is TestRangePlantedBugs over several nodes.
 func TestSpreadPlantedBugs(t *testing.T) {
-	const within = 200
-	for _, b := range []struct {
-		name        string
-		faults      replica.Faults
-		coordinator coordinator.Faults
-		seed        uint64
-	}{
-		{"latest read ignores write locks", replica.Faults{ReadIgnoresLocks: true}, coordinator.Faults{}, 2},
-		{"blind write passes a lock", replica.Faults{BlindWritePassesLock: true}, coordinator.Faults{}, 2},
-		{"no read locks", replica.Faults{NoReadLocks: true}, coordinator.Faults{}, 71},
-		{"prepared answered before commit", replica.Faults{PreparedBeforeCommit: true}, coordinator.Faults{}, 10},
-		{"resolve judged by its batch's stamp", replica.Faults{ResolveByBatchStamp: true}, coordinator.Faults{}, 2},
-		{"C asked before the last prepare", replica.Faults{}, coordinator.Faults{StampEarly: true}, 1},
-		{"read-only participant skipped", replica.Faults{}, coordinator.Faults{SkipReadOnly: true}, 2},
-	} {
-		t.Run(b.name, func(t *testing.T) {
-			seen(t, within, b.seed, func(s uint64) error {
-				o := spreadOptions(s)
-				o.Faults, o.Coordinator = b.faults, b.coordinator
-				_, err := RunGroup(o)
-				return err
-			})
-		})
-	}
+	plant(t, []bug{
+		{name: "latest read ignores write locks", faults: replica.Faults{ReadIgnoresLocks: true}, seed: 2},
+		{name: "blind write passes a lock", faults: replica.Faults{BlindWritePassesLock: true}, seed: 2},
+		{name: "no read locks", faults: replica.Faults{NoReadLocks: true}, seed: 71},
+		{name: "prepared answered before commit", faults: replica.Faults{PreparedBeforeCommit: true}, seed: 10},
+		{name: "resolve judged by its batch's stamp", faults: replica.Faults{ResolveByBatchStamp: true}, seed: 2},
+		{name: "C asked before the last prepare", coordinator: coordinator.Faults{StampEarly: true}, seed: 1},
+		{name: "read-only participant skipped", coordinator: coordinator.Faults{SkipReadOnly: true}, seed: 2},
+	}, func(b *bug, s uint64) error {
+		o := spreadOptions(s)
+		o.Faults, o.Coordinator = b.faults, b.coordinator
+		_, err := RunGroup(o)
+		return err
+	})
 }
