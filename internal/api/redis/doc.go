@@ -19,7 +19,8 @@
 //	D1  No reply, errors and nulls included, is sent before everything that it
 //	    looked at is committed (R1), and no reply overtakes another one.
 //	D2  When a commit's fate is unknown, the replies that depend on it and all
-//	    later ones are dropped, the client is told UNKNOWN and disconnected.
+//	    later ones are dropped, the client is told UNKNOWN and disconnected. Where a
+//	    command learns it before it replies, of another node, UNKNOWN is its reply.
 //	D3  A connection whose replies are not read stops executing commands at
 //	    limits.ConnectionOutputBytes. It costs nobody else anything.
 //	D4  Commands do not allocate on their way through this package: the executor
