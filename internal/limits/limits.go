@@ -27,6 +27,9 @@ const (
 
 	// WindowAge is how long committed versions stay readable.
 	WindowAge = 5 * time.Second
+	// WindowKeep is up to how long they stay in memory where there is room and the range is
+	// written to: what is overwritten meanwhile never reaches the disk.
+	WindowKeep = 4 * WindowAge
 	// WindowSlice is the age of a slice when it is sealed.
 	WindowSlice = 200 * time.Millisecond
 	// WindowBytes bounds the memory of the windows of a store's ranges; above it

@@ -127,6 +127,18 @@ func (r *Replica) sealLocked(now base.Stamp) {
 	}
 }
 
+// idleAfter is how long nothing was applied when a range counts as idle.
+const idleAfter = time.Second
+
+// leaves reports whether a slice that ended at end leaves the window: when it is older than
+// age, or while the range is written to, last at logged, than keep. What is overwritten
+// until then never reaches the disk.
+func leaves(now, end, logged base.Stamp, age, keep time.Duration) bool {
+	old := time.Duration(now.Millis()-end.Millis()) * time.Millisecond
+	quiet := time.Duration(now.Millis()-logged.Millis())*time.Millisecond > idleAfter
+	return old > keep || old > age && quiet
+}
+
 func (r *Replica) due(now base.Stamp) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,7 +146,7 @@ func (r *Replica) due(now base.Stamp) bool {
 	if !ok {
 		return false
 	}
-	return now.Millis()-end.Millis() > r.o.WindowAge.Milliseconds() || r.pressedLocked()
+	return leaves(now, end, r.mu.logged, r.o.WindowAge, r.o.WindowKeep) || r.pressedLocked()
 }
 
 // evictOne writes the oldest slice to disk and drops it.

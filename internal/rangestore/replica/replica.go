@@ -73,8 +73,10 @@ type Options struct {
 	// it runs meanwhile is what other goroutines could have done there; whoever
 	// waits calls it until the wait is over. Optional; tests only.
 	Pause func(Point)
-	// WindowAge defaults to the value in limits.
-	WindowAge time.Duration
+	// WindowAge is how long versions stay readable at least, WindowKeep at most, while there is
+	// memory and the range is written to. They default to the values in limits; WindowKeep
+	// to WindowAge, where that is set.
+	WindowAge, WindowKeep time.Duration
 	// Windows is shared by the ranges of a store; one of its own by default.
 	Windows *Budget
 }
@@ -239,8 +241,9 @@ type loopState struct {
 // or Start.
 func New(o Options) (*Replica, error) {
 	if o.WindowAge == 0 {
-		o.WindowAge = limits.WindowAge
+		o.WindowAge, o.WindowKeep = limits.WindowAge, limits.WindowKeep
 	}
+	o.WindowKeep = max(o.WindowKeep, o.WindowAge)
 	if o.Windows == nil {
 		o.Windows = NewBudget(limits.WindowBytes)
 	}
