@@ -55,28 +55,32 @@ func (a *Attempt) enterHolding() error {
 // has one range less to tell. The log keeps both entries, or the first one, or none.
 func (a *Attempt) sequenceEntry(e prepared.Entry) (base.Ticket, error) {
 	r := a.r
+	payload, kept, err := prepared.Copy(e)
+	if err != nil {
+		a.unlock()
+		return base.Ticket{}, err
+	}
 	open, _ := r.mu.seq.Open()
-	t, err := a.appendEntry(e, open)
+	t, err := a.appendEntry(kept, payload, open)
 	if rec, ok := e.(*prepared.Record); ok && err == nil && r.mu.seq.Table().Held(rec.ID) != nil {
-		_, err = a.appendEntry(&prepared.Resolve{ID: rec.ID, Begin: rec.Begin, Commit: rec.Commit}, true)
+		end := &prepared.Resolve{ID: rec.ID, Begin: rec.Begin, Commit: rec.Commit}
+		_, err = a.appendEntry(end, end.Append(nil), true)
 	}
 	a.unlock()
-	if err == nil && !open {
+	switch {
+	case err != nil:
+		r.o.OnFatal(err)
+	case !open:
 		r.signal()
 	}
 	return t, err
 }
 
-// appendEntry puts an entry into the open batch, or into a new one.
-func (a *Attempt) appendEntry(e prepared.Entry, open bool) (base.Ticket, error) {
+// appendEntry puts an entry into the open batch, or into a new one. Its errors are fatal.
+func (a *Attempt) appendEntry(e prepared.Entry, payload []byte, open bool) (base.Ticket, error) {
 	r := a.r
-	payload, kept, err := prepared.Copy(e)
+	pos, effect, err := r.mu.seq.AppendEntry(e, payload)
 	if err != nil {
-		return base.Ticket{}, err
-	}
-	pos, effect, err := r.mu.seq.AppendEntry(kept, payload)
-	if err != nil {
-		r.o.OnFatal(err)
 		return base.Ticket{}, err
 	}
 	if r.o.Faults.PrefetchStamp && !open {

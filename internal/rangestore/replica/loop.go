@@ -221,7 +221,7 @@ func (n notices) keep(m *pb.Message) bool {
 	return true
 }
 
-// give sends what has waited for entries that did not come.
+// giveNotices sends what has waited for entries that did not come.
 func (r *Replica) giveNotices() error {
 	for i := range r.loop.desc.Replicas {
 		to := r.loop.desc.Replicas[i].Replica
