@@ -126,9 +126,12 @@ func HGetAll(t kv.Txn, db *DB, key []byte, dst []FieldValue) ([]FieldValue, erro
 }
 
 // HLen is HLEN.
-func HLen(t kv.Txn, db *DB, key []byte) (int64, error) {
+func HLen(t kv.Txn, db *DB, key []byte) (int64, error) { return countFields(t, db, key, TypeHash) }
+
+// countFields is HLen for a hash or a set.
+func countFields(t kv.Txn, db *DB, key []byte, kind Type) (int64, error) {
 	var e entry
-	if err := e.readAs(t, db, key, TypeHash); err != nil {
+	if err := e.readAs(t, db, key, kind); err != nil {
 		return 0, err
 	}
 	return e.hashLen()
@@ -147,9 +150,14 @@ func HExists(t kv.Txn, db *DB, key, field []byte) (bool, error) {
 }
 
 // HDel is HDEL: the number of fields that it deleted.
-func HDel(t kv.Txn, db *DB, key []byte, fields [][]byte) (deleted int64, err error) {
+func HDel(t kv.Txn, db *DB, key []byte, fields [][]byte) (int64, error) {
+	return deleteFields(t, db, key, TypeHash, fields, EventHash, "hdel")
+}
+
+// deleteFields is HDel for a hash or a set.
+func deleteFields(t kv.Txn, db *DB, key []byte, kind Type, fields [][]byte, class EventClass, event string) (deleted int64, err error) {
 	var x hashEdit
-	if err := x.open(t, db, key); err != nil || !x.found {
+	if err := x.openAs(t, db, key, kind); err != nil || !x.found {
 		return 0, err
 	}
 	for _, field := range fields {
@@ -162,7 +170,7 @@ func HDel(t kv.Txn, db *DB, key []byte, fields [][]byte) (deleted int64, err err
 		}
 	}
 	if deleted > 0 {
-		x.event(EventHash, "hdel")
+		x.event(class, event)
 	}
 	return deleted, x.finish()
 }

@@ -23,11 +23,16 @@ const (
 // HRandField is HRANDFIELD with a count: that many different fields, or for a
 // negative count -count fields that may repeat, appended to dst.
 func HRandField(t kv.Txn, db *DB, key []byte, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
+	return readRandomFields(t, db, key, TypeHash, count, r, dst)
+}
+
+// readRandomFields is HRandField for a hash or a set.
+func readRandomFields(t kv.Txn, db *DB, key []byte, kind Type, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
 	if count < -RandomFieldsMax {
 		return nil, ErrOutOfRange
 	}
 	var e entry
-	if err := e.readAs(t, db, key, TypeHash); err != nil || !e.found || count == 0 {
+	if err := e.readAs(t, db, key, kind); err != nil || !e.found || count == 0 {
 		return dst, err
 	}
 	return e.randomFields(t, count, r, dst)

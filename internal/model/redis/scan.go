@@ -267,17 +267,33 @@ func scanFields(t kv.Txn, db *DB, key []byte, kind Type, cursor uint64, o ScanOp
 	if cursor >= uint64(placeEnd) {
 		return 0, dst, nil
 	}
-	left, last := o.count(), place(0)
+	step := scanStep{left: o.count()}
 	err = e.fieldsFrom(t, place(cursor), func(f *hashField, p place) bool {
-		if left <= 0 && p != last {
-			next = uint64(p)
+		if !step.covers(p) {
 			return false
 		}
-		left, last = left-1, p
 		take(f)
 		return true
 	})
-	return next, dst, err
+	return step.next, dst, err
+}
+
+// scanStep counts the elements of one step of a scan by places.
+type scanStep struct {
+	left int
+	last place
+	next uint64 // the cursor
+}
+
+// covers reports whether the step goes as far as an element at p: COUNT of them, and those
+// of the last one's place.
+func (s *scanStep) covers(p place) bool {
+	if s.left <= 0 && p != s.last {
+		s.next = uint64(p)
+		return false
+	}
+	s.left, s.last = s.left-1, p
+	return true
 }
 
 // fieldsOnce is a whole scan of a hash in its header in one step. A cursor other

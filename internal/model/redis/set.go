@@ -71,24 +71,8 @@ func (x *hashEdit) addNew(member []byte) error {
 }
 
 // SRem is SREM: the number of members that it removed.
-func SRem(t kv.Txn, db *DB, key []byte, members [][]byte) (removed int64, err error) {
-	var x hashEdit
-	if err := x.openAs(t, db, key, TypeSet); err != nil || !x.found {
-		return 0, err
-	}
-	for _, m := range members {
-		present, err := x.del(m)
-		if err != nil {
-			return 0, err
-		}
-		if present {
-			removed++
-		}
-	}
-	if removed > 0 {
-		x.event(EventSet, "srem")
-	}
-	return removed, x.finish()
+func SRem(t kv.Txn, db *DB, key []byte, members [][]byte) (int64, error) {
+	return deleteFields(t, db, key, TypeSet, members, EventSet, "srem")
 }
 
 // SMove is SMOVE: whether the member was in the first set, and is in the second now.
@@ -158,13 +142,7 @@ func SMIsMember(t kv.Txn, db *DB, key []byte, members [][]byte, dst []int64) ([]
 }
 
 // SCard is SCARD.
-func SCard(t kv.Txn, db *DB, key []byte) (int64, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeSet); err != nil {
-		return 0, err
-	}
-	return e.hashLen()
-}
+func SCard(t kv.Txn, db *DB, key []byte) (int64, error) { return countFields(t, db, key, TypeSet) }
 
 // SMembers is SMEMBERS: all members are appended to dst.
 func SMembers(t kv.Txn, db *DB, key []byte, dst [][]byte) ([][]byte, error) {
@@ -183,14 +161,7 @@ func (e *entry) members(t kv.Txn, dst [][]byte) ([][]byte, error) {
 // SRandMember is SRANDMEMBER with a count: that many different members, or for a
 // negative count -count members that may repeat, appended to dst as fields.
 func SRandMember(t kv.Txn, db *DB, key []byte, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
-	if count < -RandomFieldsMax {
-		return nil, ErrOutOfRange
-	}
-	var e entry
-	if err := e.readAs(t, db, key, TypeSet); err != nil || !e.found || count == 0 {
-		return dst, err
-	}
-	return e.randomFields(t, count, r, dst)
+	return readRandomFields(t, db, key, TypeSet, count, r, dst)
 }
 
 // SPop is SPOP: up to count members, which it removes, appended to dst as fields.

@@ -228,15 +228,13 @@ func ZScan(t kv.Txn, db *DB, key []byte, cursor uint64, o ScanOptions, dst []Sco
 	if cursor >= uint64(placeEnd) {
 		return 0, dst, nil
 	}
-	left, last := o.count(), place(0)
+	step := scanStep{left: o.count()}
 	err = z.membersFrom(place(cursor), func(m *Scored, p place) bool {
-		if left <= 0 && p != last {
-			next = uint64(p)
+		if !step.covers(p) {
 			return false
 		}
-		left, last = left-1, p
 		take(m)
 		return true
 	})
-	return next, dst, err
+	return step.next, dst, err
 }

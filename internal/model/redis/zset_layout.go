@@ -339,11 +339,6 @@ func (z *zset) scan(lo, hi bound, reverse bool, visit func(m *Scored) bool) erro
 	if end := z.last.behind(); compareBounds(end, hi) < 0 {
 		hi = end
 	}
-	return z.scanRows(lo, hi, reverse, visit)
-}
-
-// scanRows is scan for one in rows.
-func (z *zset) scanRows(lo, hi bound, reverse bool, visit func(m *Scored) bool) error {
 	var bad error
 	at := len(z.row) + 1
 	span := base.Span{Start: z.scoreRow(lo), End: z.scoreRow(hi)}
