@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/stratadb/strata/internal/base"
 )
 
 // spender is what a budget sees of a range.
@@ -70,4 +72,33 @@ func TestBudgetAlwaysShrinks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestBudgetOfStopped: a replica that stops with a full window, as one that was removed does,
+// gives its part back.
+func TestBudgetOfStopped(t *testing.T) {
+	windows := NewBudget(1 << 20)
+	r := alone(t, Options{Windows: windows})
+	run := func() {
+		t.Helper()
+		for worked := true; worked; {
+			var err error
+			if worked, err = r.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run()
+	a := r.NewAttempt()
+	a.Begin(0, HoldNever)
+	if _, err := a.Commit(&Request{Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte("k"), Value: make([]byte, 1000)}}}); err != nil {
+		t.Fatal(err)
+	}
+	run()
+	if windows.Used() < 1000 || windows.Used() != r.Stats().WindowBytes {
+		t.Fatalf("%d bytes are used, the window holds %d", windows.Used(), r.Stats().WindowBytes)
+	}
+	if r.Stop(); windows.Used() != 0 || windows.active.Load() != 0 {
+		t.Errorf("%d bytes of %d ranges are left", windows.Used(), windows.active.Load())
+	}
 }
