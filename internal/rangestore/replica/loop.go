@@ -2,7 +2,9 @@ package replica
 
 import (
 	"context"
+	"maps"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/errors"
@@ -223,13 +225,14 @@ func (n notices) keep(m *pb.Message) bool {
 
 // giveNotices sends what has waited for entries that did not come.
 func (r *Replica) giveNotices() error {
-	for i := range r.loop.desc.Replicas {
-		to := r.loop.desc.Replicas[i].Replica
-		if m := r.loop.notices[to]; m != nil {
-			delete(r.loop.notices, to)
-			if err := r.transmit(m); err != nil {
-				return err
-			}
+	if len(r.loop.notices) == 0 {
+		return nil
+	}
+	for _, to := range slices.Sorted(maps.Keys(r.loop.notices)) {
+		m := r.loop.notices[to]
+		delete(r.loop.notices, to)
+		if err := r.transmit(m); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -142,7 +142,9 @@ func (r *Replica) TransferLeader(to base.ReplicaID) error {
 	return nil
 }
 
-// applyChange makes a committed membership change effective.
+// applyChange makes a committed membership change effective. The others hear of it at once:
+// if this leader went and they did not know that the change has ended, they would need a
+// quorum of the old voters too.
 func (r *Replica) applyChange(index base.LogIndex, e *pb.Entry) error {
 	cc := &pb.ConfChangeV2{}
 	if err := proto.Unmarshal(e.Data, cc); err != nil {
@@ -161,7 +163,7 @@ func (r *Replica) applyChange(index base.LogIndex, e *pb.Entry) error {
 	d.Replicas = membersOf(cs, d.Replicas)
 	d.Epoch++
 	r.setDescriptor(d, index)
-	return nil
+	return r.giveNotices()
 }
 
 // membersOf gives the known replicas the roles that a configuration of Raft says.
