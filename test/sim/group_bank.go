@@ -7,6 +7,7 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/cluster/coordinator"
+	"github.com/stratadb/strata/test/history"
 )
 
 // The bank has an account beside every list, so most often in different ranges. Money is
@@ -56,12 +57,22 @@ func (g *group) transfer(m *member) {
 	g.note("moves %d at node %d: %v", amount, m.id, err)
 }
 
-// audit counts the money at a stamp.
+// audit looks at everything at a stamp: it counts the money, and reads the lists.
 func (g *group) audit(m *member) {
+	op := g.newOp()
+	op.Outcome = history.Failed // until all is read
 	at, err := m.reach.Stamp()
 	if err != nil {
 		return
 	}
+	for n := range lists {
+		v, err := m.reach.read([]byte(listKey(n)), at)
+		if err != nil {
+			return
+		}
+		op.Reads[listKey(n)] = decode(v)
+	}
+	g.ended(m, op, nil)
 	var total int64
 	for n := range lists {
 		v, err := m.reach.read(accountKey(n), at)

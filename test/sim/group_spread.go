@@ -96,7 +96,7 @@ func (g *group) spreadEvent(m *member) {
 		g.spawn(m, func() { g.everywhere(m) })
 	case n < 26:
 		g.spawn(m, func() { g.transfer(m) })
-	case n < 28:
+	case n < 31:
 		g.spawn(m, func() { g.audit(m) })
 	default:
 		if l, _ := g.leader([]byte(listKey(g.rnd.IntN(lists)))); l != nil && g.rnd.IntN(8) > 0 {
