@@ -59,7 +59,7 @@ type Config struct {
 	AnnouncePort int    `koanf:"announce-port" default:"0" help:"port where RESP clients reach this node; 0: that of --resp-addr"`
 
 	WindowBytes   int64 `koanf:"window-bytes" default:"0" help:"memory for the writes of the last seconds, in bytes, all ranges together; 0: a sixteenth of the machine's or container's, at least 64 MiB and at most 1 GiB"`
-	CacheBytes    int64 `koanf:"cache-bytes" default:"100663296" help:"block cache of the state on disk, in bytes"`
+	CacheBytes    int64 `koanf:"cache-bytes" default:"100663296" help:"block cache of the state on disk, in bytes; while memtables are small, up to 192 MiB more"`
 	RowCacheBytes int64 `koanf:"row-cache-bytes" default:"268435456" help:"cache of single rows, in bytes; allocated as it fills"`
 	ReserveBytes  int64 `koanf:"disk-reserve-bytes" default:"0" help:"free disk space kept for deletions, in bytes; 0: 256 MiB, or an eighth of a smaller disk"`
 

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// DefaultCacheBytes is the block cache; it is allocated as it fills.
+	// DefaultCacheBytes is the block cache; it is allocated as it fills. Pebble takes the
+	// memory of memtables from it, so theirs is added: while they are small it may hold more.
 	DefaultCacheBytes = 96 << 20
 	// DefaultFilterBytes is the largest filter of the keys that exist, enough for
 	// 32 million; it grows with the keys.
@@ -96,7 +97,7 @@ func Open(o Options) (*Store, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{opts: o, gate: newGate(), flushed: make(chan struct{}, 1), quit: make(chan struct{})}
-	s.cache = pebble.NewCache(o.CacheBytes)
+	s.cache = pebble.NewCache(o.CacheBytes + memtablesMax*o.MemtableBytes)
 	db, err := pebble.Open(o.Dir, s.pebbleOptions())
 	if err != nil {
 		s.cache.Unref()
