@@ -13,6 +13,8 @@ import (
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/model/redis/list"
+	"github.com/stratadb/strata/internal/model/redis/zset"
 )
 
 // reader reads the newest state through attempts that are never committed, one for each
@@ -197,8 +199,11 @@ func (c *checker) swapped(r reader, span base.Span) error {
 	})
 }
 
+// types are the types of Redis that have packages of their own.
+var types = redis.Checks{redis.TypeList: list.Check, redis.TypeZSet: zset.Check}
+
 func (c *checker) database(r reader, ns keyspace.NamespaceID, db *redis.DB) error {
-	rep, err := redis.CheckDB(r, db)
+	rep, err := redis.CheckDB(r, db, types)
 	c.r.Databases = append(c.r.Databases, Database{Namespace: uint64(ns), Number: db.Number(), Keys: rep.Keys,
 		Expiring: rep.Expiring, Elements: rep.Elements})
 	for _, p := range rep.Problems {

@@ -5,6 +5,7 @@ import (
 	"github.com/stratadb/strata/internal/api/redis/data"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/model/redis/list"
 )
 
 func listBlockCommands() []Command {
@@ -29,7 +30,7 @@ func listBlockCommands() []Command {
 }
 
 // blockPop is BLPOP and BRPOP.
-func (c *Call) blockPop(from model.Side) error {
+func (c *Call) blockPop(from list.Side) error {
 	last := len(c.Args) - 1
 	timeout, err := blockTimeout(c.Args[last])
 	if err != nil {
@@ -37,7 +38,7 @@ func (c *Call) blockPop(from model.Side) error {
 	}
 	return c.block(&wait{keys: c.Args[1:last], kind: model.TypeList, nothing: c.W.NullArray, atOnce: c.W.NullArray,
 		serve: func(t kv.Txn, keys [][]byte) (bool, error) {
-			key, values, err := model.MPop(t, c.DB, keys, from, 1, c.Bytes[:0])
+			key, values, err := list.MPop(t, c.DB, keys, from, 1, c.Bytes[:0])
 			if err != nil || key == nil {
 				return false, err
 			}
@@ -48,11 +49,11 @@ func (c *Call) blockPop(from model.Side) error {
 		}}, timeout)
 }
 
-func blpopCommand(c *Call) error { return c.blockPop(model.Left) }
-func brpopCommand(c *Call) error { return c.blockPop(model.Right) }
+func blpopCommand(c *Call) error { return c.blockPop(list.Left) }
+func brpopCommand(c *Call) error { return c.blockPop(list.Right) }
 
 // blockMove is BLMOVE and BRPOPLPUSH.
-func (c *Call) blockMove(take, put model.Side, timeoutArg []byte) error {
+func (c *Call) blockMove(take, put list.Side, timeoutArg []byte) error {
 	timeout, err := blockTimeout(timeoutArg)
 	if err != nil {
 		return err
@@ -60,7 +61,7 @@ func (c *Call) blockMove(take, put model.Side, timeoutArg []byte) error {
 	to := c.Args[2]
 	return c.block(&wait{keys: c.Args[1:2], kind: model.TypeList, nothing: c.W.NullArray, atOnce: c.W.Null,
 		serve: func(t kv.Txn, keys [][]byte) (bool, error) {
-			v, err := model.LMove(t, c.DB, keys[0], to, take, put)
+			v, err := list.Move(t, c.DB, keys[0], to, take, put)
 			if err != nil || v == nil {
 				return false, err
 			}
@@ -77,7 +78,7 @@ func blmoveCommand(c *Call) error {
 	return c.blockMove(take, put, c.Args[5])
 }
 
-func brpoplpushCommand(c *Call) error { return c.blockMove(model.Right, model.Left, c.Args[3]) }
+func brpoplpushCommand(c *Call) error { return c.blockMove(list.Right, list.Left, c.Args[3]) }
 
 func blmpopCommand(c *Call) error {
 	timeout, err := blockTimeout(c.Args[1])
@@ -90,7 +91,7 @@ func blmpopCommand(c *Call) error {
 	}
 	return c.block(&wait{keys: m.Keys, kind: model.TypeList, nothing: c.W.NullArray, atOnce: c.W.NullArray,
 		serve: func(t kv.Txn, keys [][]byte) (bool, error) {
-			key, values, err := model.MPop(t, c.DB, keys, model.Side(m.Last), m.Count, c.Bytes[:0])
+			key, values, err := list.MPop(t, c.DB, keys, list.Side(m.Last), m.Count, c.Bytes[:0])
 			if err != nil || key == nil {
 				return false, err
 			}

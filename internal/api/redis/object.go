@@ -51,7 +51,7 @@ func (c *Call) present(key []byte, fn func() error) error {
 }
 
 func objectEncoding(c *Call) error {
-	name, err := model.Encoding(c.Txn, c.DB, c.Args[2])
+	name, err := model.ObjectEncoding(c.Txn, c.DB, c.Args[2])
 	switch {
 	case err != nil:
 		return err

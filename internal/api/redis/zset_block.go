@@ -5,6 +5,7 @@ import (
 	"github.com/stratadb/strata/internal/api/redis/data"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/model/redis/zset"
 )
 
 func zsetBlockCommands() []Command {
@@ -34,7 +35,7 @@ func (c *Call) blockZPop(highest bool) error {
 	if err != nil {
 		return err
 	}
-	return c.block(c.zwait(c.Args[1:last], highest, 1, func(key []byte, popped []model.Scored) {
+	return c.block(c.zwait(c.Args[1:last], highest, 1, func(key []byte, popped []zset.Scored) {
 		c.W.Array(3)
 		c.W.Bulk(key)
 		c.W.Bulk(popped[0].Member)
@@ -51,7 +52,7 @@ func bzmpopCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.block(c.zwait(m.Keys, m.Last, m.Count, func(key []byte, popped []model.Scored) {
+	return c.block(c.zwait(m.Keys, m.Last, m.Count, func(key []byte, popped []zset.Scored) {
 		c.W.Array(2)
 		c.W.Bulk(key)
 		c.ScoredPairs(popped)
@@ -59,10 +60,10 @@ func bzmpopCommand(c *Call) error {
 }
 
 // zwait waits for members of one of keys.
-func (c *Call) zwait(keys [][]byte, highest bool, count int64, reply func(key []byte, popped []model.Scored)) *wait {
+func (c *Call) zwait(keys [][]byte, highest bool, count int64, reply func(key []byte, popped []zset.Scored)) *wait {
 	return &wait{keys: keys, kind: model.TypeZSet, nothing: c.W.NullArray, atOnce: c.W.NullArray,
 		serve: func(t kv.Txn, keys [][]byte) (bool, error) {
-			key, popped, err := model.ZMPop(t, c.DB, keys, highest, count, c.Scored[:0])
+			key, popped, err := zset.MPop(t, c.DB, keys, highest, count, c.Scored[:0])
 			if err != nil || key == nil {
 				return false, err
 			}

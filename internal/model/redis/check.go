@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/cockroachdb/errors"
+
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/hashslot"
 	"github.com/stratadb/strata/internal/keyspace"
@@ -27,8 +29,32 @@ func (r *Report) problem(format string, args ...any) {
 	}
 }
 
+// ValueCheck checks the rows behind one header: Row each of them in their order, and Close
+// what they say together.
+type ValueCheck interface {
+	Row(part byte, rest, value []byte) error
+	Close()
+}
+
+// Checked is a value that is being checked.
+type Checked struct {
+	// Row is the key of the header, H what it says.
+	Row    []byte
+	Header Header
+	r      *Report
+}
+
+// Problem reports a contradiction.
+func (c *Checked) Problem(format string, args ...any) {
+	c.r.problem("%s: %s", keyspace.Pretty(c.Row), fmt.Sprintf(format, args...))
+}
+
+// Checks begin the check of a value of a type. Those that this package has itself are not
+// among them.
+type Checks map[Type]func(c *Checked) ValueCheck
+
 // CheckDB checks every slot of a database: see CheckSlot.
-func CheckDB(r kv.Reader, db *DB) (Report, error) {
+func CheckDB(r kv.Reader, db *DB, checks Checks) (Report, error) {
 	var sum Report
 	from := db.Span().Start
 	for {
@@ -49,7 +75,7 @@ func CheckDB(r kv.Reader, db *DB) (Report, error) {
 		if !found {
 			return sum, nil
 		}
-		if err := checkSlot(r, db, slot, &sum); err != nil {
+		if err := checkSlot(r, db, slot, checks, &sum); err != nil {
 			return sum, err
 		}
 		from = db.SlotSpan(slot).End
@@ -60,9 +86,9 @@ func CheckDB(r kv.Reader, db *DB) (Report, error) {
 // counters that do not count the headers, TTL rows without a header that expires
 // then and the other way round, rows behind a header that it does not count, rows
 // in a place that is not theirs. It ignores whether something is overdue.
-func CheckSlot(r kv.Reader, db *DB, slot uint16) (Report, error) {
+func CheckSlot(r kv.Reader, db *DB, slot uint16, checks Checks) (Report, error) {
 	var rep Report
-	err := checkSlot(r, db, slot, &rep)
+	err := checkSlot(r, db, slot, checks, &rep)
 	return rep, err
 }
 
@@ -76,19 +102,19 @@ type slotCheck struct {
 	stored   slotCounters
 	ttlRows  int64
 	row      []byte // of the current header, nil before the first
-	h        header
+	h        Header
 	expiring int64
 	fields   int64
-	list     listCheck
-	zset     zsetCheck
+	checks   Checks
+	value    ValueCheck // of a type of another package
 	times    int64
 	first    int64
 	asked    [][]byte // rows that must exist
 	unusable bool
 }
 
-func checkSlot(r kv.Reader, db *DB, slot uint16, rep *Report) error {
-	c := slotCheck{Report: rep, r: r, db: db, slot: slot}
+func checkSlot(r kv.Reader, db *DB, slot uint16, checks Checks, rep *Report) error {
+	c := slotCheck{Report: rep, r: r, db: db, slot: slot, checks: checks}
 	if err := r.Scan(db.SlotSpan(slot), kv.ScanOptions{}, func(key, value []byte) bool {
 		c.visit(key, value)
 		return true
@@ -140,7 +166,7 @@ func (c *slotCheck) visit(key, value []byte) {
 // openKey begins with the header of a key.
 func (c *slotCheck) openKey(row, value, rest []byte) {
 	c.row, c.unusable = bytes.Clone(row), false
-	c.expiring, c.fields, c.times, c.first, c.list, c.zset = 0, 0, 0, 0, listCheck{}, zsetCheck{}
+	c.expiring, c.fields, c.times, c.first, c.value = 0, 0, 0, 0, nil
 	c.counted.keys++
 	h, err := decodeHeader(value)
 	if err != nil {
@@ -148,49 +174,49 @@ func (c *slotCheck) openKey(row, value, rest []byte) {
 		c.unusable = true
 		return
 	}
-	h.body = bytes.Clone(h.body)
+	h.Body = bytes.Clone(h.Body)
 	c.h = h
-	if len(rest) < placeBytes {
+	if len(rest) < PlaceBytes {
 		c.problem("%s is too short", keyspace.Pretty(row))
 		return
 	}
-	key, part, ok := keyspace.DecodeEscaped(nil, rest[placeBytes:])
+	key, part, ok := keyspace.DecodeEscaped(nil, rest[PlaceBytes:])
 	if !ok || len(part) > 0 {
 		c.problem("%s has no header", keyspace.Pretty(row))
 		c.unusable = true
 		return
 	}
-	if hashslot.Slot(key) != c.slot || placeOf(key) != decodePlace(rest) {
+	if hashslot.Slot(key) != c.slot || PlaceOf(key) != DecodePlace(rest) {
 		c.problem("%s is in the wrong place", keyspace.Pretty(row))
 	}
-	e := entry{db: c.db, key: key, row: c.row}
-	if h.expireAt != 0 {
+	e := Entry{DB: c.db, key: key, Row: c.row}
+	if h.ExpireAt != 0 {
 		c.counted.expiring++
-		c.asked = append(c.asked, e.ttlRow(heap{}, h.expireAt, false))
+		c.asked = append(c.asked, e.ttlRow(heap{}, h.ExpireAt, false))
 	}
 	if h.elementsAt != 0 {
 		c.counted.elements++
 		c.asked = append(c.asked, e.ttlRow(heap{}, h.elementsAt, true))
 	}
 	switch {
-	case c.fielded() && h.enc != encRows:
+	case c.fielded() && h.Enc != encRows:
 		c.inlineFields()
-	case h.kind == TypeZSet && h.enc == encMembers:
-		c.inlineMembers()
+	case c.checks[h.Kind] != nil:
+		c.value = c.checks[h.Kind](&Checked{c.row, h, c.Report})
 	}
 }
 
 // fielded reports whether the key has fields: members of a set are fields without values.
-func (c *slotCheck) fielded() bool { return c.h.kind == TypeHash || c.h.kind == TypeSet }
+func (c *slotCheck) fielded() bool { return c.h.Kind == TypeHash || c.h.Kind == TypeSet }
 
 func (c *slotCheck) inlineFields() {
 	it := iterFields(&c.h)
 	seen := map[string]bool{}
 	for it.next() {
-		if seen[string(it.field)] {
-			c.problem("%s holds the field %q twice", keyspace.Pretty(c.row), it.field)
+		if seen[string(it.Field)] {
+			c.problem("%s holds the field %q twice", keyspace.Pretty(c.row), it.Field)
 		}
-		seen[string(it.field)] = true
+		seen[string(it.Field)] = true
 		c.fields++
 		c.time(it.expireAt)
 	}
@@ -213,25 +239,24 @@ func (c *slotCheck) element(key, value []byte) error {
 	c.Elements++
 	part, rest := key[len(c.row)], key[len(c.row)+1:]
 	switch {
-	case c.h.kind == TypeString && c.h.enc == encPieces && part == partPiece && len(rest) == 4:
+	case c.h.Kind == TypeString && c.h.Enc == encPieces && part == partPiece && len(rest) == 4:
 		at := int64(binary.BigEndian.Uint32(rest)) * c.h.pieceBytes()
 		if int64(len(value)) > c.h.pieceBytes() || at+int64(len(value)) > c.h.piecesLen() {
-			return corrupt("%s leaves its string of %d bytes", keyspace.Pretty(key), c.h.piecesLen())
+			return Corrupt("%s leaves its string of %d bytes", keyspace.Pretty(key), c.h.piecesLen())
 		}
 		return nil
-	case c.fielded() && c.h.enc == encRows && part == partField:
+	case c.fielded() && c.h.Enc == encRows && part == partField:
 		return c.field(key, value)
-	case c.h.kind == TypeHash && c.h.enc == encRows && part == partFieldTTL && len(rest) >= 8:
+	case c.h.Kind == TypeHash && c.h.Enc == encRows && part == partFieldTTL && len(rest) >= 8:
 		c.times--
 		return nil
-	case c.h.kind == TypeList && c.h.enc != encListEnds && part == partListNode:
-		return c.listNode(key, value)
-	case c.h.kind == TypeZSet && c.h.enc == encScores:
-		return c.zsetRow(part, rest, value)
-	case c.h.kind > TypeZSet:
-		return nil // types that this package does not know yet
+	case c.value != nil && c.h.hasRows():
+		if err := c.value.Row(part, rest, value); err != nil {
+			return errors.Wrapf(err, "%s", keyspace.Pretty(key))
+		}
+		return nil
 	}
-	return corrupt("%s is an orphan", keyspace.Pretty(key))
+	return Corrupt("%s is an orphan", keyspace.Pretty(key))
 }
 
 func (c *slotCheck) field(key, value []byte) error {
@@ -243,12 +268,12 @@ func (c *slotCheck) field(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	if placeOf(field) != p {
-		return corrupt("%s is in the wrong place", keyspace.Pretty(key))
+	if PlaceOf(field) != p {
+		return Corrupt("%s is in the wrong place", keyspace.Pretty(key))
 	}
 	c.fields++
 	if f.expireAt != 0 {
-		e := entry{db: c.db, row: c.row}
+		e := Entry{DB: c.db, Row: c.row}
 		c.times++
 		c.expiring++
 		c.time(f.expireAt)
@@ -263,10 +288,8 @@ func (c *slotCheck) closeKey() {
 	case c.row == nil || c.unusable:
 	case c.fielded():
 		c.closeHash()
-	case c.h.kind == TypeList:
-		c.closeList()
-	case c.h.kind == TypeZSet:
-		c.closeZSet()
+	case c.value != nil:
+		c.value.Close()
 	}
 }
 
@@ -280,7 +303,7 @@ func (c *slotCheck) closeHash() {
 	if c.times != 0 {
 		c.problem("%s: %+d fields without a TTL row", keyspace.Pretty(c.row), c.times)
 	}
-	if c.h.enc != encRows {
+	if c.h.Enc != encRows {
 		return
 	}
 	if n, expiring := c.h.rowCounts(); n != c.fields || expiring != c.expiring {

@@ -10,8 +10,8 @@ import (
 
 // IncrBy is INCR, DECR and INCRBY: the sum.
 func IncrBy(t kv.Txn, db *DB, key []byte, delta int64) (int64, error) {
-	var e entry
-	if err := e.lookupAs(t, db, key, TypeString); err != nil {
+	var e Entry
+	if err := e.LookupAs(t, db, key, TypeString); err != nil {
 		return 0, err
 	}
 	old, err := e.integer(t)
@@ -24,11 +24,11 @@ func IncrBy(t kv.Txn, db *DB, key []byte, delta int64) (int64, error) {
 	}
 	var digits [maxIntegerText]byte
 	text := strconv.AppendInt(digits[:0], sum, 10)
-	h := header{kind: TypeString, enc: encInline, expireAt: e.h.expireAt}
-	record, body := newRecord(t, &h, len(text))
+	h := Header{Kind: TypeString, Enc: encInline, ExpireAt: e.Header.ExpireAt}
+	record, body := NewRecord(t, &h, len(text))
 	copy(body, text)
 	e.replace(t, &h, record)
-	e.event(EventString, "incrby")
+	e.Event(EventString, "incrby")
 	return sum, nil
 }
 
@@ -41,8 +41,8 @@ func DecrBy(t kv.Txn, db *DB, key []byte, delta int64) (int64, error) {
 }
 
 // integer is the string as a number, 0 if the key is absent.
-func (e *entry) integer(t kv.Txn) (int64, error) {
-	if !e.found {
+func (e *Entry) integer(t kv.Txn) (int64, error) {
+	if !e.Found {
 		return 0, nil
 	}
 	if e.stringLen() > maxIntegerText {
@@ -72,8 +72,8 @@ const (
 
 // IncrByFloat is INCRBYFLOAT: the sum as it is stored. by is the argument's text.
 func IncrByFloat(t kv.Txn, db *DB, key, by []byte) ([]byte, error) {
-	var e entry
-	if err := e.lookupAs(t, db, key, TypeString); err != nil {
+	var e Entry
+	if err := e.LookupAs(t, db, key, TypeString); err != nil {
 		return nil, err
 	}
 	old, err := e.longDouble(t)
@@ -89,14 +89,14 @@ func IncrByFloat(t kv.Txn, db *DB, key, by []byte) ([]byte, error) {
 		return nil, ErrNaNOrInfinity
 	}
 	text := redisnum.AppendLongDouble(nil, sum)
-	e.setString(t, text, encInlineText, e.h.expireAt)
-	e.event(EventString, "incrbyfloat")
+	e.setString(t, text, encInlineText, e.Header.ExpireAt)
+	e.Event(EventString, "incrbyfloat")
 	return text, nil
 }
 
 // longDouble is the string as a number, 0 if the key is absent.
-func (e *entry) longDouble(t kv.Txn) (n redisnum.LongDouble, err error) {
-	if !e.found {
+func (e *Entry) longDouble(t kv.Txn) (n redisnum.LongDouble, err error) {
+	if !e.Found {
 		return n, nil
 	}
 	if e.stringLen() >= maxFloatText {

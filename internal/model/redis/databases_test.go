@@ -1,4 +1,4 @@
-package redis
+package redis_test
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvmem"
+	"github.com/stratadb/strata/internal/model/redis"
 )
 
 func TestNextDatabase(t *testing.T) {
@@ -23,13 +24,13 @@ func TestNextDatabase(t *testing.T) {
 	var want []string
 	for _, ns := range []keyspace.NamespaceID{1, 2, 300, 70_000} {
 		for _, number := range []uint8{0, 3, 15} {
-			d, err := Open(ns, number, Options{})
+			d, err := redis.Open(ns, number, redis.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			want = append(want, fmt.Sprint(ns, "/", number))
 			run(func(t kv.Txn) error {
-				_, err := Set(t, d, []byte("k"), []byte("v"), SetOptions{})
+				_, err := redis.Set(t, d, []byte("k"), []byte("v"), redis.SetOptions{})
 				return err
 			})
 		}
@@ -41,7 +42,7 @@ func TestNextDatabase(t *testing.T) {
 	var got []string
 	run(func(t kv.Txn) error {
 		got = nil
-		for d, err := NextDatabase(t, nil, Options{}); d != nil || err != nil; d, err = NextDatabase(t, d, Options{}) {
+		for d, err := redis.NextDatabase(t, nil, redis.Options{}); d != nil || err != nil; d, err = redis.NextDatabase(t, d, redis.Options{}) {
 			if err != nil {
 				return err
 			}

@@ -53,8 +53,13 @@ const (
 	DefaultReapFields        = 1024
 )
 
-// maxPieceBytes leaves room for the key in limits.PairBytes.
-const maxPieceBytes = limits.PairBytes / 2
+const (
+	// maxPieceBytes leaves room for the key in limits.PairBytes.
+	maxPieceBytes = limits.PairBytes / 2
+	// maxNodeElements and maxNodeBytes leave room for what may be several times as long.
+	maxNodeElements = 1 << 12
+	maxNodeBytes    = 64 << 10
+)
 
 func orDefault(v *int, d int) {
 	if *v <= 0 {
@@ -85,12 +90,12 @@ func (o Options) withDefaults() Options {
 // DB is a handle of one numbered database of a namespace. It is immutable: a
 // session makes it once and may share it.
 type DB struct {
-	prefix []byte
-	span   base.Span
-	ns     keyspace.NamespaceID
-	number uint8
-	o      Options
-	events Events
+	prefix  []byte
+	span    base.Span
+	ns      keyspace.NamespaceID
+	number  uint8
+	Options Options
+	events  Events
 }
 
 // Open makes the handle of the database that is stored under its own number. It
@@ -99,7 +104,7 @@ func Open(ns keyspace.NamespaceID, number uint8, o Options) (*DB, error) {
 	if number >= Databases {
 		return nil, ErrDBIndex
 	}
-	db := &DB{ns: ns, number: number, o: o.withDefaults()}
+	db := &DB{ns: ns, number: number, Options: o.withDefaults()}
 	return db.StoredAs(number), nil
 }
 
@@ -137,39 +142,42 @@ func (db *DB) SlotSpan(slot uint16) base.Span {
 func (db *DB) AppendHeaderKey(dst, key []byte) []byte {
 	dst = keyspace.AppendRedisSlot(dst, db.prefix, hashslot.Slot(key))
 	dst = append(dst, keyspace.SlotKeys)
-	dst = appendPlace(dst, placeOf(key))
+	dst = appendPlace(dst, PlaceOf(key))
 	return keyspace.AppendEscaped(dst, key)
 }
 
-// place is where a key stands in its slot, or a field in its hash: the first 39
+// Place is where a key stands in its slot, or a field in its hash: the first 39
 // bits of its XXH64. On disk it is five bytes, big-endian. A place and a slot
 // number fit a cursor below 2^53.
-type place uint64
+type Place uint64
 
 const (
 	placeBits  = 39
-	placeBytes = keyspace.RedisPlaceBytes
-	placeEnd   = place(1) << placeBits
+	PlaceBytes = keyspace.RedisPlaceBytes
+	PlaceEnd   = Place(1) << placeBits
 )
 
-func placeOf(b []byte) place { return place(xxhash.Sum64(b) >> (64 - placeBits)) }
+// PlaceOf is the place of a key, a field or a member.
+func PlaceOf(b []byte) Place { return Place(xxhash.Sum64(b) >> (64 - placeBits)) }
 
-func appendPlace(dst []byte, p place) []byte {
+func appendPlace(dst []byte, p Place) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, byte(p>>32)), uint32(p))
 }
 
-func putPlace(dst []byte, p place) {
+// PutPlace writes a place as it is on disk.
+func PutPlace(dst []byte, p Place) {
 	dst[0] = byte(p >> 32)
 	binary.BigEndian.PutUint32(dst[1:], uint32(p))
 }
 
-func decodePlace(b []byte) place {
-	return place(b[0])<<32 | place(binary.BigEndian.Uint32(b[1:]))
+// DecodePlace reads what PutPlace wrote.
+func DecodePlace(b []byte) Place {
+	return Place(b[0])<<32 | Place(binary.BigEndian.Uint32(b[1:]))
 }
 
 // headerOffset is where the escaped key begins in a header row, counted from the
 // end of the database's prefix: slot, area, place.
-const headerOffset = 2 + 1 + placeBytes
+const headerOffset = 2 + 1 + PlaceBytes
 
 // rowReserve is what rows need beyond the header's key: a TTL row has eight
 // bytes of time instead of the place, a piece a part and a number, an element's
@@ -187,8 +195,8 @@ func headerKeyBytes(db *DB, key []byte) int {
 func tooLong(db *DB, key []byte) bool { return headerKeyBytes(db, key) > limits.KeyBytes-rowReserve }
 
 // locate builds the key of e's header row.
-func (e *entry) locate(t kv.Txn) error {
-	db, key := e.db, e.key
+func (e *Entry) locate(t kv.Txn) error {
+	db, key := e.DB, e.key
 	n := headerKeyBytes(db, key)
 	if n > limits.KeyBytes-rowReserve {
 		return ErrKeyTooLong
@@ -197,8 +205,8 @@ func (e *entry) locate(t kv.Txn) error {
 	i := copy(row, db.prefix)
 	binary.BigEndian.PutUint16(row[i:], hashslot.Slot(key))
 	row[i+2] = keyspace.SlotKeys
-	putPlace(row[i+3:], placeOf(key))
+	PutPlace(row[i+3:], PlaceOf(key))
 	keyspace.AppendEscaped(row[:i+headerOffset], key)
-	e.row = row
+	e.Row = row
 	return nil
 }

@@ -1,6 +1,10 @@
 // Package redis is Redis's data model: one function per command over a kv.Txn.
 // It knows no sockets, no RESP, no goroutines and no clock but the transaction's.
 //
+// What all types share is here: headers, slots, places, expiry, the commands on keys. So
+// are strings, hashes and sets. Other types are packages that stand on Entry, a key as
+// one command sees it: list, zset. Header and row numbers of all of them are below.
+//
 // A function takes the transaction, a DB handle and arguments, and returns
 // values. The caller's mistakes are *Error, whose text is Redis's reply. One that
 // returns an error has written nothing, save the deletion of what was overdue.
@@ -68,7 +72,7 @@
 //
 // # Invariants
 //
-// CheckDB verifies R1 to R4.
+// CheckDB verifies R1 to R4; the other packages' checks are handed to it.
 //
 //	R1  Every command that changes a key writes or clears its header row. So the
 //	    header is the row to watch, reading it (with a conflict) protects what

@@ -88,6 +88,7 @@ func InvalidExpire(command string) *Error {
 	return &Error{"ERR invalid expire time in '" + command + "' command"}
 }
 
-func corrupt(format string, args ...any) error {
+// Corrupt is the error of stored data that cannot be.
+func Corrupt(format string, args ...any) error {
 	return errors.Wrapf(base.ErrCorruption, "redis: "+format, args...)
 }

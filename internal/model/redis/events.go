@@ -27,8 +27,9 @@ type Events interface {
 	Event(db uint8, class EventClass, name string, key []byte)
 }
 
-func (e *entry) event(class EventClass, name string) {
-	if e.db.events != nil {
-		e.db.events.Event(e.db.number, class, name, e.key)
+// Event tells the database's sink what a command did to the key.
+func (e *Entry) Event(class EventClass, name string) {
+	if e.DB.events != nil {
+		e.DB.events.Event(e.DB.number, class, name, e.key)
 	}
 }

@@ -63,31 +63,31 @@ func Expire(t kv.Txn, db *DB, key []byte, o ExpireOptions) (bool, error) {
 	if !ok {
 		return false, InvalidExpire(o.Command)
 	}
-	var e entry
-	if err := e.lookup(t, db, key); err != nil {
+	var e Entry
+	if err := e.Lookup(t, db, key); err != nil {
 		return false, err
 	}
-	if !e.found || !o.When.met(e.h.expireAt, at) {
+	if !e.Found || !o.When.met(e.Header.ExpireAt, at) {
 		return false, nil
 	}
 	if at <= now {
-		e.remove(t)
-		e.event(EventGeneric, "del")
+		e.Remove(t)
+		e.Event(EventGeneric, "del")
 		return true, nil
 	}
 	e.setExpiry(t, at)
-	e.event(EventGeneric, "expire")
+	e.Event(EventGeneric, "expire")
 	return true, nil
 }
 
 // Persist is PERSIST: whether the key had an expiry.
 func Persist(t kv.Txn, db *DB, key []byte) (bool, error) {
-	var e entry
-	if err := e.lookup(t, db, key); err != nil || !e.found || e.h.expireAt == 0 {
+	var e Entry
+	if err := e.Lookup(t, db, key); err != nil || !e.Found || e.Header.ExpireAt == 0 {
 		return false, err
 	}
 	e.setExpiry(t, 0)
-	e.event(EventGeneric, "persist")
+	e.Event(EventGeneric, "persist")
 	return true, nil
 }
 
@@ -107,24 +107,24 @@ func TTL(t kv.Txn, db *DB, key []byte, u TimeUnit) (int64, error) {
 // ExpireTime is EXPIRETIME and PEXPIRETIME: the time of expiry in the Unix epoch,
 // TTLNoKey or TTLNoExpiry.
 func ExpireTime(t kv.Txn, db *DB, key []byte, u TimeUnit) (int64, error) {
-	var e entry
-	switch err := e.lookup(t, db, key); {
+	var e Entry
+	switch err := e.Lookup(t, db, key); {
 	case err != nil:
 		return 0, err
-	case !e.found:
-		e.event(EventKeyMiss, "keymiss")
+	case !e.Found:
+		e.Event(EventKeyMiss, "keymiss")
 		return TTLNoKey, nil
-	case e.h.expireAt == 0:
+	case e.Header.ExpireAt == 0:
 		return TTLNoExpiry, nil
 	case u == UnitSeconds:
-		return (e.h.expireAt + 500) / 1000, nil
+		return (e.Header.ExpireAt + 500) / 1000, nil
 	}
-	return e.h.expireAt, nil
+	return e.Header.ExpireAt, nil
 }
 
 // setExpiry gives the key a time of expiry, or none with 0.
-func (e *entry) setExpiry(t kv.Txn, at int64) {
-	h := e.h
-	h.expireAt = at
-	e.restore(t, h)
+func (e *Entry) setExpiry(t kv.Txn, at int64) {
+	h := e.Header
+	h.ExpireAt = at
+	e.Restore(t, h)
 }

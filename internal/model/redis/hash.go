@@ -14,7 +14,7 @@ type FieldValue struct{ Field, Value []byte }
 // values in turn.
 func HSet(t kv.Txn, db *DB, key []byte, pairs [][]byte) (created int64, err error) {
 	var x hashEdit
-	x.hint = pairsHint(pairs, db.o.HashInlineBytes)
+	x.hint = pairsHint(pairs, db.Options.HashInlineBytes)
 	if err := x.open(t, db, key); err != nil {
 		return 0, err
 	}
@@ -33,7 +33,7 @@ func HSet(t kv.Txn, db *DB, key []byte, pairs [][]byte) (created int64, err erro
 	if err := x.finish(); err != nil {
 		return 0, err
 	}
-	x.event(EventHash, "hset")
+	x.Event(EventHash, "hset")
 	return created, nil
 }
 
@@ -41,7 +41,7 @@ func HSet(t kv.Txn, db *DB, key []byte, pairs [][]byte) (created int64, err erro
 func pairsHint(pairs [][]byte, most int) int {
 	n := 0
 	for _, p := range pairs {
-		n += uvarintLen(len(p)) + len(p)
+		n += UvarintLen(len(p)) + len(p)
 	}
 	return min(n, most)
 }
@@ -52,7 +52,7 @@ func (x *hashEdit) checkFields(pairs [][]byte) error {
 		if x.fieldTooLong(pairs[i]) {
 			return ErrKeyTooLong
 		}
-		if len(pairs[i+1]) > maxFieldValueBytes {
+		if len(pairs[i+1]) > MaxFieldValueBytes {
 			return ErrFieldValueTooLong
 		}
 	}
@@ -75,21 +75,21 @@ func HSetNX(t kv.Txn, db *DB, key, field, value []byte) (bool, error) {
 	if err := x.finish(); err != nil {
 		return false, err
 	}
-	x.event(EventHash, "hset")
+	x.Event(EventHash, "hset")
 	return true, nil
 }
 
 // HGet is HGET; nil means absent.
 func HGet(t kv.Txn, db *DB, key, field []byte) ([]byte, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeHash); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeHash); err != nil {
 		return nil, err
 	}
 	return e.fieldValue(t, field)
 }
 
-func (e *entry) fieldValue(t kv.Txn, field []byte) ([]byte, error) {
-	f, found, err := e.field(t, field)
+func (e *Entry) fieldValue(t kv.Txn, field []byte) ([]byte, error) {
+	f, found, err := e.Field(t, field)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -99,8 +99,8 @@ func (e *entry) fieldValue(t kv.Txn, field []byte) ([]byte, error) {
 // HMGet is HMGET: one value for each field is appended to dst, nil where it is
 // absent.
 func HMGet(t kv.Txn, db *DB, key []byte, fields, dst [][]byte) ([][]byte, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeHash); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeHash); err != nil {
 		return nil, err
 	}
 	for _, field := range fields {
@@ -115,12 +115,12 @@ func HMGet(t kv.Txn, db *DB, key []byte, fields, dst [][]byte) ([][]byte, error)
 
 // HGetAll is HGETALL, HKEYS and HVALS: all fields are appended to dst.
 func HGetAll(t kv.Txn, db *DB, key []byte, dst []FieldValue) ([]FieldValue, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeHash); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeHash); err != nil {
 		return nil, err
 	}
-	err := e.fields(t, func(f *hashField) {
-		dst = append(dst, FieldValue{f.field, f.value})
+	err := e.Fields(t, func(f *HashField) {
+		dst = append(dst, FieldValue{f.Field, f.value})
 	})
 	return dst, err
 }
@@ -130,11 +130,11 @@ func HLen(t kv.Txn, db *DB, key []byte) (int64, error) { return countFields(t, d
 
 // countFields is HLen for a hash or a set.
 func countFields(t kv.Txn, db *DB, key []byte, kind Type) (int64, error) {
-	var e entry
-	if err := e.readAs(t, db, key, kind); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, kind); err != nil {
 		return 0, err
 	}
-	return e.hashLen()
+	return e.FieldCount()
 }
 
 // HStrLen is HSTRLEN.
@@ -157,7 +157,7 @@ func HDel(t kv.Txn, db *DB, key []byte, fields [][]byte) (int64, error) {
 // deleteFields is HDel for a hash or a set.
 func deleteFields(t kv.Txn, db *DB, key []byte, kind Type, fields [][]byte, class EventClass, event string) (deleted int64, err error) {
 	var x hashEdit
-	if err := x.openAs(t, db, key, kind); err != nil || !x.found {
+	if err := x.openAs(t, db, key, kind); err != nil || !x.Found {
 		return 0, err
 	}
 	for _, field := range fields {
@@ -170,7 +170,7 @@ func deleteFields(t kv.Txn, db *DB, key []byte, kind Type, fields [][]byte, clas
 		}
 	}
 	if deleted > 0 {
-		x.event(class, event)
+		x.Event(class, event)
 	}
 	return deleted, x.finish()
 }
@@ -204,7 +204,7 @@ func HIncrBy(t kv.Txn, db *DB, key, field []byte, delta int64) (int64, error) {
 	if err := x.finish(); err != nil {
 		return 0, err
 	}
-	x.event(EventHash, "hincrby")
+	x.Event(EventHash, "hincrby")
 	return sum, nil
 }
 
@@ -243,6 +243,6 @@ func HIncrByFloat(t kv.Txn, db *DB, key, field, by []byte) ([]byte, error) {
 	if err := x.finish(); err != nil {
 		return nil, err
 	}
-	x.event(EventHash, "hincrbyfloat")
+	x.Event(EventHash, "hincrbyfloat")
 	return text, nil
 }

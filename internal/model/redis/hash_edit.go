@@ -9,20 +9,20 @@ import (
 	"github.com/stratadb/strata/internal/limits"
 )
 
-const maxRowBytes = limits.KeyBytes
+const MaxRowBytes = limits.KeyBytes
 
-// maxFieldValueBytes bounds a field's value: it stands in one row.
-const maxFieldValueBytes = limits.PairBytes - limits.KeyBytes - 16
+// MaxFieldValueBytes bounds a field's value: it stands in one row.
+const MaxFieldValueBytes = limits.PairBytes - limits.KeyBytes - 16
 
 // hashEdit changes the fields of one hash, or the members of one set, and writes its
 // header once at the end. In a header it works on a copy of the body that already stands in the new
 // record, with room in front of it for the fixed part.
 type hashEdit struct {
-	entry
+	Entry
 	t    kv.Txn
 	now  int64
 	kind Type
-	w    header // what the header becomes; w.body is the working copy
+	w    Header // what the header becomes; w.body is the working copy
 
 	buf    []byte // encFields: w.body is buf[maxFixedBytes:]
 	hint   int    // how many bytes the working copy is expected to grow
@@ -42,7 +42,7 @@ func (x *hashEdit) open(t kv.Txn, db *DB, key []byte) error {
 }
 
 func (x *hashEdit) openAs(t kv.Txn, db *DB, key []byte, kind Type) error {
-	if err := x.lookupAs(t, db, key, kind); err != nil {
+	if err := x.LookupAs(t, db, key, kind); err != nil {
 		return err
 	}
 	x.kind = kind
@@ -50,30 +50,30 @@ func (x *hashEdit) openAs(t kv.Txn, db *DB, key []byte, kind Type) error {
 }
 
 func (x *hashEdit) begin(t kv.Txn) (err error) {
-	x.t, x.now, x.w = t, t.NowMillis(), x.h
+	x.t, x.now, x.w = t, t.NowMillis(), x.Header
 	switch {
-	case !x.found:
+	case !x.Found:
 		x.empty()
-	case x.h.enc == encRows:
-		x.fields, x.expiring = x.h.rowCounts()
+	case x.Header.Enc == encRows:
+		x.fields, x.expiring = x.Header.rowCounts()
 	default:
-		x.fields, err = x.hashLen()
+		x.fields, err = x.FieldCount()
 	}
 	return err
 }
 
 // empty begins with nothing, whatever the key holds.
 func (x *hashEdit) empty() {
-	x.w, x.buf, x.fields, x.expiring = header{kind: x.kind, enc: encFields}, nil, 0, 0
+	x.w, x.buf, x.fields, x.expiring = Header{Kind: x.kind, Enc: encFields}, nil, 0, 0
 	x.grow(0)
 }
 
 // grow gives the working copy room for n more bytes.
 func (x *hashEdit) grow(n int) {
-	need := max(len(x.w.body), fieldsCountBytes) + n
+	need := max(len(x.w.Body), FieldsCountBytes) + n
 	switch {
 	case x.buf == nil:
-		need = max(need, len(x.w.body)+x.hint+fieldsCountBytes)
+		need = max(need, len(x.w.Body)+x.hint+FieldsCountBytes)
 	case maxFixedBytes+need <= len(x.buf):
 		return
 	default:
@@ -81,37 +81,37 @@ func (x *hashEdit) grow(n int) {
 	}
 	buf := x.t.Alloc(maxFixedBytes + need)
 	body := buf[maxFixedBytes:]
-	k := copy(body, x.w.body)
+	k := copy(body, x.w.Body)
 	if k == 0 {
-		k = fieldsCountBytes
+		k = FieldsCountBytes
 		clear(body[:k])
 	}
-	x.buf, x.w.body = buf, body[:k]
+	x.buf, x.w.Body = buf, body[:k]
 }
 
-func (x *hashEdit) ttl() bool { return x.w.enc == encFieldsTTL }
+func (x *hashEdit) ttl() bool { return x.w.Enc == encFieldsTTL }
 
 // get finds a field; one that is due counts as absent.
-func (x *hashEdit) get(field []byte) (f hashField, found bool, err error) {
-	if x.w.enc != encRows {
+func (x *hashEdit) get(field []byte) (f HashField, found bool, err error) {
+	if x.w.Enc != encRows {
 		it := iterFields(&x.w)
 		if found, err = it.find(field); !found || err != nil {
 			return f, false, err
 		}
-		return it.hashField, !it.due(x.now), nil
+		return it.HashField, !it.due(x.now), nil
 	}
 	f, found, err = x.stored(field)
 	return f, found && !f.due(x.now), err
 }
 
 // stored finds a field's row.
-func (x *hashEdit) stored(field []byte) (f hashField, found bool, err error) {
-	raw, err := x.t.Snapshot().Get(x.fieldRow(x.t, field))
+func (x *hashEdit) stored(field []byte) (f HashField, found bool, err error) {
+	raw, err := x.t.Snapshot().Get(x.FieldRow(x.t, field))
 	if err != nil || raw == nil {
 		return f, false, err
 	}
 	f, err = decodeFieldRow(raw)
-	f.field = field
+	f.Field = field
 	return f, err == nil, err
 }
 
@@ -123,11 +123,11 @@ func (x *hashEdit) set(field, value []byte, expireAt int64) (created bool, err e
 	if x.fieldTooLong(field) {
 		return false, ErrKeyTooLong
 	}
-	if len(value) > maxFieldValueBytes {
+	if len(value) > MaxFieldValueBytes {
 		return false, ErrFieldValueTooLong
 	}
 	x.dirty = true
-	if x.w.enc != encRows {
+	if x.w.Enc != encRows {
 		fits, created, err := x.setInline(field, value, expireAt)
 		if fits || err != nil {
 			return created, err
@@ -147,7 +147,7 @@ func (x *hashEdit) widen(field, value []byte) {
 		x.w.widenSet(field, x.fields)
 		return
 	}
-	x.w.wide = x.w.wide || max(len(field), len(value)) > listpackValueBytes || x.fields > listpackFields
+	x.w.Wide = x.w.Wide || max(len(field), len(value)) > listpackValueBytes || x.fields > listpackFields
 }
 
 // setInline is set for a hash inside its header. fits is false, and nothing has
@@ -172,11 +172,11 @@ func (x *hashEdit) setInline(field, value []byte, expireAt int64) (fits, created
 		}
 	}
 	n := fieldBytes(field, value, x.ttl())
-	room := len(x.w.body) - old + n
+	room := len(x.w.Body) - old + n
 	if expireAt != 0 && !x.ttl() {
 		room += 8 * int(fields)
 	}
-	if int(fields) > min(x.db.o.HashInlineFields, maxInlineFields) || room > x.db.o.HashInlineBytes {
+	if int(fields) > min(x.DB.Options.HashInlineFields, MaxInlineFields) || room > x.DB.Options.HashInlineBytes {
 		return false, false, nil
 	}
 	if expireAt != 0 && !x.ttl() {
@@ -188,11 +188,11 @@ func (x *hashEdit) setInline(field, value []byte, expireAt int64) (fits, created
 		n += 8
 	}
 	if !found {
-		it.start, it.end = len(x.w.body), len(x.w.body)
+		it.start, it.end = len(x.w.Body), len(x.w.Body)
 	}
 	x.rescan = x.rescan || expireAt != oldExpiry
 	x.splice(it.start, it.end, n)
-	appendField(x.w.body[:it.start], field, value, expireAt, x.ttl())
+	appendField(x.w.Body[:it.start], field, value, expireAt, x.ttl())
 	x.setCount(fields)
 	x.widen(field, value)
 	return true, created, nil
@@ -201,49 +201,49 @@ func (x *hashEdit) setInline(field, value []byte, expireAt int64) (fits, created
 // splice makes the bytes [start, end) of the working copy n bytes long.
 func (x *hashEdit) splice(start, end, n int) {
 	x.grow(max(n-(end-start), 0))
-	size := len(x.w.body) + n - (end - start)
+	size := len(x.w.Body) + n - (end - start)
 	b := x.buf[maxFixedBytes:]
-	copy(b[start+n:size], b[end:len(x.w.body)])
-	x.w.body = b[:size]
+	copy(b[start+n:size], b[end:len(x.w.Body)])
+	x.w.Body = b[:size]
 }
 
 func (x *hashEdit) setCount(n int64) {
 	x.fields = n
-	binary.BigEndian.PutUint16(x.w.body, uint16(n))
+	binary.BigEndian.PutUint16(x.w.Body, uint16(n))
 }
 
 // retime rewrites the working copy with or without times.
 func (x *hashEdit) retime(ttl bool) {
 	old := iterFields(&x.w)
-	size := len(x.w.body)
+	size := len(x.w.Body)
 	if ttl {
 		size += 8 * int(x.fields)
 	}
-	x.buf = x.t.Alloc(maxFixedBytes + size + fieldsCountBytes)
-	body := x.buf[maxFixedBytes : maxFixedBytes+fieldsCountBytes]
+	x.buf = x.t.Alloc(maxFixedBytes + size + FieldsCountBytes)
+	body := x.buf[maxFixedBytes : maxFixedBytes+FieldsCountBytes]
 	binary.BigEndian.PutUint16(body, uint16(x.fields))
 	for old.next() {
-		body = appendField(body, old.field, old.value, old.expireAt, ttl)
+		body = appendField(body, old.Field, old.value, old.expireAt, ttl)
 	}
-	x.w.body, x.w.enc = body, encFields
+	x.w.Body, x.w.Enc = body, encFields
 	if ttl {
-		x.w.enc = encFieldsTTL
+		x.w.Enc = encFieldsTTL
 	}
 }
 
 // toRows moves the fields out of the header.
 func (x *hashEdit) toRows() error {
 	it := iterFields(&x.w)
-	x.w.enc, x.w.body, x.buf = encRows, nil, nil
+	x.w.Enc, x.w.Body, x.buf = encRows, nil, nil
 	x.fields, x.expiring, x.rescan = 0, 0, true
 	for it.next() {
-		x.putRow(it.field, it.value, it.expireAt)
+		x.putRow(it.Field, it.value, it.expireAt)
 	}
 	return it.err
 }
 
 func (x *hashEdit) putRow(field, value []byte, expireAt int64) {
-	x.t.Set(x.fieldRow(x.t, field), encodeFieldRow(x.t, value, expireAt))
+	x.t.Set(x.FieldRow(x.t, field), encodeFieldRow(x.t, value, expireAt))
 	x.fields++
 	if expireAt != 0 {
 		x.expiring++
@@ -273,28 +273,28 @@ func (x *hashEdit) setRow(field, value []byte, expireAt int64) (created bool, er
 }
 
 // dropTime removes the time of a field whose new one is expireAt.
-func (x *hashEdit) dropTime(f *hashField, expireAt int64) {
+func (x *hashEdit) dropTime(f *HashField, expireAt int64) {
 	if f.expireAt == 0 {
 		return
 	}
 	x.expiring--
 	x.rescan = x.rescan || f.expireAt != expireAt
 	if f.expireAt != expireAt {
-		x.t.Clear(x.fieldTTLRow(x.t, f.expireAt, f.field))
+		x.t.Clear(x.fieldTTLRow(x.t, f.expireAt, f.Field))
 	}
 }
 
 // del deletes a field and reports whether it was there.
 func (x *hashEdit) del(field []byte) (bool, error) {
-	if !x.found && x.fields == 0 || x.fieldTooLong(field) {
+	if !x.Found && x.fields == 0 || x.fieldTooLong(field) {
 		return false, nil
 	}
-	if x.w.enc == encRows {
+	if x.w.Enc == encRows {
 		f, found, err := x.stored(field)
 		if err != nil || !found {
 			return false, err
 		}
-		x.t.Clear(x.fieldRow(x.t, field))
+		x.t.Clear(x.FieldRow(x.t, field))
 		x.dropTime(&f, 0)
 		x.fields--
 		x.dirty = true
@@ -319,9 +319,9 @@ func (x *hashEdit) finish() error {
 		return nil
 	}
 	if x.fields == 0 {
-		if x.found {
-			x.remove(x.t)
-			x.event(EventGeneric, "del")
+		if x.Found {
+			x.Remove(x.t)
+			x.Event(EventGeneric, "del")
 		}
 		return nil
 	}
@@ -330,17 +330,17 @@ func (x *hashEdit) finish() error {
 			return err
 		}
 	}
-	if x.w.enc == encRows {
-		record, body := newRecord(x.t, &x.w, rowsBodyBytes)
+	if x.w.Enc == encRows {
+		record, body := NewRecord(x.t, &x.w, rowsBodyBytes)
 		binary.BigEndian.PutUint64(body, uint64(x.fields))
 		binary.BigEndian.PutUint64(body[8:], uint64(x.expiring))
-		x.store(x.t, &x.w, record)
+		x.Store(x.t, &x.w, record)
 		return nil
 	}
 	x.grow(0)
 	from := maxFixedBytes - x.w.size()
 	x.w.put(x.buf[from:])
-	x.store(x.t, &x.w, x.buf[from:maxFixedBytes+len(x.w.body)])
+	x.Store(x.t, &x.w, x.buf[from:maxFixedBytes+len(x.w.Body)])
 	return nil
 }
 
@@ -348,7 +348,7 @@ func (x *hashEdit) finish() error {
 func (x *hashEdit) first() error {
 	x.rescan = false
 	x.w.elementsAt = 0
-	if x.w.enc == encRows {
+	if x.w.Enc == encRows {
 		if x.expiring == 0 {
 			return nil
 		}
@@ -367,8 +367,8 @@ func (x *hashEdit) first() error {
 }
 
 func (x *hashEdit) firstRow() error {
-	span := base.Span{Start: x.part(x.t, partFieldTTL, 0), End: x.part(x.t, partFieldTTL+1, 0)}
-	at, i := int64(0), len(x.row)+1
+	span := base.Span{Start: x.Part(x.t, partFieldTTL, 0), End: x.Part(x.t, partFieldTTL+1, 0)}
+	at, i := int64(0), len(x.Row)+1
 	err := x.t.Snapshot().Scan(span, kv.ScanOptions{Limit: 1}, func(key, _ []byte) bool {
 		if len(key) >= i+8 {
 			at = int64(binary.BigEndian.Uint64(key[i:]))
@@ -376,7 +376,7 @@ func (x *hashEdit) firstRow() error {
 		return false
 	})
 	if err == nil && at <= 0 {
-		err = corrupt("hash with %d expiring fields and no time of them", x.expiring)
+		err = Corrupt("hash with %d expiring fields and no time of them", x.expiring)
 	}
 	x.w.elementsAt = at
 	return err
@@ -384,19 +384,19 @@ func (x *hashEdit) firstRow() error {
 
 // reapFields deletes up to limit overdue fields, and the whole key if all are.
 // What it leaves counts as absent wherever fields are read.
-func (e *entry) reapFields(t kv.Txn, limit int) error {
-	x := hashEdit{entry: *e}
+func (e *Entry) reapFields(t kv.Txn, limit int) error {
+	x := hashEdit{Entry: *e}
 	if err := x.begin(t); err != nil {
 		return err
 	}
-	x.event(EventHash, "hexpired")
+	x.Event(EventHash, "hexpired")
 	all, err := x.allDue()
 	if err != nil {
 		return err
 	}
 	if all {
-		e.remove(t)
-		e.event(EventGeneric, "del")
+		e.Remove(t)
+		e.Event(EventGeneric, "del")
 		return nil
 	}
 	due, err := x.dueFields(limit)
@@ -411,18 +411,18 @@ func (e *entry) reapFields(t kv.Txn, limit int) error {
 	if err := x.finish(); err != nil {
 		return err
 	}
-	e.found, e.h = x.found, x.h
+	e.Found, e.Header = x.Found, x.Header
 	return nil
 }
 
 // allDue reports whether no field in a row is left: each has a time, and the
 // last one is over.
 func (x *hashEdit) allDue() (bool, error) {
-	if x.w.enc != encRows || x.expiring < x.fields {
+	if x.w.Enc != encRows || x.expiring < x.fields {
 		return false, nil
 	}
-	span := base.Span{Start: x.part(x.t, partFieldTTL, 0), End: x.part(x.t, partFieldTTL+1, 0)}
-	at, i := int64(0), len(x.row)+1
+	span := base.Span{Start: x.Part(x.t, partFieldTTL, 0), End: x.Part(x.t, partFieldTTL+1, 0)}
+	at, i := int64(0), len(x.Row)+1
 	err := x.t.Snapshot().Scan(span, kv.ScanOptions{Limit: 1, Reverse: true}, func(key, _ []byte) bool {
 		if len(key) >= i+8 {
 			at = int64(binary.BigEndian.Uint64(key[i:]))
@@ -433,19 +433,19 @@ func (x *hashEdit) allDue() (bool, error) {
 }
 
 func (x *hashEdit) dueFields(limit int) (due [][]byte, err error) {
-	if x.w.enc != encRows {
+	if x.w.Enc != encRows {
 		it := iterFields(&x.w)
 		for it.next() {
 			if it.due(x.now) {
-				due = append(due, append([]byte(nil), it.field...)) // del moves the body
+				due = append(due, append([]byte(nil), it.Field...)) // del moves the body
 			}
 		}
 		return due, it.err
 	}
-	end := x.part(x.t, partFieldTTL, 8)
-	binary.BigEndian.PutUint64(end[len(x.row)+1:], uint64(x.now)+1)
-	span := base.Span{Start: x.part(x.t, partFieldTTL, 0), End: end}
-	fieldAt := len(x.row) + 9
+	end := x.Part(x.t, partFieldTTL, 8)
+	binary.BigEndian.PutUint64(end[len(x.Row)+1:], uint64(x.now)+1)
+	span := base.Span{Start: x.Part(x.t, partFieldTTL, 0), End: end}
+	fieldAt := len(x.Row) + 9
 	err = x.t.Snapshot().Scan(span, kv.ScanOptions{Limit: limit}, func(key, _ []byte) bool {
 		due = append(due, key[fieldAt:])
 		return true

@@ -18,8 +18,8 @@ import (
 // named by time and field beside it, so that the next one due is the first.
 
 const (
-	fieldsCountBytes = 2
-	maxInlineFields  = 1<<16 - 1
+	FieldsCountBytes = 2
+	MaxInlineFields  = 1<<16 - 1
 	rowsBodyBytes    = 16
 
 	rowPlain   byte = 0
@@ -33,22 +33,22 @@ const (
 	listpackValueBytes = 64
 )
 
-// hashField is a field with its value. expireAt is 0 for a field without expiry.
-type hashField struct {
-	field, value []byte
+// HashField is a field with its value. expireAt is 0 for a field without expiry.
+type HashField struct {
+	Field, value []byte
 	expireAt     int64
 }
 
-func (f *hashField) due(now int64) bool { return f.expireAt != 0 && f.expireAt <= now }
+func (f *HashField) due(now int64) bool { return f.expireAt != 0 && f.expireAt <= now }
 
-func (h *header) rowCounts() (fields, expiring int64) {
-	return int64(binary.BigEndian.Uint64(h.body)), int64(binary.BigEndian.Uint64(h.body[8:]))
+func (h *Header) rowCounts() (fields, expiring int64) {
+	return int64(binary.BigEndian.Uint64(h.Body)), int64(binary.BigEndian.Uint64(h.Body[8:]))
 }
 
 // hashEncoding is the name of OBJECT ENCODING.
-func (h *header) hashEncoding() string {
+func (h *Header) hashEncoding() string {
 	switch {
-	case h.wide:
+	case h.Wide:
 		return "hashtable"
 	case h.elementsAt != 0:
 		return "listpackex"
@@ -63,16 +63,16 @@ type fieldIter struct {
 	// start and end are where the current field stands.
 	start, end int
 	ttl        bool
-	hashField
+	HashField
 	err error
 }
 
-func iterFields(h *header) fieldIter { return iterBody(h.body, h.enc == encFieldsTTL) }
+func iterFields(h *Header) fieldIter { return iterBody(h.Body, h.Enc == encFieldsTTL) }
 
 func iterBody(b []byte, ttl bool) fieldIter {
-	it := fieldIter{b: b, ttl: ttl, end: fieldsCountBytes}
-	if len(b) < fieldsCountBytes {
-		it.err = corrupt("hash body of %d bytes", len(b))
+	it := fieldIter{b: b, ttl: ttl, end: FieldsCountBytes}
+	if len(b) < FieldsCountBytes {
+		it.err = Corrupt("hash body of %d bytes", len(b))
 		return it
 	}
 	it.left = int(binary.BigEndian.Uint16(b))
@@ -86,23 +86,23 @@ func (it *fieldIter) next() bool {
 	it.start = it.end
 	if it.left == 0 {
 		if it.start != len(it.b) {
-			it.err = corrupt("%d bytes behind a hash's fields", len(it.b)-it.start)
+			it.err = Corrupt("%d bytes behind a hash's fields", len(it.b)-it.start)
 		}
 		return false
 	}
 	it.left--
-	it.field = it.take()
+	it.Field = it.take()
 	it.value = it.take()
 	it.expireAt = 0
 	if it.ttl && it.err == nil {
 		if len(it.b)-it.end < 8 {
-			it.err = corrupt("hash field without its time")
+			it.err = Corrupt("hash field without its time")
 			return false
 		}
 		it.expireAt = int64(binary.BigEndian.Uint64(it.b[it.end:]))
 		it.end += 8
 		if it.expireAt < 0 {
-			it.err = corrupt("hash field with expiry %d", it.expireAt)
+			it.err = Corrupt("hash field with expiry %d", it.expireAt)
 		}
 	}
 	return it.err == nil
@@ -114,7 +114,7 @@ func (it *fieldIter) take() []byte {
 	}
 	n, w := binary.Uvarint(it.b[it.end:])
 	if w <= 0 || n > uint64(len(it.b)-it.end-w) {
-		it.err = corrupt("hash field of %d bytes at %d of %d", n, it.end, len(it.b))
+		it.err = Corrupt("hash field of %d bytes at %d of %d", n, it.end, len(it.b))
 		return nil
 	}
 	at := it.end + w
@@ -125,14 +125,15 @@ func (it *fieldIter) take() []byte {
 // find moves to a field.
 func (it *fieldIter) find(field []byte) (bool, error) {
 	for it.next() {
-		if bytes.Equal(it.field, field) {
+		if bytes.Equal(it.Field, field) {
 			return true, nil
 		}
 	}
 	return false, it.err
 }
 
-func uvarintLen(n int) int {
+// UvarintLen is how many bytes a uvarint takes.
+func UvarintLen(n int) int {
 	w := 1
 	for ; n >= 0x80; n >>= 7 {
 		w++
@@ -141,7 +142,7 @@ func uvarintLen(n int) int {
 }
 
 func fieldBytes(field, value []byte, ttl bool) int {
-	n := uvarintLen(len(field)) + len(field) + uvarintLen(len(value)) + len(value)
+	n := UvarintLen(len(field)) + len(field) + UvarintLen(len(value)) + len(value)
 	if ttl {
 		n += 8
 	}
@@ -157,52 +158,52 @@ func appendField(b, field, value []byte, expireAt int64, ttl bool) []byte {
 	return b
 }
 
-// fieldRow is the key of a field's row.
-func (e *entry) fieldRow(t kv.Txn, field []byte) []byte {
-	row := e.part(t, partField, placeBytes+len(field))
-	at := len(e.row) + 1
-	putPlace(row[at:], placeOf(field))
-	copy(row[at+placeBytes:], field)
+// FieldRow is the key of a field's row.
+func (e *Entry) FieldRow(t kv.Txn, field []byte) []byte {
+	row := e.Part(t, partField, PlaceBytes+len(field))
+	at := len(e.Row) + 1
+	PutPlace(row[at:], PlaceOf(field))
+	copy(row[at+PlaceBytes:], field)
 	return row
 }
 
 // placeRow is the first key that a field at place p or behind it can have.
-func (e *entry) placeRow(t kv.Txn, p place) []byte {
-	row := e.part(t, partField, placeBytes)
-	putPlace(row[len(e.row)+1:], p)
+func (e *Entry) placeRow(t kv.Txn, p Place) []byte {
+	row := e.Part(t, partField, PlaceBytes)
+	PutPlace(row[len(e.Row)+1:], p)
 	return row
 }
 
 // fieldOfRow is the field of a key that fieldRow made; header is the length of
 // the header's key.
-func fieldOfRow(header int, row []byte) ([]byte, place, error) {
+func fieldOfRow(header int, row []byte) ([]byte, Place, error) {
 	at := header + 1
-	if len(row) < at+placeBytes {
-		return nil, 0, corrupt("hash row %x", row)
+	if len(row) < at+PlaceBytes {
+		return nil, 0, Corrupt("hash row %x", row)
 	}
-	return row[at+placeBytes:], decodePlace(row[at:]), nil
+	return row[at+PlaceBytes:], DecodePlace(row[at:]), nil
 }
 
-func (e *entry) fieldTTLRow(t kv.Txn, at int64, field []byte) []byte {
-	row := e.part(t, partFieldTTL, 8+len(field))
-	binary.BigEndian.PutUint64(row[len(e.row)+1:], uint64(at))
-	copy(row[len(e.row)+9:], field)
+func (e *Entry) fieldTTLRow(t kv.Txn, at int64, field []byte) []byte {
+	row := e.Part(t, partFieldTTL, 8+len(field))
+	binary.BigEndian.PutUint64(row[len(e.Row)+1:], uint64(at))
+	copy(row[len(e.Row)+9:], field)
 	return row
 }
 
-func (e *entry) fieldTooLong(field []byte) bool {
-	return len(e.row)+1+8+len(field) > maxRowBytes
+func (e *Entry) fieldTooLong(field []byte) bool {
+	return len(e.Row)+1+8+len(field) > MaxRowBytes
 }
 
 // fieldSpan holds the rows of all fields from place p on.
-func (e *entry) fieldSpan(t kv.Txn, p place) base.Span {
-	return base.Span{Start: e.placeRow(t, p), End: e.part(t, partField+1, 0)}
+func (e *Entry) fieldSpan(t kv.Txn, p Place) base.Span {
+	return base.Span{Start: e.placeRow(t, p), End: e.Part(t, partField+1, 0)}
 }
 
-func decodeFieldRow(b []byte) (f hashField, err error) {
+func decodeFieldRow(b []byte) (f HashField, err error) {
 	switch {
 	case len(b) >= 1 && b[0] == rowPlain:
-		return hashField{value: b[1:]}, nil
+		return HashField{value: b[1:]}, nil
 	case len(b) >= 9 && b[0] == rowExpires:
 		f.expireAt = int64(binary.BigEndian.Uint64(b[1:]))
 		if f.expireAt > 0 {
@@ -210,7 +211,7 @@ func decodeFieldRow(b []byte) (f hashField, err error) {
 			return f, nil
 		}
 	}
-	return f, corrupt("hash row value of %d bytes", len(b))
+	return f, Corrupt("hash row value of %d bytes", len(b))
 }
 
 func encodeFieldRow(t kv.Txn, value []byte, expireAt int64) []byte {
@@ -227,49 +228,49 @@ func encodeFieldRow(t kv.Txn, value []byte, expireAt int64) []byte {
 	return b
 }
 
-// field looks a field up. One that is due and not deleted yet counts as absent.
-func (e *entry) field(t kv.Txn, field []byte) (f hashField, found bool, err error) {
-	if !e.found {
+// Field looks a field up. One that is due and not deleted yet counts as absent.
+func (e *Entry) Field(t kv.Txn, field []byte) (f HashField, found bool, err error) {
+	if !e.Found {
 		return f, false, nil
 	}
-	if e.h.enc != encRows {
-		it := iterFields(&e.h)
+	if e.Header.Enc != encRows {
+		it := iterFields(&e.Header)
 		found, err = it.find(field)
-		return it.hashField, found, err
+		return it.HashField, found, err
 	}
 	if e.fieldTooLong(field) {
 		return f, false, nil
 	}
-	raw, err := t.Snapshot().Get(e.fieldRow(t, field))
+	raw, err := t.Snapshot().Get(e.FieldRow(t, field))
 	if err != nil || raw == nil {
 		return f, false, err
 	}
 	f, err = decodeFieldRow(raw)
-	f.field = field
+	f.Field = field
 	return f, err == nil && !f.due(t.NowMillis()), err
 }
 
-// fields visits all fields that are not due.
-func (e *entry) fields(t kv.Txn, visit func(f *hashField)) error {
-	if !e.found {
+// Fields visits all fields that are not due.
+func (e *Entry) Fields(t kv.Txn, visit func(f *HashField)) error {
+	if !e.Found {
 		return nil
 	}
-	if e.h.enc != encRows {
-		it := iterFields(&e.h)
+	if e.Header.Enc != encRows {
+		it := iterFields(&e.Header)
 		for it.next() {
-			visit(&it.hashField)
+			visit(&it.HashField)
 		}
 		return it.err
 	}
-	return e.fieldsFrom(t, 0, func(f *hashField, _ place) bool {
+	return e.fieldsFrom(t, 0, func(f *HashField, _ Place) bool {
 		visit(f)
 		return true
 	})
 }
 
 // fieldsFrom visits the rows of fields that are not due, by place.
-func (e *entry) fieldsFrom(t kv.Txn, p place, visit func(f *hashField, p place) bool) error {
-	now, header := t.NowMillis(), len(e.row)
+func (e *Entry) fieldsFrom(t kv.Txn, p Place, visit func(f *HashField, p Place) bool) error {
+	now, header := t.NowMillis(), len(e.Row)
 	var bad error
 	err := t.Snapshot().Scan(e.fieldSpan(t, p), kv.ScanOptions{}, func(key, value []byte) bool {
 		f, err := decodeFieldRow(value)
@@ -277,8 +278,8 @@ func (e *entry) fieldsFrom(t kv.Txn, p place, visit func(f *hashField, p place) 
 			bad = err
 			return false
 		}
-		var at place
-		if f.field, at, bad = fieldOfRow(header, key); bad != nil {
+		var at Place
+		if f.Field, at, bad = fieldOfRow(header, key); bad != nil {
 			return false
 		}
 		return f.due(now) || visit(&f, at)
@@ -289,14 +290,15 @@ func (e *entry) fieldsFrom(t kv.Txn, p place, visit func(f *hashField, p place) 
 	return err
 }
 
-func (e *entry) hashLen() (int64, error) {
-	if !e.found {
+// FieldCount is the number of fields, with those that are due and not deleted yet.
+func (e *Entry) FieldCount() (int64, error) {
+	if !e.Found {
 		return 0, nil
 	}
-	if e.h.enc != encRows {
-		it := iterFields(&e.h)
+	if e.Header.Enc != encRows {
+		it := iterFields(&e.Header)
 		return int64(it.left), it.err
 	}
-	n, _ := e.h.rowCounts()
+	n, _ := e.Header.rowCounts()
 	return n, nil
 }

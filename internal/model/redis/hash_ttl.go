@@ -47,10 +47,10 @@ func HExpire(t kv.Txn, db *DB, key []byte, fields [][]byte, o ExpireOptions, dst
 		dst = append(dst, code)
 	}
 	if set {
-		x.event(EventHash, "hexpire")
+		x.Event(EventHash, "hexpire")
 	}
 	if deleted {
-		x.event(EventHash, "hdel")
+		x.Event(EventHash, "hdel")
 	}
 	return dst, x.finish()
 }
@@ -67,7 +67,7 @@ func (o *ExpireOptions) fieldTime(now int64) (int64, error) {
 }
 
 func (x *hashEdit) expireField(field []byte, at int64, when ExpireCondition) (int64, error) {
-	if !x.found || x.fieldTooLong(field) {
+	if !x.Found || x.fieldTooLong(field) {
 		return FieldAbsent, nil
 	}
 	f, found, err := x.get(field)
@@ -100,13 +100,13 @@ func HPersist(t kv.Txn, db *DB, key []byte, fields [][]byte, dst []int64) ([]int
 		dst = append(dst, code)
 	}
 	if x.dirty {
-		x.event(EventHash, "hpersist")
+		x.Event(EventHash, "hpersist")
 	}
 	return dst, x.finish()
 }
 
 func (x *hashEdit) persistField(field []byte) (int64, error) {
-	if !x.found || x.fieldTooLong(field) {
+	if !x.Found || x.fieldTooLong(field) {
 		return FieldAbsent, nil
 	}
 	f, found, err := x.get(field)
@@ -135,12 +135,12 @@ func HTTL(t kv.Txn, db *DB, key []byte, fields [][]byte, u TimeUnit, dst []int64
 }
 
 func fieldTimes(t kv.Txn, db *DB, key []byte, fields [][]byte, u TimeUnit, since int64, dst []int64) ([]int64, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeHash); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeHash); err != nil {
 		return nil, err
 	}
 	for _, field := range fields {
-		f, found, err := e.field(t, field)
+		f, found, err := e.Field(t, field)
 		at := f.expireAt - since
 		switch {
 		case err != nil:
@@ -172,7 +172,7 @@ func HGetDel(t kv.Txn, db *DB, key []byte, fields, dst [][]byte) ([][]byte, erro
 		dst = append(dst, v)
 	}
 	if x.dirty {
-		x.event(EventHash, "hdel")
+		x.Event(EventHash, "hdel")
 	}
 	return dst, x.finish()
 }
@@ -189,7 +189,7 @@ func (x *hashEdit) take(field []byte) ([]byte, error) {
 
 // copyValue is a field's value, safe from later edits; nil if it is absent.
 func (x *hashEdit) copyValue(field []byte) ([]byte, error) {
-	if !x.found || x.fieldTooLong(field) {
+	if !x.Found || x.fieldTooLong(field) {
 		return nil, nil
 	}
 	f, found, err := x.get(field)
@@ -228,7 +228,7 @@ func HGetEx(t kv.Txn, db *DB, key []byte, fields [][]byte, expiry Expiry, dst []
 		}
 	}
 	if x.dirty {
-		x.event(EventHash, map[bool]string{true: "hexpire", false: "hpersist"}[expiry.timed()])
+		x.Event(EventHash, map[bool]string{true: "hexpire", false: "hpersist"}[expiry.timed()])
 	}
 	return dst, x.finish()
 }
@@ -249,7 +249,7 @@ func HSetEx(t kv.Txn, db *DB, key []byte, pairs [][]byte, c Condition, expiry Ex
 		return false, err
 	}
 	var x hashEdit
-	x.hint = pairsHint(pairs, db.o.HashInlineBytes)
+	x.hint = pairsHint(pairs, db.Options.HashInlineBytes)
 	if err := x.open(t, db, key); err != nil {
 		return false, err
 	}
@@ -273,11 +273,11 @@ func HSetEx(t kv.Txn, db *DB, key []byte, pairs [][]byte, c Condition, expiry Ex
 	if err != nil {
 		return false, err
 	}
-	x.event(EventHash, "hset")
+	x.Event(EventHash, "hset")
 	if over {
-		x.event(EventHash, "hdel")
+		x.Event(EventHash, "hdel")
 	} else if expiry.timed() {
-		x.event(EventHash, "hexpire")
+		x.Event(EventHash, "hexpire")
 	}
 	return true, x.finish()
 }
@@ -288,7 +288,7 @@ func (x *hashEdit) allMeet(pairs [][]byte, c Condition) (bool, error) {
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		found := false
-		if x.found {
+		if x.Found {
 			var err error
 			if _, found, err = x.get(pairs[i]); err != nil {
 				return false, err

@@ -40,26 +40,29 @@ func TypeByName(name string) (Type, bool) {
 // first byte. On disk.
 const headerVersion = 1
 
-// encoding says how a value is laid out. The numbers are on disk, each type has
+// Encoding says how a value is laid out. The numbers are on disk, each type has
 // its own.
-type encoding uint8
+type Encoding uint8
 
 const (
 	// A string in its header.
-	encInline encoding = 1
+	encInline Encoding = 1
 	// The same, which OBJECT ENCODING calls raw whatever its length.
-	encInlineRaw encoding = 2
+	encInlineRaw Encoding = 2
 	// The same, which OBJECT ENCODING never calls int.
-	encInlineText encoding = 3
+	encInlineText Encoding = 3
 	// A string in pieces behind its header.
-	encPieces encoding = 4
+	encPieces Encoding = 4
 
 	// A hash or a set in its header.
-	encFields encoding = 1
+	encFields Encoding = 1
 	// A hash with a time of expiry at each field.
-	encFieldsTTL encoding = 2
+	encFieldsTTL Encoding = 2
 	// A hash or a set with a row per field, or member.
-	encRows encoding = 3
+	encRows Encoding = 3
+
+	// A list, a sorted set or a stream in its header.
+	encWhole Encoding = 1
 )
 
 // Flags of a header record. On disk.
@@ -71,25 +74,25 @@ const (
 	flagsKnown              = flagExpires | flagElementExpires | flagWide | flagText
 )
 
-// header is a decoded header record.
-type header struct {
-	kind Type
-	enc  encoding
-	wide bool
+// Header is a decoded header record.
+type Header struct {
+	Kind Type
+	Enc  Encoding
+	Wide bool
 	text bool
 	// expireAt is when the key ends, in ms of the Unix epoch; 0: never.
-	expireAt int64
+	ExpireAt int64
 	// elementsAt is when the first of its elements does; 0: none.
 	elementsAt int64
 	// body belongs to the type and its encoding.
-	body []byte
+	Body []byte
 }
 
 const headerFixedBytes = 3
 
-func (h *header) size() int {
+func (h *Header) size() int {
 	n := headerFixedBytes
-	if h.expireAt != 0 {
+	if h.ExpireAt != 0 {
 		n += 8
 	}
 	if h.elementsAt != 0 {
@@ -99,19 +102,19 @@ func (h *header) size() int {
 }
 
 // put writes everything but the body and returns where the body begins.
-func (h *header) put(b []byte) int {
-	b[0] = headerVersion<<4 | byte(h.kind)
-	b[1] = byte(h.enc)
+func (h *Header) put(b []byte) int {
+	b[0] = headerVersion<<4 | byte(h.Kind)
+	b[1] = byte(h.Enc)
 	n, flags := headerFixedBytes, byte(0)
-	if h.wide {
+	if h.Wide {
 		flags |= flagWide
 	}
 	if h.text {
 		flags |= flagText
 	}
-	if h.expireAt != 0 {
+	if h.ExpireAt != 0 {
 		flags |= flagExpires
-		binary.BigEndian.PutUint64(b[n:], uint64(h.expireAt))
+		binary.BigEndian.PutUint64(b[n:], uint64(h.ExpireAt))
 		n += 8
 	}
 	if h.elementsAt != 0 {
@@ -124,21 +127,21 @@ func (h *header) put(b []byte) int {
 }
 
 // decodeHeader reads a record. The body shares its memory.
-func decodeHeader(b []byte) (h header, err error) {
+func decodeHeader(b []byte) (h Header, err error) {
 	if len(b) < headerFixedBytes {
-		return h, corrupt("header of %d bytes", len(b))
+		return h, Corrupt("header of %d bytes", len(b))
 	}
 	if b[0]>>4 != headerVersion {
-		return h, corrupt("header version %d", b[0]>>4)
+		return h, Corrupt("header version %d", b[0]>>4)
 	}
-	h.kind, h.enc = Type(b[0]&0x0F), encoding(b[1])
+	h.Kind, h.Enc = Type(b[0]&0x0F), Encoding(b[1])
 	flags, n := b[2], headerFixedBytes
-	if h.kind == TypeNone || h.kind > TypeStream || flags&^flagsKnown != 0 {
-		return h, corrupt("header of type %d with flags %#x", h.kind, flags)
+	if h.Kind == TypeNone || h.Kind > TypeStream || flags&^flagsKnown != 0 {
+		return h, Corrupt("header of type %d with flags %#x", h.Kind, flags)
 	}
-	h.wide, h.text = flags&flagWide != 0, flags&flagText != 0
+	h.Wide, h.text = flags&flagWide != 0, flags&flagText != 0
 	if flags&flagExpires != 0 {
-		if h.expireAt, n, err = takeTime(b, n); err != nil {
+		if h.ExpireAt, n, err = takeTime(b, n); err != nil {
 			return h, err
 		}
 	}
@@ -147,64 +150,57 @@ func decodeHeader(b []byte) (h header, err error) {
 			return h, err
 		}
 	}
-	h.body = b[n:]
-	return h, h.validate()
+	h.Body = b[n:]
+	return h, h.Validate()
 }
 
 func takeTime(b []byte, n int) (int64, int, error) {
 	if len(b) < n+8 {
-		return 0, n, corrupt("header of %d bytes ends in a time", len(b))
+		return 0, n, Corrupt("header of %d bytes ends in a time", len(b))
 	}
 	at := int64(binary.BigEndian.Uint64(b[n:]))
 	if at <= 0 {
-		return 0, n, corrupt("header with expiry %d", at)
+		return 0, n, Corrupt("header with expiry %d", at)
 	}
 	return at, n + 8, nil
 }
 
-// validate checks what costs no more than a look at the fixed parts.
-func (h *header) validate() error {
-	switch h.kind {
+// Validate checks what costs no more than a look at the fixed parts.
+func (h *Header) Validate() error {
+	if h.elementsAt != 0 && h.Kind != TypeHash {
+		return Corrupt("%v with expiring elements", h.Kind)
+	}
+	switch h.Kind {
 	case TypeString:
 		return h.validateString()
 	case TypeHash:
 		return h.validateHash()
 	case TypeSet:
-		if h.elementsAt != 0 {
-			return corrupt("set with expiring members")
-		}
 		return h.validateHash()
-	case TypeList:
-		return h.validateList()
-	case TypeZSet:
-		return h.validateZSet()
 	}
-	return nil
+	return nil // whoever knows the type looks at the body
 }
 
-func (h *header) validateString() error {
-	if h.elementsAt != 0 {
-		return corrupt("string with expiring elements")
-	}
-	switch h.enc {
+func (h *Header) validateString() error {
+	switch h.Enc {
 	case encInline, encInlineRaw, encInlineText:
 		return nil
 	case encPieces:
-		if len(h.body) == piecesBodyBytes && h.piecesLen() >= 0 && h.pieceBytes() > 0 {
+		if len(h.Body) == piecesBodyBytes && h.piecesLen() >= 0 && h.pieceBytes() > 0 {
 			return nil
 		}
 	}
-	return corrupt("string of encoding %d with a body of %d bytes", h.enc, len(h.body))
+	return Corrupt("string of encoding %d with a body of %d bytes", h.Enc, len(h.Body))
 }
 
-func (h *header) validateHash() error {
-	switch h.enc {
+func (h *Header) validateHash() error {
+	switch h.Enc {
 	case encFields, encFieldsTTL:
-		if len(h.body) > 0 && (h.enc == encFieldsTTL) == (h.elementsAt != 0) {
+		if len(h.Body) > 0 && (h.Enc == encFieldsTTL) == (h.elementsAt != 0) {
 			return nil
 		}
 	case encRows:
-		if len(h.body) != rowsBodyBytes {
+		if len(h.Body) != rowsBodyBytes {
 			break
 		}
 		n, expiring := h.rowCounts()
@@ -212,20 +208,16 @@ func (h *header) validateHash() error {
 			return nil
 		}
 	}
-	return corrupt("%v of encoding %d with a body of %d bytes", h.kind, h.enc, len(h.body))
+	return Corrupt("%v of encoding %d with a body of %d bytes", h.Kind, h.Enc, len(h.Body))
 }
 
 // hasRows reports whether rows stand behind the header.
-func (h *header) hasRows() bool {
-	switch h.kind {
+func (h *Header) hasRows() bool {
+	switch h.Kind {
 	case TypeString:
-		return h.enc == encPieces
+		return h.Enc == encPieces
 	case TypeHash, TypeSet:
-		return h.enc == encRows
-	case TypeList:
-		return h.enc != encListEnds
-	case TypeZSet:
-		return h.enc != encMembers
+		return h.Enc == encRows
 	}
-	return true
+	return h.Enc != encWhole
 }

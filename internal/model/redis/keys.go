@@ -10,16 +10,16 @@ import (
 // Del is DEL and UNLINK: the number of keys that it deleted.
 func Del(t kv.Txn, db *DB, keys [][]byte) (deleted int64, err error) {
 	for _, key := range keys {
-		var e entry
+		var e Entry
 		if tooLong(db, key) {
 			continue
 		}
-		if err := e.lookup(t, db, key); err != nil {
+		if err := e.Lookup(t, db, key); err != nil {
 			return 0, err
 		}
-		if e.found {
-			e.remove(t)
-			e.event(EventGeneric, "del")
+		if e.Found {
+			e.Remove(t)
+			e.Event(EventGeneric, "del")
 			deleted++
 		}
 	}
@@ -46,35 +46,42 @@ func TypeOf(t kv.Txn, db *DB, key []byte) (Type, error) {
 	if tooLong(db, key) {
 		return TypeNone, nil
 	}
-	var e entry
-	if err := e.lookup(t, db, key); err != nil || !e.found {
-		e.event(EventKeyMiss, "keymiss")
+	var e Entry
+	if err := e.Lookup(t, db, key); err != nil || !e.Found {
+		e.Event(EventKeyMiss, "keymiss")
 		return TypeNone, err
 	}
-	return e.h.kind, nil
+	return e.Header.Kind, nil
 }
 
-// Encoding is OBJECT ENCODING: how Redis would have stored the value; empty for
+// ObjectEncoding is OBJECT ENCODING: how Redis would have stored the value; empty for
 // an absent key. OBJECT REFCOUNT is 1 and OBJECT IDLETIME 0 for every key that
 // exists, OBJECT FREQ is ErrNoLFU.
-func Encoding(t kv.Txn, db *DB, key []byte) (string, error) {
-	var e entry
-	if err := e.lookup(t, db, key); err != nil || !e.found {
+func ObjectEncoding(t kv.Txn, db *DB, key []byte) (string, error) {
+	var e Entry
+	if err := e.Lookup(t, db, key); err != nil || !e.Found {
 		return "", err
 	}
-	switch e.h.kind {
+	switch e.Header.Kind {
 	case TypeString:
-		return e.h.stringEncoding(), nil
+		return e.Header.stringEncoding(), nil
 	case TypeHash:
-		return e.h.hashEncoding(), nil
+		return e.Header.hashEncoding(), nil
 	case TypeSet:
-		return e.h.setEncoding(), nil
+		return e.Header.setEncoding(), nil
 	case TypeZSet:
-		return e.h.zsetEncoding(), nil
+		return either(e.Header.Wide, "skiplist", "listpack"), nil
 	case TypeList:
-		return e.h.listEncoding(), nil
+		return either(e.Header.Wide, "quicklist", "listpack"), nil
 	}
 	return "unknown", nil
+}
+
+func either(wide bool, large, compact string) string {
+	if wide {
+		return large
+	}
+	return compact
 }
 
 // Rename is RENAME.
@@ -89,11 +96,11 @@ func RenameNX(t kv.Txn, db *DB, from, to []byte) (bool, error) {
 }
 
 func rename(t kv.Txn, db *DB, from, to []byte, replace bool) (bool, error) {
-	var src, dst entry
-	if err := src.lookup(t, db, from); err != nil {
+	var src, dst Entry
+	if err := src.Lookup(t, db, from); err != nil {
 		return false, err
 	}
-	if !src.found {
+	if !src.Found {
 		return false, ErrNoSuchKey
 	}
 	if bytes.Equal(from, to) {
@@ -103,9 +110,9 @@ func rename(t kv.Txn, db *DB, from, to []byte, replace bool) (bool, error) {
 	if err != nil || !moved {
 		return false, err
 	}
-	src.remove(t)
-	src.event(EventGeneric, "rename_from")
-	dst.event(EventGeneric, "rename_to")
+	src.Remove(t)
+	src.Event(EventGeneric, "rename_from")
+	dst.Event(EventGeneric, "rename_to")
 	return true, nil
 }
 
@@ -115,15 +122,15 @@ func Copy(t kv.Txn, db *DB, from []byte, dstDB *DB, to []byte, replace bool) (bo
 	if db.same(dstDB) && bytes.Equal(from, to) {
 		return false, ErrSameObject
 	}
-	var src, dst entry
-	if err := src.lookup(t, db, from); err != nil || !src.found {
+	var src, dst Entry
+	if err := src.Lookup(t, db, from); err != nil || !src.Found {
 		return false, err
 	}
 	copied, err := src.copyTo(t, &dst, dstDB, to, replace)
 	if err != nil || !copied {
 		return false, err
 	}
-	dst.event(EventGeneric, "copy_to")
+	dst.Event(EventGeneric, "copy_to")
 	return true, nil
 }
 
@@ -132,17 +139,17 @@ func Move(t kv.Txn, db *DB, key []byte, dstDB *DB) (bool, error) {
 	if db.same(dstDB) {
 		return false, ErrSameObject
 	}
-	var src, dst entry
-	if err := src.lookup(t, db, key); err != nil || !src.found {
+	var src, dst Entry
+	if err := src.Lookup(t, db, key); err != nil || !src.Found {
 		return false, err
 	}
 	moved, err := src.copyTo(t, &dst, dstDB, key, false)
 	if err != nil || !moved {
 		return false, err
 	}
-	src.remove(t)
-	src.event(EventGeneric, "move_from")
-	dst.event(EventGeneric, "move_to")
+	src.Remove(t)
+	src.Event(EventGeneric, "move_from")
+	dst.Event(EventGeneric, "move_to")
 	return true, nil
 }
 
@@ -150,25 +157,25 @@ func (db *DB) same(o *DB) bool { return bytes.Equal(db.prefix, o.prefix) }
 
 // copyTo makes dst, which it looks up, the same value with the same expiry.
 // Rows are named alike behind any header.
-func (e *entry) copyTo(t kv.Txn, dst *entry, db *DB, key []byte, replace bool) (bool, error) {
-	if err := dst.lookup(t, db, key); err != nil {
+func (e *Entry) copyTo(t kv.Txn, dst *Entry, db *DB, key []byte, replace bool) (bool, error) {
+	if err := dst.Lookup(t, db, key); err != nil {
 		return false, err
 	}
-	if dst.found && !replace {
+	if dst.Found && !replace {
 		return false, nil
 	}
-	if dst.found {
-		dst.remove(t)
+	if dst.Found {
+		dst.Remove(t)
 	}
-	h := e.h
-	record, body := newRecord(t, &h, len(e.h.body))
-	copy(body, e.h.body)
-	dst.store(t, &h, record)
+	h := e.Header
+	record, body := NewRecord(t, &h, len(e.Header.Body))
+	copy(body, e.Header.Body)
+	dst.Store(t, &h, record)
 	if !h.hasRows() {
 		return true, nil
 	}
-	span := base.Span{Start: e.part(t, 0, 0), End: e.spanEnd(t)}
-	header, dstRow := len(e.row), dst.row
+	span := base.Span{Start: e.Part(t, 0, 0), End: e.spanEnd(t)}
+	header, dstRow := len(e.Row), dst.Row
 	err := t.Snapshot().Scan(span, kv.ScanOptions{}, func(row, value []byte) bool {
 		to := t.Alloc(len(dstRow) + len(row) - header)
 		copy(to[copy(to, dstRow):], row[header:])

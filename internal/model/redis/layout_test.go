@@ -1,4 +1,4 @@
-package redis
+package redis_test
 
 import (
 	"bytes"
@@ -14,26 +14,13 @@ import (
 	"github.com/stratadb/strata/internal/keyspace"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/test/redistest"
 )
-
-func (w *world) must(f func(t kv.Txn) error) {
-	w.tb.Helper()
-	if err := w.run(f); err != nil {
-		w.tb.Fatal(err)
-	}
-}
-
-func (w *world) rows() (n int) {
-	w.must(func(t kv.Txn) error {
-		n = 0
-		return t.Snapshot().Scan(w.at.Span(), kv.ScanOptions{}, func(_, _ []byte) bool { n++; return true })
-	})
-	return n
-}
 
 // TestRows counts what commands write: the shape that makes them cheap.
 func TestRows(t *testing.T) {
-	w := newWorld(t, Options{})
+	w := redistest.NewWorld(t, redis.Options{})
 	for _, c := range []struct {
 		command string
 		writes  int // mutations
@@ -61,42 +48,42 @@ func TestRows(t *testing.T) {
 		{"APPEND k x", 7, 8}, // four pieces, the last one and the header twice
 		{"DEL k", 3, 2},
 	} {
-		w.do(words(t, c.command)...)
-		if w.last.writes != c.writes {
-			t.Errorf("%s: %d writes, want %d", c.command, w.last.writes, c.writes)
+		w.Do(redistest.Words(t, c.command)...)
+		if w.Last.Writes != c.writes {
+			t.Errorf("%s: %d writes, want %d", c.command, w.Last.Writes, c.writes)
 		}
-		if n := w.rows(); n != c.rows {
+		if n := w.Rows(); n != c.rows {
 			t.Errorf("%s: %d rows, want %d", c.command, n, c.rows)
 		}
-		w.check()
+		w.Check()
 	}
 }
 
 // TestLongString builds the longest string and reads its ends: it is sparse.
 func TestLongString(t *testing.T) {
-	w := newWorld(t, Options{})
-	if got := w.do("SETRANGE", "s", "536870911", "x"); got != "(integer) 536870912" {
+	w := redistest.NewWorld(t, redis.Options{})
+	if got := w.Do("SETRANGE", "s", "536870911", "x"); got != "(integer) 536870912" {
 		t.Fatal(got)
 	}
-	if n := w.rows(); n != 3 {
+	if n := w.Rows(); n != 3 {
 		t.Errorf("%d rows", n)
 	}
-	if got := w.do("GETRANGE", "s", "-3", "-1"); got != `"\x00\x00x"` {
+	if got := w.Do("GETRANGE", "s", "-3", "-1"); got != `"\x00\x00x"` {
 		t.Error(got)
 	}
-	if got := w.do("APPEND", "s", "y"); got != "(error) ERR string exceeds maximum allowed size (proto-max-bulk-len)" {
+	if got := w.Do("APPEND", "s", "y"); got != "(error) ERR string exceeds maximum allowed size (proto-max-bulk-len)" {
 		t.Error(got)
 	}
-	if got := w.do("GETRANGE", "s", "16383", "16385"); got != `"\x00\x00\x00"` {
+	if got := w.Do("GETRANGE", "s", "16383", "16385"); got != `"\x00\x00\x00"` {
 		t.Error(got)
 	}
-	w.check()
+	w.Check()
 }
 
 // TestStringAgainstBytes writes at random offsets.
 func TestStringAgainstBytes(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	w := newWorld(t, Options{StringInlineBytes: 32, StringGrowBytes: 16, PieceBytes: 7})
+	w := redistest.NewWorld(t, redis.Options{StringInlineBytes: 32, StringGrowBytes: 16, PieceBytes: 7})
 	var want []byte
 	for range 500 {
 		offset, data := r.IntN(200), []byte(strings.Repeat("abc", r.IntN(12)))
@@ -106,44 +93,44 @@ func TestStringAgainstBytes(t *testing.T) {
 		if len(data) > 0 {
 			copy(want[offset:], data)
 		}
-		w.do("SETRANGE", "s", fmt.Sprint(offset), string(data))
+		w.Do("SETRANGE", "s", fmt.Sprint(offset), string(data))
 		from, to := r.IntN(220), r.IntN(220)
 		part := []byte{}
 		if from <= to && from < len(want) {
 			part = want[from:min(to+1, len(want))]
 		}
-		if got := w.do("GETRANGE", "s", fmt.Sprint(from), fmt.Sprint(to)); got != quote(part) {
+		if got := w.Do("GETRANGE", "s", fmt.Sprint(from), fmt.Sprint(to)); got != redistest.Quote(part) {
 			t.Fatalf("%d..%d: %s, want %q", from, to, got, part)
 		}
-		if got := w.do("GET", "s"); len(want) > 0 && got != quote(want) {
+		if got := w.Do("GET", "s"); len(want) > 0 && got != redistest.Quote(want) {
 			t.Fatalf("%s, want %q", got, want)
 		}
 	}
-	w.check()
+	w.Check()
 }
 
 // TestScanReturnsWhatStays scans while other keys come and go, in one slot and
 // in many, a new transaction for each step.
 func TestScanReturnsWhatStays(t *testing.T) {
 	for _, tag := range []string{"", "{t}"} {
-		w := newWorld(t, Options{HashInlineFields: 1})
+		w := redistest.NewWorld(t, redis.Options{HashInlineFields: 1})
 		r := rand.New(rand.NewPCG(7, 8))
 		stay := map[string]int{}
 		for i := range 300 {
 			k := fmt.Sprintf("%sstay%d", tag, i)
 			stay[k] = 0
 			if i%3 == 0 {
-				w.do("HSET", k, "a", "1", "b", "2") // rows behind the header
+				w.Do("HSET", k, "a", "1", "b", "2") // rows behind the header
 			} else {
-				w.do("SET", k, "v")
+				w.Do("SET", k, "v")
 			}
 		}
 		steps := 0
 		for cursor, first := uint64(0), true; cursor != 0 || first; first = false {
 			var keys [][]byte
-			w.must(func(t kv.Txn) (err error) {
+			w.Must(func(t kv.Txn) (err error) {
 				var next uint64
-				next, keys, err = Scan(t, w.at, cursor, ScanOptions{Count: 7}, nil)
+				next, keys, err = redis.Scan(t, w.At, cursor, redis.ScanOptions{Count: 7}, nil)
 				cursor = next
 				return err
 			})
@@ -154,8 +141,8 @@ func TestScanReturnsWhatStays(t *testing.T) {
 				stay[string(k)]++
 			}
 			other := fmt.Sprintf("%sgo%d", tag, r.IntN(50))
-			w.do("SET", other, "v")
-			w.do("DEL", fmt.Sprintf("%sgo%d", tag, r.IntN(50)))
+			w.Do("SET", other, "v")
+			w.Do("DEL", fmt.Sprintf("%sgo%d", tag, r.IntN(50)))
 		}
 		for k, n := range stay {
 			if strings.Contains(k, "stay") && n != 1 {
@@ -169,16 +156,16 @@ func TestScanReturnsWhatStays(t *testing.T) {
 }
 
 func TestHScanPages(t *testing.T) {
-	w := newWorld(t, Options{HashInlineFields: 1})
+	w := redistest.NewWorld(t, redis.Options{HashInlineFields: 1})
 	for i := range 200 {
-		w.do("HSET", "h", fmt.Sprint("f", i), "v")
+		w.Do("HSET", "h", fmt.Sprint("f", i), "v")
 	}
 	seen := map[string]bool{}
 	for cursor, first := uint64(0), true; cursor != 0 || first; first = false {
-		w.must(func(t kv.Txn) error {
-			next, fs, err := HScan(t, w.at, []byte("h"), cursor, ScanOptions{}, nil)
+		w.Must(func(t kv.Txn) error {
+			next, fs, err := redis.HScan(t, w.At, []byte("h"), cursor, redis.ScanOptions{}, nil)
 			if len(fs) > 12 {
-				w.tb.Errorf("%d fields in one step", len(fs))
+				w.TB.Errorf("%d fields in one step", len(fs))
 			}
 			for _, f := range fs {
 				seen[string(f.Field)] = true
@@ -186,7 +173,7 @@ func TestHScanPages(t *testing.T) {
 			cursor = next
 			return err
 		})
-		w.do("HSET", "h", fmt.Sprint("new", cursor), "v")
+		w.Do("HSET", "h", fmt.Sprint("new", cursor), "v")
 	}
 	for i := range 200 {
 		if !seen[fmt.Sprint("f", i)] {
@@ -197,50 +184,50 @@ func TestHScanPages(t *testing.T) {
 
 // TestScanCursors gives SCAN cursors that no step returned.
 func TestScanCursors(t *testing.T) {
-	w := newWorld(t, Options{HashInlineFields: 1})
-	w.do("MSET", "a", "1", "b", "2")
-	w.do("HSET", "h", "f", "v", "g", "w")
+	w := redistest.NewWorld(t, redis.Options{HashInlineFields: 1})
+	w.Do("MSET", "a", "1", "b", "2")
+	w.Do("HSET", "h", "f", "v", "g", "w")
 	for _, c := range []uint64{1, 1 << 39, 1<<53 - 1, 1 << 53, 1<<64 - 1} {
-		w.must(func(t kv.Txn) error {
-			if _, _, err := Scan(t, w.at, c, ScanOptions{}, nil); err != nil {
+		w.Must(func(t kv.Txn) error {
+			if _, _, err := redis.Scan(t, w.At, c, redis.ScanOptions{}, nil); err != nil {
 				return err
 			}
-			_, _, err := HScan(t, w.at, []byte("h"), c, ScanOptions{}, nil)
+			_, _, err := redis.HScan(t, w.At, []byte("h"), c, redis.ScanOptions{}, nil)
 			return err
 		})
 	}
 }
 
 func TestRandomChoices(t *testing.T) {
-	w := newWorld(t, Options{HashInlineFields: 8})
-	if w.do("RANDOMKEY") != "(nil)" {
+	w := redistest.NewWorld(t, redis.Options{HashInlineFields: 8})
+	if w.Do("RANDOMKEY") != "(nil)" {
 		t.Error("a key of an empty database")
 	}
-	w.do("MSET", "a", "1", "b", "2", "c", "3")
+	w.Do("MSET", "a", "1", "b", "2", "c", "3")
 	seen := map[string]int{}
 	for range 300 {
-		seen[w.do("RANDOMKEY")]++
+		seen[w.Do("RANDOMKEY")]++
 	}
 	if len(seen) != 3 || seen[`"a"`] < 50 {
 		t.Errorf("%v", seen)
 	}
 	args := []string{"HSET", "h"}
-	for i := range 2 * exactSampleFields {
+	for i := range 2 * redis.ExactSampleFields {
 		args = append(args, fmt.Sprint(i), "v")
 	}
-	w.do(args...)
+	w.Do(args...)
 	for _, count := range []int64{1, 50, 500, 5000, -50, -5000} {
-		w.must(func(t kv.Txn) error {
-			fs, err := HRandField(t, w.at, []byte("h"), count, w.rnd, nil)
+		w.Must(func(t kv.Txn) error {
+			fs, err := redis.HRandField(t, w.At, []byte("h"), count, w.Rand, nil)
 			distinct := map[string]bool{}
 			for _, f := range fs {
 				distinct[string(f.Field)] = true
 			}
-			switch want := min(max(count, -count), int64(2*exactSampleFields)); {
+			switch want := min(max(count, -count), int64(2*redis.ExactSampleFields)); {
 			case count > 0 && int64(len(distinct)) != want:
-				w.tb.Errorf("%d: %d distinct fields", count, len(distinct))
+				w.TB.Errorf("%d: %d distinct fields", count, len(distinct))
 			case count < 0 && int64(len(fs)) != -count:
-				w.tb.Errorf("%d: %d fields", count, len(fs))
+				w.TB.Errorf("%d: %d fields", count, len(fs))
 			}
 			return err
 		})
@@ -248,63 +235,63 @@ func TestRandomChoices(t *testing.T) {
 }
 
 func TestFindDueFindsAll(t *testing.T) {
-	w := newWorld(t, Options{HashInlineFields: 2, ReapFields: 3})
+	w := redistest.NewWorld(t, redis.Options{HashInlineFields: 2, ReapFields: 3})
 	for i := range 100 {
-		w.do("SET", fmt.Sprint("k", i), "v", "PX", "100")
-		w.do("SET", fmt.Sprint("{t}k", i), "v", "PX", "100")
-		w.do("SET", fmt.Sprint("stays", i), "v")
+		w.Do("SET", fmt.Sprint("k", i), "v", "PX", "100")
+		w.Do("SET", fmt.Sprint("{t}k", i), "v", "PX", "100")
+		w.Do("SET", fmt.Sprint("stays", i), "v")
 	}
 	for i := range 20 {
-		w.do("HSET", "h", fmt.Sprint(i), "v")
+		w.Do("HSET", "h", fmt.Sprint(i), "v")
 	}
 	for i := range 19 {
-		w.do("HPEXPIRE", "h", "50", "FIELDS", "1", fmt.Sprint(i))
+		w.Do("HPEXPIRE", "h", "50", "FIELDS", "1", fmt.Sprint(i))
 	}
-	w.now += 200
-	w.sweep(7)
-	if got := w.do("DBSIZE"); got != "(integer) 101" {
+	w.Now += 200
+	w.Sweep(7)
+	if got := w.Do("DBSIZE"); got != "(integer) 101" {
 		t.Error(got)
 	}
-	if got := w.do("HLEN", "h"); got != "(integer) 1" {
+	if got := w.Do("HLEN", "h"); got != "(integer) 1" {
 		t.Error(got)
 	}
-	w.check()
-	w.must(func(t kv.Txn) error {
-		s, err := DBStats(t, w.at)
+	w.Check()
+	w.Must(func(t kv.Txn) error {
+		s, err := redis.DBStats(t, w.At)
 		if s.Keys != 101 || s.Expiring != 0 {
-			w.tb.Errorf("%+v", s)
+			w.TB.Errorf("%+v", s)
 		}
 		return err
 	})
 }
 
 func TestStatsAverage(t *testing.T) {
-	w := newWorld(t, Options{})
-	w.do("SET", "a", "v", "PX", "1000")
-	w.do("SET", "b", "v", "PX", "3000")
-	w.must(func(t kv.Txn) error {
-		s, err := DBStats(t, w.at)
-		if s != (Stats{Keys: 2, Expiring: 2, AverageTTLMillis: 2000}) {
-			w.tb.Errorf("%+v", s)
+	w := redistest.NewWorld(t, redis.Options{})
+	w.Do("SET", "a", "v", "PX", "1000")
+	w.Do("SET", "b", "v", "PX", "3000")
+	w.Must(func(t kv.Txn) error {
+		s, err := redis.DBStats(t, w.At)
+		if s != (redis.Stats{Keys: 2, Expiring: 2, AverageTTLMillis: 2000}) {
+			w.TB.Errorf("%+v", s)
 		}
 		return err
 	})
 }
 
 func TestSlots(t *testing.T) {
-	w := newWorld(t, Options{HashInlineFields: 1})
-	w.do("MSET", "{t}1", "v", "{t}2", "v", "other", "v")
-	w.do("HSET", "{t}h", "f", "v", "g", "w")
-	w.must(func(t kv.Txn) error {
+	w := redistest.NewWorld(t, redis.Options{HashInlineFields: 1})
+	w.Do("MSET", "{t}1", "v", "{t}2", "v", "other", "v")
+	w.Do("HSET", "{t}h", "f", "v", "g", "w")
+	w.Must(func(t kv.Txn) error {
 		slot := hashslot.Slot([]byte("t"))
-		n, err := CountKeysInSlot(t, w.at, slot)
+		n, err := redis.CountKeysInSlot(t, w.At, slot)
 		if err != nil || n != 3 {
-			w.tb.Error(n, err)
+			w.TB.Error(n, err)
 		}
-		keys, err := KeysInSlot(t, w.at, slot, 10, nil)
+		keys, err := redis.KeysInSlot(t, w.At, slot, 10, nil)
 		slices.SortFunc(keys, bytes.Compare)
 		if fmt.Sprintf("%s", keys) != "[{t}1 {t}2 {t}h]" {
-			w.tb.Errorf("%s", keys)
+			w.TB.Errorf("%s", keys)
 		}
 		return err
 	})
@@ -312,46 +299,51 @@ func TestSlots(t *testing.T) {
 
 // TestLimits holds the edges of what rows can name.
 func TestLimits(t *testing.T) {
-	w := newWorld(t, Options{})
+	w := redistest.NewWorld(t, redis.Options{})
 	long := strings.Repeat("k", limits.KeyBytes)
 	for _, cmd := range [][]string{{"SET", long, "v"}, {"MSET", "a", "v", long, "v"}, {"HSET", "h", "a", "b", long, "v"}} {
-		if got := w.do(cmd...); got != "(error) "+ErrKeyTooLong.Error() {
+		if got := w.Do(cmd...); got != "(error) "+redis.ErrKeyTooLong.Error() {
 			t.Error(got)
 		}
 	}
-	if got := w.do("HSET", "h", "a", "b", "f", strings.Repeat("v", limits.PairBytes)); got != "(error) "+ErrFieldValueTooLong.Error() {
+	if got := w.Do("HSET", "h", "a", "b", "f", strings.Repeat("v", limits.PairBytes)); got != "(error) "+redis.ErrFieldValueTooLong.Error() {
 		t.Error(got)
 	}
-	most := strings.Repeat("k", limits.KeyBytes-rowReserve-headerKeyBytes(w.at, nil))
-	w.do("SET", most, "v", "EX", "10")
-	w.do("HSET", "h", "f", strings.Repeat("v", maxFieldValueBytes))
-	w.do("HEXPIRE", "h", "10", "FIELDS", "1", "f")
-	if got := w.do("DBSIZE"); got != "(integer) 2" {
+	most := long
+	for w.Do("SET", most, "v", "EX", "10") != "OK" {
+		most = most[1:]
+	}
+	if len(most) < limits.KeyBytes-100 {
+		t.Errorf("a key is at most %d bytes long", len(most))
+	}
+	w.Do("HSET", "h", "f", strings.Repeat("v", redis.MaxFieldValueBytes))
+	w.Do("HEXPIRE", "h", "10", "FIELDS", "1", "f")
+	if got := w.Do("DBSIZE"); got != "(integer) 2" {
 		t.Error(got)
 	}
-	if got := w.do("DEL", long, most); got != "(integer) 1" {
+	if got := w.Do("DEL", long, most); got != "(integer) 1" {
 		t.Error(got)
 	}
-	w.check()
-	if _, err := Open(1, Databases, Options{}); !errors.Is(err, ErrDBIndex) {
+	w.Check()
+	if _, err := redis.Open(1, redis.Databases, redis.Options{}); !errors.Is(err, redis.ErrDBIndex) {
 		t.Error(err)
 	}
 }
 
 // TestCheckFindsDamage breaks stored rows one by one.
 func TestCheckFindsDamage(t *testing.T) {
-	build := func() *world {
-		w := newWorld(t, Options{HashInlineFields: 1, StringInlineBytes: 4, PieceBytes: 4})
-		w.do("SET", "s", "v", "EX", "100")
-		w.do("SET", "p", "0123456789")
-		w.do("HSET", "h", "f", "v", "g", "w")
-		w.do("HEXPIRE", "h", "50", "FIELDS", "1", "f")
+	build := func() *redistest.World {
+		w := redistest.NewWorld(t, redis.Options{HashInlineFields: 1, StringInlineBytes: 4, PieceBytes: 4})
+		w.Do("SET", "s", "v", "EX", "100")
+		w.Do("SET", "p", "0123456789")
+		w.Do("HSET", "h", "f", "v", "g", "w")
+		w.Do("HEXPIRE", "h", "50", "FIELDS", "1", "f")
 		return w
 	}
 	var all [][]byte
 	w := build()
-	w.must(func(t kv.Txn) error {
-		return t.Scan(w.at.Span(), kv.ScanOptions{}, func(k, _ []byte) bool {
+	w.Must(func(t kv.Txn) error {
+		return t.Scan(w.At.Span(), kv.ScanOptions{}, func(k, _ []byte) bool {
 			all = append(all, bytes.Clone(k))
 			return true
 		})
@@ -361,11 +353,11 @@ func TestCheckFindsDamage(t *testing.T) {
 			continue // a missing piece is zeros
 		}
 		w := build()
-		w.must(func(t kv.Txn) error { t.Clear(row); return nil })
-		w.must(func(t kv.Txn) error {
-			r, err := CheckDB(t, w.at)
+		w.Must(func(t kv.Txn) error { t.Clear(row); return nil })
+		w.Must(func(t kv.Txn) error {
+			r, err := redis.CheckDB(t, w.At, w.Checks)
 			if len(r.Problems) == 0 {
-				w.tb.Errorf("the check misses %s", keyspace.Pretty(row))
+				w.TB.Errorf("the check misses %s", keyspace.Pretty(row))
 			}
 			return err
 		})
@@ -373,7 +365,7 @@ func TestCheckFindsDamage(t *testing.T) {
 }
 
 func TestEvents(t *testing.T) {
-	w := newWorld(t, Options{})
+	w := redistest.NewWorld(t, redis.Options{})
 	for _, c := range []struct{ command, events string }{
 		{"SET k v EX 10", "n 0 new k|$ 0 set k|g 0 expire k"},
 		{"SET k v", "$ 0 set k"},
@@ -387,89 +379,51 @@ func TestEvents(t *testing.T) {
 		{"WAIT 1", ""},
 		{"HLEN h", "h 0 hexpired h|g 0 del h|m 0 keymiss h"},
 	} {
-		w.do(words(t, c.command)...)
-		if got := strings.Join(w.events, "|"); got != c.events {
+		w.Do(redistest.Words(t, c.command)...)
+		if got := strings.Join(w.Events, "|"); got != c.events {
 			t.Errorf("%s: %s, want %s", c.command, got, c.events)
 		}
 	}
-}
-
-// FuzzHeader feeds stored rows that say anything.
-func FuzzHeader(f *testing.F) {
-	w := newWorld(f, Options{HashInlineFields: 2, StringInlineBytes: 8})
-	w.do("SET", "k", "v", "EX", "10")
-	w.do("SET", "k2", "a long string")
-	w.do("HSET", "h", "f", "v", "g", "w")
-	w.do("HEXPIRE", "h", "10", "FIELDS", "1", "f")
-	w.do("HSET", "h2", "f", "v", "g", "w", "i", "x")
-	w.must(func(t kv.Txn) error {
-		return t.Scan(w.at.Span(), kv.ScanOptions{}, func(_, v []byte) bool { f.Add(v); return true })
-	})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		h, err := decodeHeader(b)
-		if err != nil {
-			if !errors.Is(err, base.ErrCorruption) {
-				t.Fatal(err)
-			}
-			return
-		}
-		out := make([]byte, h.size()+len(h.body))
-		copy(out[h.put(out):], h.body)
-		if !bytes.Equal(out, b) {
-			t.Fatalf("%x became %x", b, out)
-		}
-		if h.kind == TypeHash && h.enc != encRows {
-			it := iterFields(&h)
-			for it.next() {
-			}
-			if it.err != nil && !errors.Is(it.err, base.ErrCorruption) {
-				t.Fatal(it.err)
-			}
-		}
-		if _, err := decodeFieldRow(b); err != nil && !errors.Is(err, base.ErrCorruption) {
-			t.Fatal(err)
-		}
-	})
 }
 
 // TestHeaderGuardsRows has one transaction read behind a header, where reads
 // leave no conflicts, and another change what it read.
 func TestHeaderGuardsRows(t *testing.T) {
 	for _, change := range []string{"HSET h f new", "HDEL h g", "DEL h", "HPEXPIRE h 100 FIELDS 1 g", "SETRANGE s 9 x", "FLUSHALL", "RENAME s s2"} {
-		w := newWorld(t, Options{HashInlineFields: 1, StringInlineBytes: 4, StringGrowBytes: 4, PieceBytes: 4})
-		w.do("HSET", "h", "f", "v", "g", "w")
-		w.do("SET", "s", "0123456789")
-		tx := w.db.Begin()
-		if v, err := HGet(tx, w.at, []byte("h"), []byte("f")); err != nil || string(v) != "v" {
+		w := redistest.NewWorld(t, redis.Options{HashInlineFields: 1, StringInlineBytes: 4, StringGrowBytes: 4, PieceBytes: 4})
+		w.Do("HSET", "h", "f", "v", "g", "w")
+		w.Do("SET", "s", "0123456789")
+		tx := w.DB.Begin()
+		if v, err := redis.HGet(tx, w.At, []byte("h"), []byte("f")); err != nil || string(v) != "v" {
 			t.Fatal(v, err)
 		}
-		if v, err := Get(tx, w.at, []byte("s")); err != nil || string(v) != "0123456789" {
+		if v, err := redis.Get(tx, w.At, []byte("s")); err != nil || string(v) != "0123456789" {
 			t.Fatal(v, err)
 		}
-		w.do(words(t, change)...)
-		if _, err := HSet(tx, w.at, []byte("other"), bs("a", "b")); err != nil {
+		w.Do(redistest.Words(t, change)...)
+		if _, err := redis.HSet(tx, w.At, []byte("other"), redistest.Bytes("a", "b")); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := tx.Commit(); !errors.Is(err, base.ErrConflict) {
 			t.Errorf("%s: %v", change, err)
 		}
-		if got := w.do("EXISTS", "other"); got != "(integer) 0" {
+		if got := w.Do("EXISTS", "other"); got != "(integer) 0" {
 			t.Errorf("%s: %s", change, got)
 		}
-		w.check()
+		w.Check()
 	}
 }
 
 // TestScanKeepsToTheSlotOfAPattern: where only one slot can have a match, the others
 // are not looked at.
 func TestScanKeepsToTheSlotOfAPattern(t *testing.T) {
-	w := newWorld(t, Options{})
+	w := redistest.NewWorld(t, redis.Options{})
 	const others = 500
 	for i := range others {
-		w.do("SET", fmt.Sprint("other:", i), "v")
+		w.Do("SET", fmt.Sprint("other:", i), "v")
 	}
 	for _, key := range []string{"{tag}1", "{tag}2", "x{tag}3", "{tag", "{}tag", "{ta*g}4", "plain"} {
-		w.do("SET", key, "v")
+		w.Do("SET", key, "v")
 	}
 	for _, tc := range []struct {
 		pattern string
@@ -491,8 +445,8 @@ func TestScanKeepsToTheSlotOfAPattern(t *testing.T) {
 		steps := 0
 		for cursor := uint64(0); ; steps++ {
 			var next uint64
-			if _, err := w.session.Run(kv.Func(func(txn kv.Txn) error {
-				n, keys, err := Scan(txn, w.at, cursor, ScanOptions{Match: []byte(tc.pattern), Count: 10}, nil)
+			if _, err := w.Session.Run(kv.Func(func(txn kv.Txn) error {
+				n, keys, err := redis.Scan(txn, w.At, cursor, redis.ScanOptions{Match: []byte(tc.pattern), Count: 10}, nil)
 				for _, key := range keys {
 					found = append(found, string(key))
 				}

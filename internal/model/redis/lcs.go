@@ -34,14 +34,14 @@ type LCSResult struct {
 
 // LCS is LCS.
 func LCS(t kv.Txn, db *DB, keyA, keyB []byte, o LCSOptions) (LCSResult, error) {
-	var ea, eb entry
-	if err := ea.lookup(t, db, keyA); err != nil {
+	var ea, eb Entry
+	if err := ea.Lookup(t, db, keyA); err != nil {
 		return LCSResult{}, err
 	}
-	if err := eb.lookup(t, db, keyB); err != nil {
+	if err := eb.Lookup(t, db, keyB); err != nil {
 		return LCSResult{}, err
 	}
-	if ea.found && ea.h.kind != TypeString || eb.found && eb.h.kind != TypeString {
+	if ea.Found && ea.Header.Kind != TypeString || eb.Found && eb.Header.Kind != TypeString {
 		return LCSResult{}, ErrLCSNotStrings
 	}
 	if (ea.stringLen()+1)*(eb.stringLen()+1) > LCSTableBytes/4 {

@@ -1,4 +1,4 @@
-package redis
+package redis_test
 
 import (
 	"fmt"
@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stratadb/strata/test/redistest"
 	"pgregory.net/rapid"
-
-	"github.com/stratadb/strata/internal/kv"
 )
 
 // plain is what a database is: a map.
@@ -44,13 +43,11 @@ func (p *plain) settle() {
 
 const wrongType = "(error) WRONGTYPE Operation against a key holding the wrong kind of value"
 
-func integer(n int64) string { return fmt.Sprintf("(integer) %d", n) }
-
 func truth(b bool) string {
 	if b {
-		return integer(1)
+		return redistest.Integer(1)
 	}
-	return integer(0)
+	return redistest.Integer(0)
 }
 
 // do runs a command and renders the reply as world.do does.
@@ -81,15 +78,15 @@ func (p *plain) generic(name string) bool {
 func (p *plain) key(a []string, k string, v *plainKey) string {
 	switch a[0] {
 	case "WAIT":
-		p.now += num(a[1])
+		p.now += redistest.Number(a[1])
 		return "OK"
 	case "DBSIZE":
-		return integer(int64(len(p.keys)))
+		return redistest.Integer(int64(len(p.keys)))
 	case "KEYS", "SCANTYPE":
 		names := []string{}
 		for name, key := range p.keys {
 			if a[0] == "KEYS" || key.hash == (a[1] == "hash") {
-				names = append(names, quote([]byte(name)))
+				names = append(names, redistest.Quote([]byte(name)))
 			}
 		}
 		slices.Sort(names)
@@ -104,12 +101,12 @@ func (p *plain) key(a []string, k string, v *plainKey) string {
 		return truth(v != nil)
 	case "PTTL":
 		if v == nil {
-			return integer(-2)
+			return redistest.Integer(-2)
 		}
 		if v.expireAt == 0 {
-			return integer(-1)
+			return redistest.Integer(-1)
 		}
-		return integer(v.expireAt - p.now)
+		return redistest.Integer(v.expireAt - p.now)
 	case "PERSIST":
 		had := v != nil && v.expireAt != 0
 		if had {
@@ -117,7 +114,7 @@ func (p *plain) key(a []string, k string, v *plainKey) string {
 		}
 		return truth(had)
 	case "PEXPIRE":
-		at := p.now + num(a[2])
+		at := p.now + redistest.Number(a[2])
 		if v == nil || len(a) > 3 && !plainMet(a[3], v.expireAt, at) {
 			return truth(false)
 		}
@@ -178,7 +175,7 @@ func (p *plain) text(a []string, k string, v *plainKey) string {
 			case a[3] == "KEEPTTL" && v != nil:
 				n.expireAt = v.expireAt
 			case a[3] == "PX":
-				n.expireAt = p.now + num(a[4])
+				n.expireAt = p.now + redistest.Number(a[4])
 			}
 		}
 		p.keys[k] = n
@@ -187,34 +184,34 @@ func (p *plain) text(a []string, k string, v *plainKey) string {
 		if v == nil {
 			return "(nil)"
 		}
-		return quote([]byte(old))
+		return redistest.Quote([]byte(old))
 	case "APPEND":
 		put(old + a[2])
-		return integer(int64(len(v.text)))
+		return redistest.Integer(int64(len(v.text)))
 	case "SETRANGE":
 		if a[3] == "" {
-			return integer(int64(len(old)))
+			return redistest.Integer(int64(len(old)))
 		}
 		b := []byte(old)
-		for int64(len(b)) < num(a[2])+int64(len(a[3])) {
+		for int64(len(b)) < redistest.Number(a[2])+int64(len(a[3])) {
 			b = append(b, 0)
 		}
-		copy(b[num(a[2]):], a[3])
+		copy(b[redistest.Number(a[2]):], a[3])
 		put(string(b))
-		return integer(int64(len(b)))
+		return redistest.Integer(int64(len(b)))
 	case "GETRANGE":
-		from, to := int(num(a[2])), int(num(a[3]))+1
+		from, to := int(redistest.Number(a[2])), int(redistest.Number(a[3]))+1
 		if from >= min(to, len(old)) {
 			return `""`
 		}
-		return quote([]byte(old[from:min(to, len(old))]))
+		return redistest.Quote([]byte(old[from:min(to, len(old))]))
 	}
 	n, err := strconv.ParseInt(old, 10, 64)
 	if v != nil && (err != nil || strconv.FormatInt(n, 10) != old) {
 		return "(error) ERR value is not an integer or out of range"
 	}
-	put(strconv.FormatInt(n+num(a[2]), 10))
-	return integer(n + num(a[2]))
+	put(strconv.FormatInt(n+redistest.Number(a[2]), 10))
+	return redistest.Integer(n + redistest.Number(a[2]))
 }
 
 func (p *plain) hash(a []string, k string, v *plainKey) string {
@@ -238,25 +235,25 @@ func (p *plain) hash(a []string, k string, v *plainKey) string {
 				n++
 			}
 		}
-		return integer(n)
+		return redistest.Integer(n)
 	case "HDEL":
 		n := int64(len(fields))
 		for _, f := range a[2:] {
 			delete(fields, f)
 		}
-		return integer(n - int64(len(fields)))
+		return redistest.Integer(n - int64(len(fields)))
 	case "HLEN":
-		return integer(int64(len(fields)))
+		return redistest.Integer(int64(len(fields)))
 	case "HGET":
 		f, ok := fields[a[2]]
 		if !ok {
 			return "(nil)"
 		}
-		return quote([]byte(f.value))
+		return redistest.Quote([]byte(f.value))
 	case "HGETALL", "HSCANALL":
 		out := []string{}
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
-			out = append(out, quote([]byte(name)), quote([]byte(fields[name].value)))
+			out = append(out, redistest.Quote([]byte(name)), redistest.Quote([]byte(fields[name].value)))
 		}
 		return "[" + strings.Join(out, " ") + "]"
 	case "HINCRBY":
@@ -265,15 +262,15 @@ func (p *plain) hash(a []string, k string, v *plainKey) string {
 		if ok && (err != nil || strconv.FormatInt(n, 10) != f.value) {
 			return "(error) ERR hash value is not an integer"
 		}
-		put(a[2], strconv.FormatInt(n+num(a[3]), 10), f.expireAt)
-		return integer(n + num(a[3]))
+		put(a[2], strconv.FormatInt(n+redistest.Number(a[3]), 10), f.expireAt)
+		return redistest.Integer(n + redistest.Number(a[3]))
 	}
 	return p.fieldTimes(a, fields)
 }
 
 func (p *plain) fieldTimes(a []string, fields map[string]plainField) string {
 	codes := []int64{}
-	for _, arg := range fieldArgs(a) {
+	for _, arg := range redistest.FieldArgs(a) {
 		name := string(arg)
 		f, ok := fields[name]
 		code := int64(1)
@@ -281,7 +278,7 @@ func (p *plain) fieldTimes(a []string, fields map[string]plainField) string {
 		case !ok:
 			code = -2
 		case a[0] == "HPEXPIRE":
-			at := p.now + num(a[2])
+			at := p.now + redistest.Number(a[2])
 			switch {
 			case a[3] != "FIELDS" && !plainMet(a[3], f.expireAt, at):
 				code = 0
@@ -339,11 +336,11 @@ func drawCommand(t *rapid.T) []string {
 
 // TestModel compares random commands, time passing in between, with a plain map.
 func TestModel(t *testing.T) {
-	for name, o := range layouts {
+	for name, o := range redistest.Layouts {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				w := newWorld(t, o)
-				p := &plain{keys: map[string]*plainKey{}, now: w.now}
+				w := redistest.NewWorld(t, o)
+				p := &plain{keys: map[string]*plainKey{}, now: w.Now}
 				var log []string
 				for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 					cmd := drawCommand(rt)
@@ -351,46 +348,23 @@ func TestModel(t *testing.T) {
 						continue // it counts fields that wait for their deletion
 					}
 					if cmd[0] == "DBSIZE" {
-						w.sweep(3)
+						w.Sweep(3)
 					}
 					log = append(log, fmt.Sprintf("%q", cmd))
-					got, want := w.do(cmd...), p.do(cmd...)
+					got, want := w.Do(cmd...), p.do(cmd...)
 					if got != want {
 						rt.Fatalf("%s\n  here  %s\n  model %s", strings.Join(log, "\n"), got, want)
 					}
-					w.check()
+					w.Check()
 				}
-				w.now += 1000
+				w.Now += 1000
 				p.now += 1000
-				w.sweep(2)
-				if got, want := w.do("DBSIZE"), p.do("DBSIZE"); got != want {
+				w.Sweep(2)
+				if got, want := w.Do("DBSIZE"), p.do("DBSIZE"); got != want {
 					rt.Fatalf("%s\nswept: %s, model %s", strings.Join(log, "\n"), got, want)
 				}
-				w.check()
+				w.Check()
 			})
 		})
-	}
-}
-
-// sweep runs the background expiry to its end.
-func (w *world) sweep(limit int) {
-	r := AllSlots
-	for more := true; more; {
-		if err := w.run(func(t kv.Txn) error {
-			d, err := FindDue(t.Snapshot(), w.at, r, t.NowMillis(), limit)
-			if err != nil {
-				return err
-			}
-			if len(d.Keys) > limit {
-				w.tb.Errorf("%d found, limit %d", len(d.Keys), limit)
-			}
-			_, again, err := ExpireKeys(t, w.at, d.Keys)
-			if more = again || d.More; !again {
-				r.First = d.Next
-			}
-			return err
-		}); err != nil {
-			w.tb.Fatal(err)
-		}
 	}
 }

@@ -13,28 +13,28 @@ import (
 
 const piecesBodyBytes = 12
 
-func (h *header) piecesLen() int64 { return int64(binary.BigEndian.Uint64(h.body)) }
+func (h *Header) piecesLen() int64 { return int64(binary.BigEndian.Uint64(h.Body)) }
 
-func (h *header) pieceBytes() int64 { return int64(binary.BigEndian.Uint32(h.body[8:])) }
+func (h *Header) pieceBytes() int64 { return int64(binary.BigEndian.Uint32(h.Body[8:])) }
 
 // storePieces writes the header of a long string.
-func (e *entry) storePieces(t kv.Txn, n, pieceBytes, expireAt int64) {
-	h := header{kind: TypeString, enc: encPieces, expireAt: expireAt}
-	record, body := newRecord(t, &h, piecesBodyBytes)
+func (e *Entry) storePieces(t kv.Txn, n, pieceBytes, expireAt int64) {
+	h := Header{Kind: TypeString, Enc: encPieces, ExpireAt: expireAt}
+	record, body := NewRecord(t, &h, piecesBodyBytes)
 	binary.BigEndian.PutUint64(body, uint64(n))
 	binary.BigEndian.PutUint32(body[8:], uint32(pieceBytes))
-	e.store(t, &h, record)
+	e.Store(t, &h, record)
 }
 
-func (e *entry) pieceRow(t kv.Txn, number int64) []byte {
-	row := e.part(t, partPiece, 4)
+func (e *Entry) pieceRow(t kv.Txn, number int64) []byte {
+	row := e.Part(t, partPiece, 4)
 	binary.BigEndian.PutUint32(row[len(row)-4:], uint32(number))
 	return row
 }
 
-func (e *entry) setPieces(t kv.Txn, value []byte, expireAt int64) {
-	e.clearRows(t)
-	size := e.db.o.PieceBytes
+func (e *Entry) setPieces(t kv.Txn, value []byte, expireAt int64) {
+	e.ClearRows(t)
+	size := e.DB.Options.PieceBytes
 	e.storePieces(t, int64(len(value)), int64(size), expireAt)
 	for i := int64(0); len(value) > 0; i++ {
 		n := min(size, len(value))
@@ -44,12 +44,12 @@ func (e *entry) setPieces(t kv.Txn, value []byte, expireAt int64) {
 }
 
 // growPieces makes the string one of n bytes in pieces and writes data at offset.
-func (e *entry) growPieces(t kv.Txn, offset int64, data []byte, n int64) error {
-	expireAt := e.h.expireAt
-	if !e.found || e.h.enc != encPieces {
-		e.setPieces(t, e.h.body, expireAt)
+func (e *Entry) growPieces(t kv.Txn, offset int64, data []byte, n int64) error {
+	expireAt := e.Header.ExpireAt
+	if !e.Found || e.Header.Enc != encPieces {
+		e.setPieces(t, e.Header.Body, expireAt)
 	}
-	size := e.h.pieceBytes()
+	size := e.Header.pieceBytes()
 	for at := offset; len(data) > 0; {
 		number, from := at/size, at%size
 		take := min(size-from, int64(len(data)))
@@ -62,9 +62,9 @@ func (e *entry) growPieces(t kv.Txn, offset int64, data []byte, n int64) error {
 	return nil
 }
 
-func (e *entry) writePiece(t kv.Txn, number, from int64, data []byte) error {
+func (e *Entry) writePiece(t kv.Txn, number, from int64, data []byte) error {
 	row := e.pieceRow(t, number)
-	if from == 0 && int64(len(data)) == e.h.pieceBytes() {
+	if from == 0 && int64(len(data)) == e.Header.pieceBytes() {
 		t.Set(row, data)
 		return nil
 	}
@@ -80,15 +80,15 @@ func (e *entry) writePiece(t kv.Txn, number, from int64, data []byte) error {
 }
 
 // readPieces is the part [start, end) of a long string.
-func (e *entry) readPieces(t kv.Txn, start, end int64) ([]byte, error) {
-	size := e.h.pieceBytes()
+func (e *Entry) readPieces(t kv.Txn, start, end int64) ([]byte, error) {
+	size := e.Header.pieceBytes()
 	out := t.Alloc(int(end - start))
 	clear(out)
 	span := base.Span{Start: e.pieceRow(t, start/size), End: e.pieceRow(t, (end+size-1)/size)}
 	var bad error
 	err := t.Snapshot().Scan(span, kv.ScanOptions{}, func(key, value []byte) bool {
 		if len(key) != len(span.Start) || int64(len(value)) > size {
-			bad = corrupt("piece of %d bytes", len(value))
+			bad = Corrupt("piece of %d bytes", len(value))
 			return false
 		}
 		at := int64(binary.BigEndian.Uint32(key[len(key)-4:]))*size - start

@@ -14,7 +14,7 @@ const (
 	// exactSampleFields is up to how many fields in rows a choice of many that may repeat
 	// looks at all of them. One of few looks at sampleRun neighbours of a random place, also
 	// where there are few: others may have been removed just now, and lie in the way.
-	exactSampleFields = 1024
+	ExactSampleFields = 1024
 	sampleRun         = 8
 	// RandomFieldsMax bounds the fields of one HRANDFIELD with a negative count.
 	RandomFieldsMax = 1 << 20
@@ -31,20 +31,20 @@ func readRandomFields(t kv.Txn, db *DB, key []byte, kind Type, count int64, r Ra
 	if count < -RandomFieldsMax {
 		return nil, ErrOutOfRange
 	}
-	var e entry
-	if err := e.readAs(t, db, key, kind); err != nil || !e.found || count == 0 {
+	var e Entry
+	if err := e.ReadAs(t, db, key, kind); err != nil || !e.Found || count == 0 {
 		return dst, err
 	}
 	return e.randomFields(t, count, r, dst)
 }
 
 // randomFields chooses fields as HRandField does.
-func (e *entry) randomFields(t kv.Txn, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
-	n, err := e.hashLen()
+func (e *Entry) randomFields(t kv.Txn, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
+	n, err := e.FieldCount()
 	if err != nil {
 		return nil, err
 	}
-	if e.h.enc != encRows || max(count, -count) >= n/3 && (count > 0 || n <= exactSampleFields) {
+	if e.Header.Enc != encRows || max(count, -count) >= n/3 && (count > 0 || n <= ExactSampleFields) {
 		return e.chooseFields(t, count, r, dst)
 	}
 	if count < 0 {
@@ -70,9 +70,9 @@ func HRandFieldOne(t kv.Txn, db *DB, key []byte, r Rand) (field []byte, found bo
 }
 
 // chooseFields reads all fields and chooses evenly.
-func (e *entry) chooseFields(t kv.Txn, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
+func (e *Entry) chooseFields(t kv.Txn, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
 	var all []FieldValue
-	err := e.fields(t, func(f *hashField) { all = append(all, FieldValue{f.field, f.value}) })
+	err := e.Fields(t, func(f *HashField) { all = append(all, FieldValue{f.Field, f.value}) })
 	if err != nil || len(all) == 0 {
 		return dst, err
 	}
@@ -91,15 +91,15 @@ func (e *entry) chooseFields(t kv.Txn, count int64, r Rand, dst []FieldValue) ([
 }
 
 // sampleField chooses among the fields behind a random place.
-func (e *entry) sampleField(t kv.Txn, r Rand) (FieldValue, error) {
+func (e *Entry) sampleField(t kv.Txn, r Rand) (FieldValue, error) {
 	var run [sampleRun]FieldValue
 	n := 0
-	visit := func(f *hashField, _ place) bool {
-		run[n] = FieldValue{f.field, f.value}
+	visit := func(f *HashField, _ Place) bool {
+		run[n] = FieldValue{f.Field, f.value}
 		n++
 		return n < sampleRun
 	}
-	if err := e.fieldsFrom(t, place(r.Uint64N(uint64(placeEnd))), visit); err != nil {
+	if err := e.fieldsFrom(t, Place(r.Uint64N(uint64(PlaceEnd))), visit); err != nil {
 		return FieldValue{}, err
 	}
 	if n < sampleRun {
@@ -115,8 +115,8 @@ func (e *entry) sampleField(t kv.Txn, r Rand) (FieldValue, error) {
 
 // distinctFields samples until it has count different fields. It is called for
 // counts well below the number of fields, so it soon has.
-func (e *entry) distinctFields(t kv.Txn, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
-	seen := make(map[string]struct{}, min(count, exactSampleFields))
+func (e *Entry) distinctFields(t kv.Txn, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
+	seen := make(map[string]struct{}, min(count, ExactSampleFields))
 	for tries := 16 * count; int64(len(seen)) < count && tries > 0; tries-- {
 		f, err := e.sampleField(t, r)
 		if err != nil {
@@ -131,10 +131,10 @@ func (e *entry) distinctFields(t kv.Txn, count int64, r Rand, dst []FieldValue) 
 	if int64(len(seen)) == count {
 		return dst, nil
 	}
-	err := e.fieldsFrom(t, 0, func(f *hashField, _ place) bool {
-		if _, ok := seen[string(f.field)]; !ok {
-			seen[string(f.field)] = struct{}{}
-			dst = append(dst, FieldValue{f.field, f.value})
+	err := e.fieldsFrom(t, 0, func(f *HashField, _ Place) bool {
+		if _, ok := seen[string(f.Field)]; !ok {
+			seen[string(f.Field)] = struct{}{}
+			dst = append(dst, FieldValue{f.Field, f.value})
 		}
 		return int64(len(seen)) < count
 	})

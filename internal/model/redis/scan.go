@@ -31,15 +31,16 @@ const (
 	ScanCountMax = 1 << 16
 )
 
-func (o *ScanOptions) count() int {
+// Limit is COUNT within its bounds.
+func (o *ScanOptions) Limit() int {
 	if o.Count <= 0 {
 		return ScanCount
 	}
 	return min(o.Count, ScanCountMax)
 }
 
-// matches lets "*" match the empty name, too, which the glob alone does not.
-func (o *ScanOptions) matches(name []byte) bool {
+// Matches lets "*" match the empty name, too, which the glob alone does not.
+func (o *ScanOptions) Matches(name []byte) bool {
 	return o.Match == nil || string(o.Match) == "*" || glob.Match(o.Match, name, false)
 }
 
@@ -57,7 +58,7 @@ func (o *ScanOptions) slot() (slot uint16, only bool) {
 // one step finds are appended to dst. Its reads leave no conflicts. Overdue keys
 // that it meets are deleted.
 func Scan(t kv.Txn, db *DB, cursor uint64, o ScanOptions, dst [][]byte) (next uint64, keys [][]byte, err error) {
-	slot, at := uint16(cursor>>placeBits), place(cursor)&(placeEnd-1)
+	slot, at := uint16(cursor>>placeBits), Place(cursor)&(PlaceEnd-1)
 	if cursor>>placeBits >= hashslot.Slots {
 		return 0, dst, nil
 	}
@@ -69,15 +70,15 @@ func Scan(t kv.Txn, db *DB, cursor uint64, o ScanOptions, dst [][]byte) (next ui
 		end = db.slotRow(t, only+1)
 	}
 	w := walk{t: t, db: db, now: t.NowMillis()}
-	left := o.count()
+	left := o.Limit()
 	last := cursorAt{}
-	err = w.headers(from, end, func(c cursorAt, key []byte, h *header) bool {
+	err = w.headers(from, end, func(c cursorAt, key []byte, h *Header) bool {
 		if left <= 0 && c != last {
 			next = uint64(c.slot)<<placeBits | uint64(c.place)
 			return false
 		}
 		left, last = left-1, c
-		if (o.Type == TypeNone || h.kind == o.Type) && o.matches(key) {
+		if (o.Type == TypeNone || h.Kind == o.Type) && o.Matches(key) {
 			dst = append(dst, key)
 		}
 		return true
@@ -91,7 +92,7 @@ func KeysInSlot(t kv.Txn, db *DB, slot uint16, count int, dst [][]byte) ([][]byt
 		return dst, nil
 	}
 	w := walk{t: t, db: db, now: t.NowMillis()}
-	err := w.headers(db.keyRow(t, slot, 0), db.slotRow(t, slot+1), func(_ cursorAt, key []byte, _ *header) bool {
+	err := w.headers(db.keyRow(t, slot, 0), db.slotRow(t, slot+1), func(_ cursorAt, key []byte, _ *Header) bool {
 		dst = append(dst, key)
 		count--
 		return count > 0
@@ -107,11 +108,11 @@ const randomRun = 16
 func RandomKey(t kv.Txn, db *DB, r Rand) ([]byte, error) {
 	w := walk{t: t, db: db, now: t.NowMillis()}
 	keys := make([][]byte, 0, randomRun)
-	visit := func(_ cursorAt, key []byte, _ *header) bool {
+	visit := func(_ cursorAt, key []byte, _ *Header) bool {
 		keys = append(keys, key)
 		return len(keys) < randomRun
 	}
-	from := db.keyRow(t, uint16(r.Uint64N(hashslot.Slots)), place(r.Uint64N(uint64(placeEnd))))
+	from := db.keyRow(t, uint16(r.Uint64N(hashslot.Slots)), Place(r.Uint64N(uint64(PlaceEnd))))
 	err := w.headers(from, db.end(t), visit)
 	if err == nil && len(keys) < randomRun {
 		err = w.headers(db.slotRow(t, 0), from, visit)
@@ -125,11 +126,11 @@ func RandomKey(t kv.Txn, db *DB, r Rand) ([]byte, error) {
 // cursorAt is where a key stands in its database.
 type cursorAt struct {
 	slot  uint16
-	place place
+	place Place
 }
 
 // keyRow is the first header row at a place of a slot.
-func (db *DB) keyRow(t kv.Txn, slot uint16, p place) []byte {
+func (db *DB) keyRow(t kv.Txn, slot uint16, p Place) []byte {
 	row := append(db.slotRow(t, slot), keyspace.SlotKeys)
 	return appendPlace(row, p)
 }
@@ -160,7 +161,7 @@ const (
 
 // headers visits the keys of [from, end) that are not overdue, in the order of
 // slot and place, and deletes the overdue ones.
-func (w *walk) headers(from, end []byte, visit func(c cursorAt, key []byte, h *header) bool) error {
+func (w *walk) headers(from, end []byte, visit func(c cursorAt, key []byte, h *Header) bool) error {
 	for from != nil && bytes.Compare(from, end) < 0 {
 		w.jump, w.idle, w.reap = nil, 0, nil
 		var bad error
@@ -177,18 +178,18 @@ func (w *walk) headers(from, end []byte, visit func(c cursorAt, key []byte, h *h
 		}
 		from = w.jump
 		if w.reap != nil {
-			var e entry
-			if err := e.lookup(w.t, w.db, w.reap); err != nil {
+			var e Entry
+			if err := e.Lookup(w.t, w.db, w.reap); err != nil {
 				return err
 			}
-			if e.found && !visit(w.reapAt, w.reap, &e.h) {
+			if e.Found && !visit(w.reapAt, w.reap, &e.Header) {
 				break
 			}
 		}
 	}
 	for _, key := range w.due {
-		var e entry
-		if err := e.lookup(w.t, w.db, key); err != nil {
+		var e Entry
+		if err := e.Lookup(w.t, w.db, key); err != nil {
 			return err
 		}
 	}
@@ -196,7 +197,7 @@ func (w *walk) headers(from, end []byte, visit func(c cursorAt, key []byte, h *h
 	return nil
 }
 
-func (w *walk) row(row, value []byte, visit func(c cursorAt, key []byte, h *header) bool) (more bool, err error) {
+func (w *walk) row(row, value []byte, visit func(c cursorAt, key []byte, h *Header) bool) (more bool, err error) {
 	slot, area, rest, err := w.db.splitRow(row)
 	if err != nil {
 		return false, err
@@ -210,20 +211,20 @@ func (w *walk) row(row, value []byte, visit func(c cursorAt, key []byte, h *head
 		return true, nil
 	}
 	w.idle = 0
-	if len(rest) < placeBytes {
-		return false, corrupt("key row %s", keyspace.Pretty(row))
+	if len(rest) < PlaceBytes {
+		return false, Corrupt("key row %s", keyspace.Pretty(row))
 	}
-	key, part, ok := keyspace.DecodeEscaped(w.t.Alloc(len(rest))[:0], rest[placeBytes:])
+	key, part, ok := keyspace.DecodeEscaped(w.t.Alloc(len(rest))[:0], rest[PlaceBytes:])
 	if !ok || len(part) != 0 {
-		return false, corrupt("no header before row %s", keyspace.Pretty(row))
+		return false, Corrupt("no header before row %s", keyspace.Pretty(row))
 	}
 	h, err := decodeHeader(value)
 	if err != nil {
 		return false, err
 	}
-	c := cursorAt{slot, decodePlace(rest)}
+	c := cursorAt{slot, DecodePlace(rest)}
 	switch {
-	case h.expireAt != 0 && h.expireAt <= w.now:
+	case h.ExpireAt != 0 && h.ExpireAt <= w.now:
 		if len(w.due) < walkDueMax {
 			w.due = append(w.due, key)
 		}
@@ -252,56 +253,56 @@ func SScan(t kv.Txn, db *DB, key []byte, cursor uint64, o ScanOptions, dst []Fie
 }
 
 func scanFields(t kv.Txn, db *DB, key []byte, kind Type, cursor uint64, o ScanOptions, dst []FieldValue) (next uint64, fields []FieldValue, err error) {
-	var e entry
-	if err := e.readAs(t, db, key, kind); err != nil || !e.found {
+	var e Entry
+	if err := e.ReadAs(t, db, key, kind); err != nil || !e.Found {
 		return 0, dst, err
 	}
-	take := func(f *hashField) {
-		if o.matches(f.field) {
-			dst = append(dst, FieldValue{f.field, f.value})
+	take := func(f *HashField) {
+		if o.Matches(f.Field) {
+			dst = append(dst, FieldValue{f.Field, f.value})
 		}
 	}
-	if e.h.enc != encRows {
+	if e.Header.Enc != encRows {
 		return 0, dst, e.fieldsOnce(t, cursor, take)
 	}
-	if cursor >= uint64(placeEnd) {
+	if cursor >= uint64(PlaceEnd) {
 		return 0, dst, nil
 	}
-	step := scanStep{left: o.count()}
-	err = e.fieldsFrom(t, place(cursor), func(f *hashField, p place) bool {
-		if !step.covers(p) {
+	step := ScanStep{Left: o.Limit()}
+	err = e.fieldsFrom(t, Place(cursor), func(f *HashField, p Place) bool {
+		if !step.Covers(p) {
 			return false
 		}
 		take(f)
 		return true
 	})
-	return step.next, dst, err
+	return step.Next, dst, err
 }
 
-// scanStep counts the elements of one step of a scan by places.
-type scanStep struct {
-	left int
-	last place
-	next uint64 // the cursor
+// ScanStep counts the elements of one step of a scan by places.
+type ScanStep struct {
+	Left int
+	last Place
+	Next uint64 // the cursor
 }
 
-// covers reports whether the step goes as far as an element at p: COUNT of them, and those
+// Covers reports whether the step goes as far as an element at p: COUNT of them, and those
 // of the last one's place.
-func (s *scanStep) covers(p place) bool {
-	if s.left <= 0 && p != s.last {
-		s.next = uint64(p)
+func (s *ScanStep) Covers(p Place) bool {
+	if s.Left <= 0 && p != s.last {
+		s.Next = uint64(p)
 		return false
 	}
-	s.left, s.last = s.left-1, p
+	s.Left, s.last = s.Left-1, p
 	return true
 }
 
 // fieldsOnce is a whole scan of a hash in its header in one step. A cursor other
 // than 0 is left from the time when the hash had rows: its fields from that
 // place on have not been returned yet.
-func (e *entry) fieldsOnce(t kv.Txn, cursor uint64, visit func(f *hashField)) error {
-	return e.fields(t, func(f *hashField) {
-		if uint64(placeOf(f.field)) >= cursor {
+func (e *Entry) fieldsOnce(t kv.Txn, cursor uint64, visit func(f *HashField)) error {
+	return e.Fields(t, func(f *HashField) {
+		if uint64(PlaceOf(f.Field)) >= cursor {
 			visit(f)
 		}
 	})

@@ -10,7 +10,7 @@ import (
 // SAdd is SADD: the number of new members.
 func SAdd(t kv.Txn, db *DB, key []byte, members [][]byte) (added int64, err error) {
 	var x hashEdit
-	x.hint = min(pairsHint(members, db.o.HashInlineBytes)+len(members), db.o.HashInlineBytes)
+	x.hint = min(pairsHint(members, db.Options.HashInlineBytes)+len(members), db.Options.HashInlineBytes)
 	if err := x.openAs(t, db, key, TypeSet); err != nil {
 		return 0, err
 	}
@@ -33,21 +33,21 @@ func SAdd(t kv.Txn, db *DB, key []byte, members [][]byte) (added int64, err erro
 		return 0, err
 	}
 	if added > 0 {
-		x.event(EventSet, "sadd")
+		x.Event(EventSet, "sadd")
 	}
 	return added, nil
 }
 
 // expectMembers notes what Redis would choose for a new set of so many members.
 func (x *hashEdit) expectMembers(members [][]byte) {
-	if x.found {
+	if x.Found {
 		return
 	}
 	most := listpackMembers
 	if _, ok := redisnum.ParseInt(members[0]); ok {
 		most = intsetMembers
 	}
-	x.w.wide = len(members) > most
+	x.w.Wide = len(members) > most
 }
 
 // add adds a member and reports whether it is new.
@@ -60,7 +60,7 @@ func (x *hashEdit) add(member []byte) (bool, error) {
 
 // addNew adds a member that is not there.
 func (x *hashEdit) addNew(member []byte) error {
-	if x.w.enc != encRows {
+	if x.w.Enc != encRows {
 		_, err := x.set(member, nil, 0)
 		return err
 	}
@@ -78,10 +78,10 @@ func SRem(t kv.Txn, db *DB, key []byte, members [][]byte) (int64, error) {
 // SMove is SMOVE: whether the member was in the first set, and is in the second now.
 func SMove(t kv.Txn, db *DB, from, to, member []byte) (bool, error) {
 	var x, y hashEdit
-	if err := x.openAs(t, db, from, TypeSet); err != nil || !x.found {
+	if err := x.openAs(t, db, from, TypeSet); err != nil || !x.Found {
 		return false, err
 	}
-	_, found, err := x.field(t, member)
+	_, found, err := x.Field(t, member)
 	if bytes.Equal(from, to) {
 		return found, err
 	}
@@ -97,7 +97,7 @@ func SMove(t kv.Txn, db *DB, from, to, member []byte) (bool, error) {
 	if _, err := x.del(member); err != nil {
 		return false, err
 	}
-	x.event(EventSet, "srem")
+	x.Event(EventSet, "srem")
 	if err := x.finish(); err != nil {
 		return false, err
 	}
@@ -106,29 +106,29 @@ func SMove(t kv.Txn, db *DB, from, to, member []byte) (bool, error) {
 		err = y.finish()
 	}
 	if err == nil && added {
-		y.event(EventSet, "sadd")
+		y.Event(EventSet, "sadd")
 	}
 	return true, err
 }
 
 // SIsMember is SISMEMBER.
 func SIsMember(t kv.Txn, db *DB, key, member []byte) (bool, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeSet); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeSet); err != nil {
 		return false, err
 	}
-	_, found, err := e.field(t, member)
+	_, found, err := e.Field(t, member)
 	return found, err
 }
 
 // SMIsMember is SMISMEMBER: 1 or 0 for each member is appended to dst.
 func SMIsMember(t kv.Txn, db *DB, key []byte, members [][]byte, dst []int64) ([]int64, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeSet); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeSet); err != nil {
 		return nil, err
 	}
 	for _, m := range members {
-		_, found, err := e.field(t, m)
+		_, found, err := e.Field(t, m)
 		if err != nil {
 			return nil, err
 		}
@@ -146,15 +146,15 @@ func SCard(t kv.Txn, db *DB, key []byte) (int64, error) { return countFields(t, 
 
 // SMembers is SMEMBERS: all members are appended to dst.
 func SMembers(t kv.Txn, db *DB, key []byte, dst [][]byte) ([][]byte, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeSet); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeSet); err != nil {
 		return nil, err
 	}
 	return e.members(t, dst)
 }
 
-func (e *entry) members(t kv.Txn, dst [][]byte) ([][]byte, error) {
-	err := e.fields(t, func(f *hashField) { dst = append(dst, f.field) })
+func (e *Entry) members(t kv.Txn, dst [][]byte) ([][]byte, error) {
+	err := e.Fields(t, func(f *HashField) { dst = append(dst, f.Field) })
 	return dst, err
 }
 
@@ -167,7 +167,7 @@ func SRandMember(t kv.Txn, db *DB, key []byte, count int64, r Rand, dst []FieldV
 // SPop is SPOP: up to count members, which it removes, appended to dst as fields.
 func SPop(t kv.Txn, db *DB, key []byte, count int64, r Rand, dst []FieldValue) ([]FieldValue, error) {
 	var x hashEdit
-	if err := x.openAs(t, db, key, TypeSet); err != nil || !x.found || count == 0 {
+	if err := x.openAs(t, db, key, TypeSet); err != nil || !x.Found || count == 0 {
 		return dst, err
 	}
 	before := len(dst)
@@ -176,10 +176,10 @@ func SPop(t kv.Txn, db *DB, key []byte, count int64, r Rand, dst []FieldValue) (
 		return nil, err
 	}
 	popped := dst[before:]
-	x.event(EventSet, "spop")
+	x.Event(EventSet, "spop")
 	if int64(len(popped)) == x.fields {
-		x.remove(t)
-		x.event(EventGeneric, "del")
+		x.Remove(t)
+		x.Event(EventGeneric, "del")
 		return dst, nil
 	}
 	for i := range popped {

@@ -10,7 +10,7 @@ import (
 
 // operand is a set that others are compared with.
 type operand struct {
-	entry
+	Entry
 	n int64
 }
 
@@ -19,13 +19,13 @@ func openSets(t kv.Txn, db *DB, keys [][]byte) (sets []operand, missing bool, er
 	sets = make([]operand, len(keys))
 	for i, key := range keys {
 		s := &sets[i]
-		if err := s.readAs(t, db, key, TypeSet); err != nil {
+		if err := s.ReadAs(t, db, key, TypeSet); err != nil {
 			return nil, false, err
 		}
-		if s.n, err = s.hashLen(); err != nil {
+		if s.n, err = s.FieldCount(); err != nil {
 			return nil, false, err
 		}
-		missing = missing || !s.found
+		missing = missing || !s.Found
 	}
 	return sets, missing, nil
 }
@@ -42,7 +42,7 @@ func smallestFirst(t kv.Txn, db *DB, keys [][]byte) ([]operand, error) {
 
 // byPlace orders members as rows are.
 func byPlace(a, b []byte) int {
-	if c := cmp.Compare(placeOf(a), placeOf(b)); c != 0 {
+	if c := cmp.Compare(PlaceOf(a), PlaceOf(b)); c != 0 {
 		return c
 	}
 	return bytes.Compare(a, b)
@@ -51,24 +51,24 @@ func byPlace(a, b []byte) int {
 // sorted is the members in the order of rows.
 func (s *operand) sorted(t kv.Txn) ([][]byte, error) {
 	all, err := s.members(t, nil)
-	if s.found && s.h.enc != encRows {
+	if s.Found && s.Header.Enc != encRows {
 		slices.SortFunc(all, byPlace)
 	}
 	return all, err
 }
 
-// rowsPerLookup is how many rows a scan reads while one member is looked up.
-const rowsPerLookup = 8
+// RowsPerLookup is how many rows a scan reads while one member is looked up.
+const RowsPerLookup = 8
 
 // among keeps those of members, which are in the order of rows, that are in the set, or
 // with present false those that are not. It looks them up, or reads the set once.
 func (s *operand) among(t kv.Txn, members [][]byte, present bool) ([][]byte, error) {
-	if s.found && s.h.enc == encRows && int64(len(members))*rowsPerLookup > s.n {
+	if s.Found && s.Header.Enc == encRows && int64(len(members))*RowsPerLookup > s.n {
 		return s.merge(t, members, present)
 	}
 	kept := members[:0]
 	for _, m := range members {
-		_, found, err := s.field(t, m)
+		_, found, err := s.Field(t, m)
 		if err != nil {
 			return nil, err
 		}
@@ -82,9 +82,9 @@ func (s *operand) among(t kv.Txn, members [][]byte, present bool) ([][]byte, err
 // merge is among for a set in rows that is not much larger.
 func (s *operand) merge(t kv.Txn, members [][]byte, present bool) ([][]byte, error) {
 	kept, left := members[:0], members
-	err := s.fieldsFrom(t, 0, func(f *hashField, _ place) bool {
+	err := s.fieldsFrom(t, 0, func(f *HashField, _ Place) bool {
 		for len(left) > 0 {
-			c := byPlace(left[0], f.field)
+			c := byPlace(left[0], f.Field)
 			if c > 0 {
 				break
 			}
@@ -129,7 +129,7 @@ func SInterCard(t kv.Txn, db *DB, keys [][]byte, limit int64) (n int64, err erro
 	for i := 0; i < len(all) && n < limit && err == nil; i++ {
 		shared := true
 		for j := 1; j < len(sets) && shared && err == nil; j++ {
-			_, shared, err = sets[j].field(t, all[i])
+			_, shared, err = sets[j].Field(t, all[i])
 		}
 		if shared {
 			n++
@@ -168,7 +168,7 @@ type SetOperation func(t kv.Txn, db *DB, keys [][]byte) ([][]byte, error)
 // which becomes the value of key, whatever that was. event is the command's name.
 func SStore(t kv.Txn, db *DB, key []byte, keys [][]byte, op SetOperation, event string) (int64, error) {
 	var x hashEdit
-	if err := x.lookup(t, db, key); err != nil {
+	if err := x.Lookup(t, db, key); err != nil {
 		return 0, err
 	}
 	members, err := op(t, db, keys)
@@ -181,7 +181,7 @@ func SStore(t kv.Txn, db *DB, key []byte, keys [][]byte, op SetOperation, event 
 		}
 	}
 	x.t, x.now, x.kind, x.dirty = t, t.NowMillis(), TypeSet, true
-	x.clearRows(t)
+	x.ClearRows(t)
 	x.empty()
 	for _, m := range members {
 		if err := x.addNew(m); err != nil {
@@ -192,7 +192,7 @@ func SStore(t kv.Txn, db *DB, key []byte, keys [][]byte, op SetOperation, event 
 		return 0, err
 	}
 	if len(members) > 0 {
-		x.event(EventSet, event)
+		x.Event(EventSet, event)
 	}
 	return int64(len(members)), nil
 }

@@ -15,21 +15,21 @@ const (
 )
 
 // widenSet notes what Redis would do with a set that has got a member, the last of n.
-func (h *header) widenSet(member []byte, n int64) {
+func (h *Header) widenSet(member []byte, n int64) {
 	if _, ok := redisnum.ParseInt(member); !ok {
 		h.text = true
 	}
 	if h.text {
-		h.wide = h.wide || n > listpackMembers || len(member) > listpackMemberBytes
+		h.Wide = h.Wide || n > listpackMembers || len(member) > listpackMemberBytes
 	} else {
-		h.wide = h.wide || n > intsetMembers
+		h.Wide = h.Wide || n > intsetMembers
 	}
 }
 
 // setEncoding is the name of OBJECT ENCODING.
-func (h *header) setEncoding() string {
+func (h *Header) setEncoding() string {
 	switch {
-	case h.wide:
+	case h.Wide:
 		return "hashtable"
 	case h.text:
 		return "listpack"

@@ -1,6 +1,7 @@
-package redis
+package redis_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -8,23 +9,25 @@ import (
 	"testing"
 
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/test/redistest"
 )
 
-func (g generator) setCommand() []string {
-	key := func() string { return g.pick("s", "r", "{t}1", "\x00") }
+func randomSetCommand(g redistest.Generator) []string {
+	key := func() string { return g.Pick("s", "r", "{t}1", "\x00") }
 	member := func() string {
-		return g.pick("a", "b", "c", "", "1", "-129", "007", "9223372036854775807", "a longer member than others")
+		return g.Pick("a", "b", "c", "", "1", "-129", "007", "9223372036854775807", "a longer member than others")
 	}
 	k, m := key(), member()
-	switch g.r.IntN(24) {
+	switch g.Rand.IntN(24) {
 	case 0, 1, 2, 3:
 		many := []string{"SADD", k}
-		for range 1 + g.r.IntN(8) {
-			many = append(many, g.pick(member(), strconv.Itoa(g.r.IntN(20))))
+		for range 1 + g.Rand.IntN(8) {
+			many = append(many, g.Pick(member(), strconv.Itoa(g.Rand.IntN(20))))
 		}
 		return many
 	case 4, 5:
-		return []string{"SREM", k, m, member(), strconv.Itoa(g.r.IntN(20))}[:3+g.r.IntN(3)]
+		return []string{"SREM", k, m, member(), strconv.Itoa(g.Rand.IntN(20))}[:3+g.Rand.IntN(3)]
 	case 6:
 		return []string{"SMOVE", k, key(), m}
 	case 7:
@@ -32,25 +35,25 @@ func (g generator) setCommand() []string {
 	case 8:
 		return []string{"SMISMEMBER", k, m, member(), "5"}
 	case 9, 10:
-		return []string{g.pick("SCARD", "SMEMBERS", "SSCANALL"), k}
+		return []string{g.Pick("SCARD", "SMEMBERS", "SSCANALL"), k}
 	case 11:
-		return []string{"SRANDMEMBER", k, strconv.Itoa(g.r.IntN(14) - 5)}
+		return []string{"SRANDMEMBER", k, strconv.Itoa(g.Rand.IntN(14) - 5)}
 	case 12:
-		return []string{"SPOP", k, g.pick("0", "100")} // nothing, or all
+		return []string{"SPOP", k, g.Pick("0", "100")} // nothing, or all
 	case 13, 14, 15:
-		return []string{g.pick("SINTER", "SUNION", "SDIFF"), k, key(), key()}[:2+g.r.IntN(3)]
+		return []string{g.Pick("SINTER", "SUNION", "SDIFF"), k, key(), key()}[:2+g.Rand.IntN(3)]
 	case 16, 17, 18:
-		return []string{g.pick("SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"), key(), k, key(), key()}[:3+g.r.IntN(3)]
+		return []string{g.Pick("SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"), key(), k, key(), key()}[:3+g.Rand.IntN(3)]
 	case 19:
-		return []string{"SINTERCARD", "2", k, key(), "LIMIT", g.pick("0", "1", "3")}[:4+2*g.r.IntN(2)]
+		return []string{"SINTERCARD", "2", k, key(), "LIMIT", g.Pick("0", "1", "3")}[:4+2*g.Rand.IntN(2)]
 	case 20:
-		return []string{g.pick("DEL", "TYPE", "PERSIST", "PEXPIRETIME"), k}
+		return []string{g.Pick("DEL", "TYPE", "PERSIST", "PEXPIRETIME"), k}
 	}
-	return [][]string{{"RENAME", k, g.key()}, {"COPY", k, "r", "REPLACE"}, {"SET", "{t}1", m}, {"HSET", "{t}1", m, m}, {"DBSIZE"},
-		{"EXPIREAT", k, "99999999999"}, {"SCANTYPE", "set"}}[g.r.IntN(7)]
+	return [][]string{{"RENAME", k, g.Key()}, {"COPY", k, "r", "REPLACE"}, {"SET", "{t}1", m}, {"HSET", "{t}1", m, m}, {"DBSIZE"},
+		{"EXPIREAT", k, "99999999999"}, {"SCANTYPE", "set"}}[g.Rand.IntN(7)]
 }
 
-func TestServerAgreesOnSets(t *testing.T) { serverAgrees(t, generator.setCommand) }
+func TestServerAgreesOnSets(t *testing.T) { redistest.ServerAgrees(t, randomSetCommand) }
 
 // numbers is a set of the multiples of step below n.
 func numbers(step, n int) (args []string) {
@@ -71,13 +74,13 @@ func sortedReply(members []string) string {
 // TestSetAlgebraLarge: sets that are read once and sets of which members are looked up,
 // with and without rows.
 func TestSetAlgebraLarge(t *testing.T) {
-	w := newWorld(t, Options{})
+	w := redistest.NewWorld(t, redis.Options{})
 	const n = 4000
 	steps := map[string]int{"all": 1, "even": 2, "third": 3, "few": 1000, "some": 97}
 	for key, step := range steps {
-		w.do(append([]string{"SADD", key}, numbers(step, n)...)...)
+		w.Do(append([]string{"SADD", key}, numbers(step, n)...)...)
 	}
-	w.do("SADD", "other", "x", "y", "6")
+	w.Do("SADD", "other", "x", "y", "6")
 	steps["other"] = 0
 	has := func(key string, i int) bool {
 		if key == "other" {
@@ -104,36 +107,36 @@ func TestSetAlgebraLarge(t *testing.T) {
 					diff = append(diff, rest...)
 				}
 			}
-			if got, want := w.do("SINTERCARD", "2", a, b), integer(int64(len(inter))); got != want {
+			if got, want := w.Do("SINTERCARD", "2", a, b), redistest.Integer(int64(len(inter))); got != want {
 				t.Errorf("SINTERCARD %s %s is %s, not %s", a, b, got, want)
 			}
-			if got, want := w.do("SINTERCARD", "2", a, b, "LIMIT", "3"), integer(int64(min(len(inter), 3))); got != want {
+			if got, want := w.Do("SINTERCARD", "2", a, b, "LIMIT", "3"), redistest.Integer(int64(min(len(inter), 3))); got != want {
 				t.Errorf("SINTERCARD %s %s LIMIT 3 is %s, not %s", a, b, got, want)
 			}
-			if got, want := w.do("SINTER", a, b), sortedReply(inter); got != want {
+			if got, want := w.Do("SINTER", a, b), sortedReply(inter); got != want {
 				t.Errorf("SINTER %s %s is %s, not %s", a, b, got, want)
 			}
-			if got, want := w.do("SDIFF", a, b), sortedReply(diff); got != want {
+			if got, want := w.Do("SDIFF", a, b), sortedReply(diff); got != want {
 				t.Errorf("SDIFF %s %s is %s, not %s", a, b, got, want)
 			}
 		}
 	}
-	w.check()
+	w.Check()
 }
 
 // TestSetPop: what SPOP returns is gone, nothing else is, and the choice is no order.
 func TestSetPop(t *testing.T) {
-	for name, o := range layouts {
+	for name, o := range redistest.Layouts {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, o)
+			w := redistest.NewWorld(t, o)
 			const n = 3000
-			w.do(append([]string{"SADD", "s"}, numbers(1, n)...)...)
+			w.Do(append([]string{"SADD", "s"}, numbers(1, n)...)...)
 			seen := map[string]bool{}
 			first := ""
 			for _, count := range []int64{1, 5, 100, 1500, 1, 2000} {
-				var got []FieldValue
-				w.must(func(t kv.Txn) (err error) {
-					got, err = SPop(t, w.at, []byte("s"), count, w.rnd, nil)
+				var got []redis.FieldValue
+				w.Must(func(t kv.Txn) (err error) {
+					got, err = redis.SPop(t, w.At, []byte("s"), count, w.Rand, nil)
 					for i := range got {
 						got[i].Field = slices.Clone(got[i].Field)
 					}
@@ -151,15 +154,15 @@ func TestSetPop(t *testing.T) {
 				if len(got) != want {
 					t.Fatalf("SPOP %d returned %d", count, len(got))
 				}
-				if got, want := w.do("SCARD", "s"), integer(int64(n-len(seen))); got != want {
+				if got, want := w.Do("SCARD", "s"), redistest.Integer(int64(n-len(seen))); got != want {
 					t.Fatalf("%s are left, not %s", got, want)
 				}
-				w.check()
+				w.Check()
 			}
-			if w.do("EXISTS", "s") != integer(0) {
+			if w.Do("EXISTS", "s") != redistest.Integer(0) {
 				t.Error("an empty set exists")
 			}
-			if fmt.Sprint(w.events) == "" || first == "0" {
+			if fmt.Sprint(w.Events) == "" || first == "0" {
 				t.Errorf("the first one is %s", first)
 			}
 		})
@@ -168,8 +171,8 @@ func TestSetPop(t *testing.T) {
 
 // TestSetEvents: the events of Redis, in their order.
 func TestSetEvents(t *testing.T) {
-	w := newWorld(t, Options{})
-	w.tells([][2]string{
+	w := redistest.NewWorld(t, redis.Options{})
+	w.Tells([][2]string{
 		{"SADD s a b", "[n 0 new s s 0 sadd s]"},
 		{"SADD s a", "[]"},
 		{"SREM s z", "[]"},
@@ -184,10 +187,10 @@ func TestSetEvents(t *testing.T) {
 
 // TestSetEncoding: what OBJECT ENCODING says is not how it is stored.
 func TestSetEncoding(t *testing.T) {
-	w := newWorld(t, Options{})
+	w := redistest.NewWorld(t, redis.Options{})
 	encoding := func() (name string) {
-		w.must(func(t kv.Txn) (err error) {
-			name, err = Encoding(t, w.at, []byte("s"))
+		w.Must(func(t kv.Txn) (err error) {
+			name, err = redis.ObjectEncoding(t, w.At, []byte("s"))
 			return err
 		})
 		return name
@@ -210,28 +213,30 @@ func TestSetEncoding(t *testing.T) {
 		{"", []string{"DEL", "s"}},
 		{"hashtable", append([]string{"SADD", "s"}, numbers(1, 513)...)},
 	} {
-		w.do(step.command...)
+		w.Do(step.command...)
 		if got := encoding(); got != step.want {
 			t.Errorf("after %.40q: %s, not %s", step.command, got, step.want)
 		}
-		w.check()
+		w.Check()
 	}
 }
 
 // TestSetDamage: a check finds what does not fit together.
 func TestSetDamage(t *testing.T) {
-	for name, damage := range map[string]func(t kv.Txn, x *hashEdit){
-		"a row is gone":      func(t kv.Txn, x *hashEdit) { t.Clear(x.fieldRow(t, []byte("a"))) },
-		"a row too much":     func(t kv.Txn, x *hashEdit) { t.Set(x.fieldRow(t, []byte("z")), []byte{rowPlain}) },
-		"a row of a list":    func(t kv.Txn, x *hashEdit) { t.Set(x.part(t, partListNode, 8), nil) },
-		"a member that ends": func(t kv.Txn, x *hashEdit) { t.Set(x.fieldRow(t, []byte("a")), encodeFieldRow(t, nil, epoch)) },
+	for name, damage := range map[string]func(t kv.Txn, x *redis.Entry){
+		"a row is gone":   func(t kv.Txn, x *redis.Entry) { t.Clear(x.FieldRow(t, []byte("a"))) },
+		"a row too much":  func(t kv.Txn, x *redis.Entry) { t.Set(x.FieldRow(t, []byte("z")), []byte{0}) },
+		"a row of a list": func(t kv.Txn, x *redis.Entry) { t.Set(x.Part(t, redis.PartListNode, 8), nil) },
+		"a member that ends": func(t kv.Txn, x *redis.Entry) {
+			t.Set(x.FieldRow(t, []byte("a")), binary.BigEndian.AppendUint64([]byte{1}, redistest.Epoch))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, Options{HashInlineFields: 1})
-			w.do("SADD", "s", "a", "b", "c")
-			w.finds(func(t kv.Txn) error {
-				var x hashEdit
-				if err := x.openAs(t, w.at, []byte("s"), TypeSet); err != nil {
+			w := redistest.NewWorld(t, redis.Options{HashInlineFields: 1})
+			w.Do("SADD", "s", "a", "b", "c")
+			w.Finds(func(t kv.Txn) error {
+				var x redis.Entry
+				if err := x.LookupAs(t, w.At, []byte("s"), redis.TypeSet); err != nil {
 					return err
 				}
 				damage(t, &x)

@@ -24,13 +24,13 @@ type slotCounters struct{ keys, expiring, elements int64 }
 
 func decodeCounters(b []byte) (c slotCounters, err error) {
 	if len(b) != slotCounterBytes {
-		return c, corrupt("slot counters of %d bytes", len(b))
+		return c, Corrupt("slot counters of %d bytes", len(b))
 	}
 	c.keys = int64(binary.LittleEndian.Uint64(b))
 	c.expiring = int64(binary.LittleEndian.Uint64(b[8:]))
 	c.elements = int64(binary.LittleEndian.Uint64(b[16:]))
 	if c.keys <= 0 || c.expiring < 0 || c.elements < 0 || c.expiring > c.keys || c.elements > c.keys {
-		return c, corrupt("slot counters %+v", c)
+		return c, Corrupt("slot counters %+v", c)
 	}
 	return c, nil
 }
@@ -63,10 +63,10 @@ var counterOperands = func() (ops [3][3][3][slotCounterBytes]byte) {
 var noCounters = make([]byte, slotCounterBytes)
 
 // count changes the slot's counters.
-func (e *entry) count(t kv.Txn, d counterDelta) {
-	slotEnd := len(e.db.prefix) + 2
+func (e *Entry) count(t kv.Txn, d counterDelta) {
+	slotEnd := len(e.DB.prefix) + 2
 	row := t.Alloc(slotEnd + 2)
-	copy(row, e.row[:slotEnd])
+	copy(row, e.Row[:slotEnd])
 	row[slotEnd], row[slotEnd+1] = keyspace.SlotCounters, slotCounter
 	t.Atomic(base.OpAdd, row, counterOperands[d.keys+1][d.expiring+1][d.elements+1][:])
 	if d.keys < 0 {
@@ -88,7 +88,7 @@ func (db *DB) end(t kv.Txn) []byte { return db.slotRow(t, hashslot.Slots) }
 func (db *DB) splitRow(row []byte) (slot uint16, area byte, rest []byte, err error) {
 	b := row[len(db.prefix):]
 	if len(b) < 3 || binary.BigEndian.Uint16(b) >= hashslot.Slots || b[2] > keyspace.SlotTTL {
-		return 0, 0, nil, corrupt("row %s", keyspace.Pretty(row))
+		return 0, 0, nil, Corrupt("row %s", keyspace.Pretty(row))
 	}
 	return binary.BigEndian.Uint16(b), b[2], b[3:], nil
 }
@@ -102,7 +102,7 @@ func (db *DB) nextSlot(t kv.Txn, from uint16) (slot uint16, c slotCounters, foun
 		found = true
 		slot, area, _, bad = db.splitRow(key)
 		if bad == nil && area != keyspace.SlotCounters {
-			bad = corrupt("slot %d without counters", slot)
+			bad = Corrupt("slot %d without counters", slot)
 		}
 		if bad == nil {
 			c, bad = decodeCounters(value)
@@ -292,12 +292,12 @@ func (db *DB) dueInSlot(hints kv.Reader, slot uint16, now int64, limit int, d *D
 		}
 		row := key[len(start):]
 		if len(row) < 8 {
-			bad = corrupt("TTL row of %d bytes", len(row))
+			bad = Corrupt("TTL row of %d bytes", len(row))
 			return false
 		}
 		name, _, ok := keyspace.DecodeEscaped(nil, row[8:])
 		if !ok {
-			bad = corrupt("TTL row %x", row)
+			bad = Corrupt("TTL row %x", row)
 			return false
 		}
 		d.Keys = append(d.Keys, name)
@@ -328,11 +328,11 @@ func ExpireKeys(t kv.Txn, db *DB, keys [][]byte) (visited int, more bool, err er
 // expireRow handles the key of a due row: did tells whether anything of it was
 // overdue, and over is false when more of it is due.
 func (db *DB) expireRow(t kv.Txn, key []byte) (did, over bool, err error) {
-	var e entry
-	if err := e.lookup(t, db, key); err != nil {
+	var e Entry
+	if err := e.Lookup(t, db, key); err != nil {
 		return false, false, err
 	}
-	return e.reaped, !e.found || e.h.elementsAt == 0 || e.h.elementsAt > t.NowMillis(), nil
+	return e.reaped, !e.Found || e.Header.elementsAt == 0 || e.Header.elementsAt > t.NowMillis(), nil
 }
 
 // FlushDB is FLUSHDB.

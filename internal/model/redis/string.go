@@ -55,8 +55,8 @@ func Set(t kv.Txn, db *DB, key, value []byte, o SetOptions) (r SetResult, err er
 	if len(value) > limits.RESPBulkBytes {
 		return r, ErrStringTooLong
 	}
-	var e entry
-	if err := e.lookup(t, db, key); err != nil {
+	var e Entry
+	if err := e.Lookup(t, db, key); err != nil {
 		return r, err
 	}
 	if o.Get {
@@ -68,25 +68,25 @@ func Set(t kv.Txn, db *DB, key, value []byte, o SetOptions) (r SetResult, err er
 	if err != nil || !met {
 		return r, err
 	}
-	if o.Expiry.Kind == ExpiryKeep && e.found {
-		at = e.h.expireAt
+	if o.Expiry.Kind == ExpiryKeep && e.Found {
+		at = e.Header.ExpireAt
 	}
 	e.setString(t, value, encInline, at)
-	e.event(EventString, "set")
+	e.Event(EventString, "set")
 	if o.Expiry.timed() {
-		e.event(EventGeneric, "expire")
+		e.Event(EventGeneric, "expire")
 	}
 	r.Stored = true
 	return r, nil
 }
 
 // meets evaluates a condition.
-func (e *entry) meets(t kv.Txn, c Condition, compare []byte) (bool, error) {
+func (e *Entry) meets(t kv.Txn, c Condition, compare []byte) (bool, error) {
 	switch c {
 	case IfAbsent:
-		return !e.found, nil
+		return !e.Found, nil
 	case IfPresent:
-		return e.found, nil
+		return e.Found, nil
 	case IfEqual, IfUnequal:
 		old, err := e.stringOrNil(t)
 		if err != nil {
@@ -99,44 +99,44 @@ func (e *entry) meets(t kv.Txn, c Condition, compare []byte) (bool, error) {
 }
 
 // setString makes the key a string.
-func (e *entry) setString(t kv.Txn, value []byte, enc encoding, expireAt int64) {
-	if len(value) > e.db.o.StringInlineBytes {
+func (e *Entry) setString(t kv.Txn, value []byte, enc Encoding, expireAt int64) {
+	if len(value) > e.DB.Options.StringInlineBytes {
 		e.setPieces(t, value, expireAt)
 		return
 	}
-	h := header{kind: TypeString, enc: enc, expireAt: expireAt}
-	record, body := newRecord(t, &h, len(value))
+	h := Header{Kind: TypeString, Enc: enc, ExpireAt: expireAt}
+	record, body := NewRecord(t, &h, len(value))
 	copy(body, value)
 	e.replace(t, &h, record)
 }
 
 // stringOrNil is the whole string, nil if the key is absent.
-func (e *entry) stringOrNil(t kv.Txn) ([]byte, error) {
+func (e *Entry) stringOrNil(t kv.Txn) ([]byte, error) {
 	switch {
-	case !e.found:
+	case !e.Found:
 		return nil, nil
-	case e.h.kind != TypeString:
+	case e.Header.Kind != TypeString:
 		return nil, ErrWrongType
-	case e.h.enc == encPieces:
-		return e.readPieces(t, 0, e.h.piecesLen())
+	case e.Header.Enc == encPieces:
+		return e.readPieces(t, 0, e.Header.piecesLen())
 	}
-	return e.h.body, nil
+	return e.Header.Body, nil
 }
 
-func (e *entry) stringLen() int64 {
+func (e *Entry) stringLen() int64 {
 	switch {
-	case !e.found:
+	case !e.Found:
 		return 0
-	case e.h.enc == encPieces:
-		return e.h.piecesLen()
+	case e.Header.Enc == encPieces:
+		return e.Header.piecesLen()
 	}
-	return int64(len(e.h.body))
+	return int64(len(e.Header.Body))
 }
 
 // Get is GET; nil means absent.
 func Get(t kv.Txn, db *DB, key []byte) ([]byte, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeString); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeString); err != nil {
 		return nil, err
 	}
 	return e.stringOrNil(t)
@@ -163,24 +163,24 @@ func GetSet(t kv.Txn, db *DB, key, value []byte) ([]byte, error) {
 
 // GetDel is GETDEL: the value that it deleted, nil if absent.
 func GetDel(t kv.Txn, db *DB, key []byte) ([]byte, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeString); err != nil || !e.found {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeString); err != nil || !e.Found {
 		return nil, err
 	}
 	v, err := e.stringOrNil(t)
 	if err != nil {
 		return nil, err
 	}
-	e.remove(t)
-	e.event(EventGeneric, "del")
+	e.Remove(t)
+	e.Event(EventGeneric, "del")
 	return v, nil
 }
 
 // GetEx is GETEX: GET that changes the expiry. An absolute time that is over
 // deletes the key.
 func GetEx(t kv.Txn, db *DB, key []byte, x Expiry) ([]byte, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeString); err != nil || !e.found {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeString); err != nil || !e.Found {
 		return nil, err
 	}
 	now := t.NowMillis()
@@ -193,33 +193,33 @@ func GetEx(t kv.Txn, db *DB, key []byte, x Expiry) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case x.timed() && at <= now:
-		e.remove(t)
-		e.event(EventGeneric, "del")
+		e.Remove(t)
+		e.Event(EventGeneric, "del")
 	case x.timed():
 		e.setExpiry(t, at)
-		e.event(EventGeneric, "expire")
-	case x.Kind == ExpiryPersist && e.h.expireAt != 0:
+		e.Event(EventGeneric, "expire")
+	case x.Kind == ExpiryPersist && e.Header.ExpireAt != 0:
 		e.setExpiry(t, 0)
-		e.event(EventGeneric, "persist")
+		e.Event(EventGeneric, "persist")
 	}
 	return v, nil
 }
 
 // DelEx is DELEX: DEL of a string under a condition; with Always any type.
 func DelEx(t kv.Txn, db *DB, key []byte, c Condition, compare []byte) (bool, error) {
-	var e entry
-	if err := e.lookup(t, db, key); err != nil || !e.found {
+	var e Entry
+	if err := e.Lookup(t, db, key); err != nil || !e.Found {
 		return false, err
 	}
-	if (c == IfEqual || c == IfUnequal) && e.h.kind != TypeString {
+	if (c == IfEqual || c == IfUnequal) && e.Header.Kind != TypeString {
 		return false, ErrDelExNotString
 	}
 	met, err := e.meets(t, c, compare)
 	if err != nil || !met {
 		return false, err
 	}
-	e.remove(t)
-	e.event(EventGeneric, "del")
+	e.Remove(t)
+	e.Event(EventGeneric, "del")
 	return true, nil
 }
 
@@ -261,8 +261,8 @@ func MSetNX(t kv.Txn, db *DB, pairs [][]byte) (bool, error) {
 		return false, err
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
-		var e entry
-		if err := e.lookup(t, db, pairs[i]); err != nil || e.found {
+		var e Entry
+		if err := e.Lookup(t, db, pairs[i]); err != nil || e.Found {
 			return false, err
 		}
 	}
@@ -271,8 +271,8 @@ func MSetNX(t kv.Txn, db *DB, pairs [][]byte) (bool, error) {
 
 // StrLen is STRLEN.
 func StrLen(t kv.Txn, db *DB, key []byte) (int64, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeString); err != nil {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeString); err != nil {
 		return 0, err
 	}
 	return e.stringLen(), nil
@@ -280,20 +280,20 @@ func StrLen(t kv.Txn, db *DB, key []byte) (int64, error) {
 
 // Append is APPEND: the new length.
 func Append(t kv.Txn, db *DB, key, value []byte) (int64, error) {
-	var e entry
-	if err := e.lookupAs(t, db, key, TypeString); err != nil {
+	var e Entry
+	if err := e.LookupAs(t, db, key, TypeString); err != nil {
 		return 0, err
 	}
 	n := e.stringLen()
 	if n+int64(len(value)) > limits.RESPBulkBytes {
 		return 0, ErrStringTooLong
 	}
-	if !e.found {
+	if !e.Found {
 		e.setString(t, value, encInline, 0)
 	} else if err := e.writeString(t, n, value); err != nil {
 		return 0, err
 	}
-	e.event(EventString, "append")
+	e.Event(EventString, "append")
 	return e.stringLen(), nil
 }
 
@@ -302,8 +302,8 @@ func SetRange(t kv.Txn, db *DB, key []byte, offset int64, value []byte) (int64, 
 	if offset < 0 {
 		return 0, ErrOffset
 	}
-	var e entry
-	if err := e.lookupAs(t, db, key, TypeString); err != nil {
+	var e Entry
+	if err := e.LookupAs(t, db, key, TypeString); err != nil {
 		return 0, err
 	}
 	if len(value) == 0 {
@@ -315,15 +315,15 @@ func SetRange(t kv.Txn, db *DB, key []byte, offset int64, value []byte) (int64, 
 	if err := e.writeString(t, offset, value); err != nil {
 		return 0, err
 	}
-	e.event(EventString, "setrange")
+	e.Event(EventString, "setrange")
 	return e.stringLen(), nil
 }
 
 // GetRange is GETRANGE and SUBSTR: the bytes from start to end, both inclusive;
 // negative ones count from the end.
 func GetRange(t kv.Txn, db *DB, key []byte, start, end int64) ([]byte, error) {
-	var e entry
-	if err := e.readAs(t, db, key, TypeString); err != nil || !e.found {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeString); err != nil || !e.Found {
 		return []byte{}, err
 	}
 	n := e.stringLen()
@@ -340,36 +340,36 @@ func GetRange(t kv.Txn, db *DB, key []byte, start, end int64) ([]byte, error) {
 	if start > end || n == 0 {
 		return []byte{}, nil
 	}
-	if e.h.enc == encPieces {
+	if e.Header.Enc == encPieces {
 		return e.readPieces(t, start, end+1)
 	}
-	return e.h.body[start : end+1], nil
+	return e.Header.Body[start : end+1], nil
 }
 
 // writeString stores data at offset, fills a gap with zeros and keeps the expiry.
 // OBJECT ENCODING calls the result raw, as it does in Redis.
-func (e *entry) writeString(t kv.Txn, offset int64, data []byte) error {
+func (e *Entry) writeString(t kv.Txn, offset int64, data []byte) error {
 	n := max(e.stringLen(), offset+int64(len(data)))
-	if e.found && e.h.enc == encPieces || n > int64(e.db.o.StringGrowBytes) {
+	if e.Found && e.Header.Enc == encPieces || n > int64(e.DB.Options.StringGrowBytes) {
 		return e.growPieces(t, offset, data, n)
 	}
-	h := header{kind: TypeString, enc: encInlineRaw, expireAt: e.h.expireAt}
-	record, body := newRecord(t, &h, int(n))
-	clear(body[copy(body, e.h.body):])
+	h := Header{Kind: TypeString, Enc: encInlineRaw, ExpireAt: e.Header.ExpireAt}
+	record, body := NewRecord(t, &h, int(n))
+	clear(body[copy(body, e.Header.Body):])
 	copy(body[offset:], data)
-	e.store(t, &h, record)
+	e.Store(t, &h, record)
 	return nil
 }
 
 // stringEncoding is the name of OBJECT ENCODING.
-func (h *header) stringEncoding() string {
+func (h *Header) stringEncoding() string {
 	const embeddedBytes = 44
 	switch {
-	case h.enc == encInlineRaw || h.enc == encPieces:
+	case h.Enc == encInlineRaw || h.Enc == encPieces:
 		return "raw"
-	case h.enc == encInline && len(h.body) <= 20 && isInteger(h.body):
+	case h.Enc == encInline && len(h.Body) <= 20 && isInteger(h.Body):
 		return "int"
-	case len(h.body) <= embeddedBytes:
+	case len(h.Body) <= embeddedBytes:
 		return "embstr"
 	}
 	return "raw"

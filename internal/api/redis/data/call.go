@@ -4,6 +4,7 @@ import (
 	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/model/redis/zset"
 	"github.com/stratadb/strata/internal/wire/resp"
 )
 
@@ -29,7 +30,7 @@ type Call struct {
 	Bytes  [][]byte
 	Ints   []int64
 	Fields []model.FieldValue
-	Scored []model.Scored
+	Scored []zset.Scored
 }
 
 // WrongArity is Redis's error for a wrong number of arguments, which handlers

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/model/redis/list"
 )
 
 // Lists are their commands.
@@ -52,19 +53,19 @@ func Lists() []Command {
 	return rows
 }
 
-func (c *Call) push(to model.Side, existing bool) error {
-	return c.Integer(model.Push(c.Txn, c.DB, c.Args[1], c.Args[2:], to, existing))
+func (c *Call) push(to list.Side, existing bool) error {
+	return c.Integer(list.Push(c.Txn, c.DB, c.Args[1], c.Args[2:], to, existing))
 }
 
-func lpushCommand(c *Call) error  { return c.push(model.Left, false) }
-func rpushCommand(c *Call) error  { return c.push(model.Right, false) }
-func lpushxCommand(c *Call) error { return c.push(model.Left, true) }
-func rpushxCommand(c *Call) error { return c.push(model.Right, true) }
+func lpushCommand(c *Call) error  { return c.push(list.Left, false) }
+func rpushCommand(c *Call) error  { return c.push(list.Right, false) }
+func lpushxCommand(c *Call) error { return c.push(list.Left, true) }
+func rpushxCommand(c *Call) error { return c.push(list.Right, true) }
 
-func lpopCommand(c *Call) error { return c.pop(model.Left) }
-func rpopCommand(c *Call) error { return c.pop(model.Right) }
+func lpopCommand(c *Call) error { return c.pop(list.Left) }
+func rpopCommand(c *Call) error { return c.pop(list.Right) }
 
-func (c *Call) pop(from model.Side) error {
+func (c *Call) pop(from list.Side) error {
 	count, many := int64(1), len(c.Args) == 3
 	if len(c.Args) > 3 {
 		return c.WrongArity()
@@ -75,7 +76,7 @@ func (c *Call) pop(from model.Side) error {
 			return err
 		}
 	}
-	values, found, err := model.Pop(c.Txn, c.DB, c.Args[1], from, count, c.Bytes[:0])
+	values, found, err := list.Pop(c.Txn, c.DB, c.Args[1], from, count, c.Bytes[:0])
 	switch {
 	case err != nil:
 		return err
@@ -93,7 +94,7 @@ func (c *Call) pop(from model.Side) error {
 	return nil
 }
 
-func llenCommand(c *Call) error { return c.Integer(model.LLen(c.Txn, c.DB, c.Args[1])) }
+func llenCommand(c *Call) error { return c.Integer(list.Len(c.Txn, c.DB, c.Args[1])) }
 
 // bounds reads two indexes.
 func (c *Call) bounds() (start, stop int64, err error) {
@@ -108,7 +109,7 @@ func lrangeCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Values(model.LRange(c.Txn, c.DB, c.Args[1], start, stop, c.Bytes[:0]))
+	return c.Values(list.Range(c.Txn, c.DB, c.Args[1], start, stop, c.Bytes[:0]))
 }
 
 func ltrimCommand(c *Call) error {
@@ -116,7 +117,7 @@ func ltrimCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.OK(model.LTrim(c.Txn, c.DB, c.Args[1], start, stop))
+	return c.OK(list.Trim(c.Txn, c.DB, c.Args[1], start, stop))
 }
 
 // listIndex reads an index; a list that is not there, or another type, is noticed first.
@@ -125,7 +126,7 @@ func (c *Call) listIndex(absent error) (int64, error) {
 	if bad == nil {
 		return i, nil
 	}
-	n, err := model.LLen(c.Txn, c.DB, c.Args[1])
+	n, err := list.Len(c.Txn, c.DB, c.Args[1])
 	switch {
 	case err != nil:
 		return 0, err
@@ -142,7 +143,7 @@ func lindexCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Value(model.LIndex(c.Txn, c.DB, c.Args[1], i))
+	return c.Value(list.Index(c.Txn, c.DB, c.Args[1], i))
 }
 
 func lsetCommand(c *Call) error {
@@ -150,7 +151,7 @@ func lsetCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.OK(model.LSet(c.Txn, c.DB, c.Args[1], i, c.Args[3]))
+	return c.OK(list.Set(c.Txn, c.DB, c.Args[1], i, c.Args[3]))
 }
 
 func linsertCommand(c *Call) error {
@@ -158,7 +159,7 @@ func linsertCommand(c *Call) error {
 	if !after && !command.Is(c.Args[2], "before") {
 		return command.ErrSyntax
 	}
-	return c.Integer(model.LInsert(c.Txn, c.DB, c.Args[1], after, c.Args[3], c.Args[4]))
+	return c.Integer(list.Insert(c.Txn, c.DB, c.Args[1], after, c.Args[3], c.Args[4]))
 }
 
 func lremCommand(c *Call) error {
@@ -169,12 +170,12 @@ func lremCommand(c *Call) error {
 	if count == math.MinInt64 {
 		return command.Error("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807")
 	}
-	return c.Integer(model.LRem(c.Txn, c.DB, c.Args[1], count, c.Args[3]))
+	return c.Integer(list.Rem(c.Txn, c.DB, c.Args[1], count, c.Args[3]))
 }
 
 // lposOptions reads what follows the element; all tells whether COUNT was among it.
-func (c *Call) lposOptions() (o model.LPosOptions, all bool, err error) {
-	o = model.LPosOptions{Rank: 1, Count: 1}
+func (c *Call) lposOptions() (o list.PosOptions, all bool, err error) {
+	o = list.PosOptions{Rank: 1, Count: 1}
 	for i := 3; i < len(c.Args); i += 2 {
 		if i+1 == len(c.Args) {
 			return o, all, command.ErrSyntax
@@ -209,7 +210,7 @@ func lposCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	c.Ints, err = model.LPos(c.Txn, c.DB, c.Args[1], c.Args[2], o, c.Ints[:0])
+	c.Ints, err = list.Pos(c.Txn, c.DB, c.Args[1], c.Args[2], o, c.Ints[:0])
 	switch {
 	case err != nil:
 		return err
@@ -227,18 +228,18 @@ func lposCommand(c *Call) error {
 }
 
 // end reads LEFT or RIGHT.
-func end(arg []byte) (model.Side, error) {
+func end(arg []byte) (list.Side, error) {
 	switch {
 	case command.Is(arg, "left"):
-		return model.Left, nil
+		return list.Left, nil
 	case command.Is(arg, "right"):
-		return model.Right, nil
+		return list.Right, nil
 	}
-	return model.Left, command.ErrSyntax
+	return list.Left, command.ErrSyntax
 }
 
 // Ends reads two words for ends of lists.
-func Ends(from, to []byte) (take, put model.Side, err error) {
+func Ends(from, to []byte) (take, put list.Side, err error) {
 	if take, err = end(from); err == nil {
 		put, err = end(to)
 	}
@@ -250,11 +251,11 @@ func lmoveCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Value(model.LMove(c.Txn, c.DB, c.Args[1], c.Args[2], take, put))
+	return c.Value(list.Move(c.Txn, c.DB, c.Args[1], c.Args[2], take, put))
 }
 
 func rpoplpushCommand(c *Call) error {
-	return c.Value(model.LMove(c.Txn, c.DB, c.Args[1], c.Args[2], model.Right, model.Left))
+	return c.Value(list.Move(c.Txn, c.DB, c.Args[1], c.Args[2], list.Right, list.Left))
 }
 
 // MPop is what LMPOP, ZMPOP and their blocking kin ask for.
@@ -294,7 +295,7 @@ func lmpopCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	key, values, err := model.MPop(c.Txn, c.DB, m.Keys, model.Side(m.Last), m.Count, c.Bytes[:0])
+	key, values, err := list.MPop(c.Txn, c.DB, m.Keys, list.Side(m.Last), m.Count, c.Bytes[:0])
 	switch {
 	case err != nil:
 		return err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/model/redis/zset"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
@@ -65,7 +66,7 @@ func parseScore(arg []byte) (float64, error) {
 }
 
 // zaddOptions reads the options of ZADD, and answers what follows them.
-func zaddOptions(args [][]byte) (o model.ZAddOptions, changed bool, pairs [][]byte, err error) {
+func zaddOptions(args [][]byte) (o zset.AddOptions, changed bool, pairs [][]byte, err error) {
 	for ; len(args) > 0; args = args[1:] {
 		switch a := args[0]; {
 		case command.Is(a, "nx"):
@@ -109,10 +110,10 @@ func zaddCommand(c *Call) error {
 		if err != nil {
 			return err
 		}
-		members = append(members, model.Scored{Member: pairs[i+1], Score: score})
+		members = append(members, zset.Scored{Member: pairs[i+1], Score: score})
 	}
 	c.Scored = members
-	r, err := model.ZAdd(c.Txn, c.DB, c.Args[1], members, o)
+	r, err := zset.Add(c.Txn, c.DB, c.Args[1], members, o)
 	switch {
 	case err != nil:
 		return err
@@ -143,19 +144,19 @@ func zincrbyCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	r, err := model.ZAdd(c.Txn, c.DB, c.Args[1], []model.Scored{{Member: c.Args[3], Score: by}}, model.ZAddOptions{Increment: true})
+	r, err := zset.Add(c.Txn, c.DB, c.Args[1], []zset.Scored{{Member: c.Args[3], Score: by}}, zset.AddOptions{Increment: true})
 	return c.score(r.Score, true, err)
 }
 
-func zremCommand(c *Call) error  { return c.Integer(model.ZRem(c.Txn, c.DB, c.Args[1], c.Args[2:])) }
-func zcardCommand(c *Call) error { return c.Integer(model.ZCard(c.Txn, c.DB, c.Args[1])) }
+func zremCommand(c *Call) error  { return c.Integer(zset.Rem(c.Txn, c.DB, c.Args[1], c.Args[2:])) }
+func zcardCommand(c *Call) error { return c.Integer(zset.Card(c.Txn, c.DB, c.Args[1])) }
 
 func zscoreCommand(c *Call) error {
-	return c.score(model.ZScore(c.Txn, c.DB, c.Args[1], c.Args[2]))
+	return c.score(zset.Score(c.Txn, c.DB, c.Args[1], c.Args[2]))
 }
 
 func zmscoreCommand(c *Call) error {
-	scores, err := model.ZMScore(c.Txn, c.DB, c.Args[1], c.Args[2:], nil)
+	scores, err := zset.MScore(c.Txn, c.DB, c.Args[1], c.Args[2:], nil)
 	if err != nil {
 		return err
 	}
@@ -181,7 +182,7 @@ func (c *Call) rank(reverse bool) error {
 	case withScore && !command.Is(c.Args[3], "withscore"):
 		return command.ErrSyntax
 	}
-	rank, score, found, err := model.ZRank(c.Txn, c.DB, c.Args[1], c.Args[2], reverse)
+	rank, score, found, err := zset.Rank(c.Txn, c.DB, c.Args[1], c.Args[2], reverse)
 	switch {
 	case err != nil:
 		return err
@@ -201,7 +202,7 @@ func (c *Call) rank(reverse bool) error {
 
 // scoredList writes members, with scores in pairs of their own in RESP3 and in one flat
 // array in RESP2.
-func (c *Call) scoredList(members []model.Scored, withScores bool) {
+func (c *Call) scoredList(members []zset.Scored, withScores bool) {
 	c.Scored = members
 	n := len(members)
 	nested := withScores && c.W.Proto >= 3
@@ -234,7 +235,7 @@ func (c *Call) zpop(highest bool) error {
 			return err
 		}
 	}
-	popped, err := model.ZPop(c.Txn, c.DB, c.Args[1], highest, count, c.Scored[:0])
+	popped, err := zset.Pop(c.Txn, c.DB, c.Args[1], highest, count, c.Scored[:0])
 	if err != nil {
 		return err
 	}
@@ -252,7 +253,7 @@ func (c *Call) zpop(highest bool) error {
 }
 
 // ScoredPairs writes members as pairs, in any protocol.
-func (c *Call) ScoredPairs(members []model.Scored) {
+func (c *Call) ScoredPairs(members []zset.Scored) {
 	c.Scored = members
 	c.W.Array(len(members))
 	for i := range members {
@@ -267,7 +268,7 @@ func zmpopCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	key, popped, err := model.ZMPop(c.Txn, c.DB, m.Keys, m.Last, m.Count, c.Scored[:0])
+	key, popped, err := zset.MPop(c.Txn, c.DB, m.Keys, m.Last, m.Count, c.Scored[:0])
 	switch {
 	case err != nil:
 		return err
@@ -292,7 +293,7 @@ func zrandmemberCommand(c *Call) error {
 			return command.ErrSyntax
 		}
 	}
-	found, err := model.ZRandMember(c.Txn, c.DB, c.Args[1], count, c.Rand, c.Scored[:0])
+	found, err := zset.RandMember(c.Txn, c.DB, c.Args[1], count, c.Rand, c.Scored[:0])
 	switch {
 	case err != nil:
 		return err
@@ -313,7 +314,7 @@ func zscanCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	next, found, err := model.ZScan(c.Txn, c.DB, c.Args[1], cursor, o, c.Scored[:0])
+	next, found, err := zset.Scan(c.Txn, c.DB, c.Args[1], cursor, o, c.Scored[:0])
 	if err != nil {
 		return err
 	}

@@ -4,14 +4,14 @@ import (
 	"math"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
-	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/model/redis/zset"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
 // SortedSetAlgebra are their commands.
 func SortedSetAlgebra() []Command {
-	union := func(op model.ZAlgebra) func(c *Call) error { return func(c *Call) error { return c.zalgebra(op) } }
-	store := func(op model.ZAlgebra) func(c *Call) error { return func(c *Call) error { return c.zstore(op) } }
+	union := func(op zset.Algebra) func(c *Call) error { return func(c *Call) error { return c.zalgebra(op) } }
+	store := func(op zset.Algebra) func(c *Call) error { return func(c *Call) error { return c.zstore(op) } }
 	counted := command.Keys{Find: command.CountedKeys(1)}
 	stored := command.Keys{First: 1, Last: 1, Step: 1, Find: func(args [][]byte) []int {
 		from := command.CountedKeys(2)(args)
@@ -25,14 +25,14 @@ func SortedSetAlgebra() []Command {
 		write = command.FlagWrite | command.FlagDenyOOM | command.FlagMovableKeys
 	)
 	return zsetRows([]Command{
-		{Name: "zunion", Summary: "Returns the union of multiple sorted sets.", Since: "6.2.0", Arity: -3, Flags: read, Keys: counted, Handler: union(model.ZUnion)},
-		{Name: "zinter", Summary: "Returns the intersect of multiple sorted sets.", Since: "6.2.0", Arity: -3, Flags: read, Keys: counted, Handler: union(model.ZInter)},
-		{Name: "zdiff", Summary: "Returns the difference between multiple sorted sets.", Since: "6.2.0", Arity: -3, Flags: read, Keys: counted, Handler: union(model.ZDiff)},
+		{Name: "zunion", Summary: "Returns the union of multiple sorted sets.", Since: "6.2.0", Arity: -3, Flags: read, Keys: counted, Handler: union(zset.Union)},
+		{Name: "zinter", Summary: "Returns the intersect of multiple sorted sets.", Since: "6.2.0", Arity: -3, Flags: read, Keys: counted, Handler: union(zset.Inter)},
+		{Name: "zdiff", Summary: "Returns the difference between multiple sorted sets.", Since: "6.2.0", Arity: -3, Flags: read, Keys: counted, Handler: union(zset.Diff)},
 		{Name: "zintercard", Summary: "Returns the number of members of the intersect of multiple sorted sets.", Since: "7.0.0", Arity: -3, Flags: read, Keys: counted,
 			Handler: zintercardCommand},
-		{Name: "zunionstore", Summary: "Stores the union of multiple sorted sets in a key.", Since: "2.0.0", Arity: -4, Flags: write, Keys: stored, Handler: store(model.ZUnion)},
-		{Name: "zinterstore", Summary: "Stores the intersect of multiple sorted sets in a key.", Since: "2.0.0", Arity: -4, Flags: write, Keys: stored, Handler: store(model.ZInter)},
-		{Name: "zdiffstore", Summary: "Stores the difference of multiple sorted sets in a key.", Since: "6.2.0", Arity: -4, Flags: write, Keys: stored, Handler: store(model.ZDiff)},
+		{Name: "zunionstore", Summary: "Stores the union of multiple sorted sets in a key.", Since: "2.0.0", Arity: -4, Flags: write, Keys: stored, Handler: store(zset.Union)},
+		{Name: "zinterstore", Summary: "Stores the intersect of multiple sorted sets in a key.", Since: "2.0.0", Arity: -4, Flags: write, Keys: stored, Handler: store(zset.Inter)},
+		{Name: "zdiffstore", Summary: "Stores the difference of multiple sorted sets in a key.", Since: "6.2.0", Arity: -4, Flags: write, Keys: stored, Handler: store(zset.Diff)},
 	})
 }
 
@@ -41,7 +41,7 @@ const errWeight command.Error = "ERR weight value is not a float"
 // algebra is what ZUNION and its kin ask for.
 type algebra struct {
 	keys       [][]byte
-	o          model.ZAlgebraOptions
+	o          zset.AlgebraOptions
 	withScores bool
 	limit      int64
 }
@@ -96,19 +96,19 @@ func weights(args [][]byte) (list []float64, err error) {
 	return list, nil
 }
 
-func aggregate(arg []byte) (model.Aggregate, error) {
+func aggregate(arg []byte) (zset.Aggregate, error) {
 	switch {
 	case command.Is(arg, "sum"):
-		return model.AggregateSum, nil
+		return zset.AggregateSum, nil
 	case command.Is(arg, "min"):
-		return model.AggregateMin, nil
+		return zset.AggregateMin, nil
 	case command.Is(arg, "max"):
-		return model.AggregateMax, nil
+		return zset.AggregateMax, nil
 	}
 	return 0, command.ErrSyntax
 }
 
-func (c *Call) zalgebra(op model.ZAlgebra) error {
+func (c *Call) zalgebra(op zset.Algebra) error {
 	a, err := c.algebraArgs(c.Args[1:], false)
 	if err != nil {
 		return err
@@ -121,12 +121,12 @@ func (c *Call) zalgebra(op model.ZAlgebra) error {
 	return nil
 }
 
-func (c *Call) zstore(op model.ZAlgebra) error {
+func (c *Call) zstore(op zset.Algebra) error {
 	a, err := c.algebraArgs(c.Args[2:], true)
 	if err != nil {
 		return err
 	}
-	return c.Integer(model.ZStore(c.Txn, c.DB, c.Args[1], a.keys, op, a.o, c.Name))
+	return c.Integer(zset.Store(c.Txn, c.DB, c.Args[1], a.keys, op, a.o, c.Name))
 }
 
 func zintercardCommand(c *Call) error {
@@ -134,5 +134,5 @@ func zintercardCommand(c *Call) error {
 	if err != nil {
 		return err
 	}
-	return c.Integer(model.ZInterCard(c.Txn, c.DB, a.keys, a.limit))
+	return c.Integer(zset.InterCard(c.Txn, c.DB, a.keys, a.limit))
 }

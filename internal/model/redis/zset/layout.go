@@ -1,4 +1,4 @@
-package redis
+package zset
 
 import (
 	"bytes"
@@ -9,28 +9,16 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/model/redis/rank"
 )
-
-// A sorted set inside its header: the number of members in two bytes, then for each in
-// their order its length as a uvarint, its bytes, and eight bytes of score.
-//
-// A sorted set in rows: a row per member, by place, says its score; a row per score
-// and member stands in their order. Above these there are levels of nodes, which count
-// (package rank). The body says how many members, levels, and nodes of the highest
-// level there are; with no level, the latter is the number of members. It says which member
-// is the first and which the last one, too: who takes members from an end leaves deletions
-// behind, which nobody has to read then. Of a long member it has the beginning.
-//
-// A score is eight bytes of a float. In the name of a row they are turned so that
-// they sort. There is one zero.
 
 // The encodings of sorted sets. On disk.
 const (
 	// A sorted set in its header.
-	encMembers encoding = 1
+	encMembers redis.Encoding = 1
 	// A sorted set in rows.
-	encScores encoding = 2
+	encScores redis.Encoding = 2
 )
 
 const (
@@ -96,7 +84,7 @@ func compareBounds(a, b bound) int {
 
 // zset is a sorted set as one command sees it.
 type zset struct {
-	entry
+	redis.Entry
 	t    kv.Txn
 	n    int64
 	rows bool
@@ -109,8 +97,8 @@ type zset struct {
 }
 
 // open looks a sorted set up for a command that may write.
-func (z *zset) open(t kv.Txn, db *DB, key []byte) error {
-	if err := z.lookupAs(t, db, key, TypeZSet); err != nil {
+func (z *zset) open(t kv.Txn, db *redis.DB, key []byte) error {
+	if err := z.LookupAs(t, db, key, redis.TypeZSet); err != nil {
 		return err
 	}
 	z.t = t
@@ -118,8 +106,8 @@ func (z *zset) open(t kv.Txn, db *DB, key []byte) error {
 }
 
 // read is open for a command that only reads.
-func (z *zset) read(t kv.Txn, db *DB, key []byte) error {
-	if err := z.readAs(t, db, key, TypeZSet); err != nil {
+func (z *zset) read(t kv.Txn, db *redis.DB, key []byte) error {
+	if err := z.ReadAs(t, db, key, redis.TypeZSet); err != nil {
 		return err
 	}
 	z.t = t
@@ -127,21 +115,25 @@ func (z *zset) read(t kv.Txn, db *DB, key []byte) error {
 }
 
 func (z *zset) decode() error {
-	switch {
-	case !z.found:
+	if !z.Found {
 		return nil
-	case z.h.enc == encScores:
-		b := z.h.body
+	}
+	if err := validate(&z.Header); err != nil {
+		return err
+	}
+	switch {
+	case z.Header.Enc == encScores:
+		b := z.Header.Body
 		z.rows, z.n = true, int64(binary.BigEndian.Uint64(b))
 		z.levels, z.roots = int(b[8]), int64(binary.BigEndian.Uint32(b[9:]))
 		b = b[zsetBodyBytes:]
 		if z.first.decode(&b) && z.last.decode(&b) && len(b) == 0 {
 			return nil
 		}
-		return corrupt("sorted set with a body of %d bytes", len(z.h.body))
+		return redis.Corrupt("sorted set with a body of %d bytes", len(z.Header.Body))
 	}
 	var err error
-	z.elems, err = decodeMembers(z.h.body)
+	z.elems, err = decodeMembers(z.Header.Body)
 	z.n = int64(len(z.elems))
 	return err
 }
@@ -167,7 +159,7 @@ func (e *edge) behind() bound {
 	return e.next()
 }
 
-func (e *edge) size() int { return 8 + 1 + uvarintLen(len(e.member)) + len(e.member) }
+func (e *edge) size() int { return 8 + 1 + redis.UvarintLen(len(e.member)) + len(e.member) }
 
 func (e *edge) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, e.key)
@@ -194,64 +186,55 @@ func (e *edge) decode(b *[]byte) bool {
 }
 
 func decodeMembers(b []byte) ([]Scored, error) {
-	if len(b) < fieldsCountBytes {
-		return nil, corrupt("sorted set with a body of %d bytes", len(b))
+	if len(b) < redis.FieldsCountBytes {
+		return nil, redis.Corrupt("sorted set with a body of %d bytes", len(b))
 	}
-	n, at := int(binary.BigEndian.Uint16(b)), fieldsCountBytes
+	n, at := int(binary.BigEndian.Uint16(b)), redis.FieldsCountBytes
 	elems := make([]Scored, 0, min(n, len(b)/9)+1)
 	for range n {
 		size, w := binary.Uvarint(b[at:])
 		if w <= 0 || uint64(len(b)-at-w) < 8 || size > uint64(len(b)-at-w-8) {
-			return nil, corrupt("sorted set with a member of %d bytes at %d of %d", size, at, len(b))
+			return nil, redis.Corrupt("sorted set with a member of %d bytes at %d of %d", size, at, len(b))
 		}
 		at += w
 		end := at + int(size)
 		m := Scored{b[at:end:end], math.Float64frombits(binary.BigEndian.Uint64(b[end:]))}
 		if !proper(m.Score) || len(elems) > 0 && compareBounds(elems[len(elems)-1].bound(), m.bound()) >= 0 {
-			return nil, corrupt("sorted set out of order at %d", at)
+			return nil, redis.Corrupt("sorted set out of order at %d", at)
 		}
 		elems = append(elems, m)
 		at = end + 8
 	}
 	if at != len(b) || n == 0 {
-		return nil, corrupt("%d bytes behind %d members of a sorted set", len(b)-at, n)
+		return nil, redis.Corrupt("%d bytes behind %d members of a sorted set", len(b)-at, n)
 	}
 	return elems, nil
 }
 
-func (h *header) validateZSet() error {
+// validate checks the fixed part of a sorted set's header.
+func validate(h *redis.Header) error {
 	switch {
-	case h.elementsAt != 0:
-		return corrupt("sorted set with expiring members")
-	case h.enc == encMembers && len(h.body) > fieldsCountBytes:
+	case h.Enc == encMembers && len(h.Body) > redis.FieldsCountBytes:
 		return nil
-	case h.enc == encScores && len(h.body) > zsetBodyBytes && int64(binary.BigEndian.Uint64(h.body)) > 0 && h.body[8] < rank.LevelsMax:
+	case h.Enc == encScores && len(h.Body) > zsetBodyBytes && int64(binary.BigEndian.Uint64(h.Body)) > 0 && h.Body[8] < rank.LevelsMax:
 		return nil
 	}
-	return corrupt("sorted set of encoding %d with a body of %d bytes", h.enc, len(h.body))
-}
-
-// zsetEncoding is the name of OBJECT ENCODING.
-func (h *header) zsetEncoding() string {
-	if h.wide {
-		return "skiplist"
-	}
-	return "listpack"
+	return redis.Corrupt("sorted set of encoding %d with a body of %d bytes", h.Enc, len(h.Body))
 }
 
 // memberRow is the key of a member's row.
 func (z *zset) memberRow(member []byte) []byte {
-	row := z.part(z.t, partMember, placeBytes+len(member))
-	at := len(z.row) + 1
-	putPlace(row[at:], placeOf(member))
-	copy(row[at+placeBytes:], member)
+	row := z.Part(z.t, redis.PartMember, redis.PlaceBytes+len(member))
+	at := len(z.Row) + 1
+	redis.PutPlace(row[at:], redis.PlaceOf(member))
+	copy(row[at+redis.PlaceBytes:], member)
 	return row
 }
 
 // scoreRow is the key of the row at b, or of the first one behind it.
 func (z *zset) scoreRow(b bound) []byte {
-	row := z.part(z.t, partScore, 8+len(b.member))
-	at := len(z.row) + 1
+	row := z.Part(z.t, redis.PartScore, 8+len(b.member))
+	at := len(z.Row) + 1
 	binary.BigEndian.PutUint64(row[at:], b.key)
 	copy(row[at+8:], b.member)
 	return row
@@ -260,22 +243,22 @@ func (z *zset) scoreRow(b bound) []byte {
 // decodeScoreRow is the member of a row whose key goes on with rest behind the part.
 func decodeScoreRow(rest, value []byte) (Scored, error) {
 	if len(rest) < 8 || len(value) > 0 {
-		return Scored{}, corrupt("score row of %d bytes with %d", len(rest), len(value))
+		return Scored{}, redis.Corrupt("score row of %d bytes with %d", len(rest), len(value))
 	}
 	m := Scored{rest[8:], scoreOf(binary.BigEndian.Uint64(rest))}
 	if !proper(m.Score) {
-		return m, corrupt("score row of %v", m.Score)
+		return m, redis.Corrupt("score row of %v", m.Score)
 	}
 	return m, nil
 }
 
 func decodeScore(b []byte) (float64, error) {
 	if len(b) != 8 {
-		return 0, corrupt("score of %d bytes", len(b))
+		return 0, redis.Corrupt("score of %d bytes", len(b))
 	}
 	score := math.Float64frombits(binary.BigEndian.Uint64(b))
 	if !proper(score) {
-		return 0, corrupt("score %v", score)
+		return 0, redis.Corrupt("score %v", score)
 	}
 	return score, nil
 }
@@ -284,7 +267,7 @@ func decodeScore(b []byte) (float64, error) {
 func proper(score float64) bool { return !math.IsNaN(score) && (score != 0 || !math.Signbit(score)) }
 
 func (z *zset) memberTooLong(member []byte) bool {
-	return len(z.row)+1+1+8+len(member) > maxRowBytes
+	return len(z.Row)+1+1+8+len(member) > redis.MaxRowBytes
 }
 
 // get is the score of a member.
@@ -340,7 +323,7 @@ func (z *zset) scan(lo, hi bound, reverse bool, visit func(m *Scored) bool) erro
 		hi = end
 	}
 	var bad error
-	at := len(z.row) + 1
+	at := len(z.Row) + 1
 	span := base.Span{Start: z.scoreRow(lo), End: z.scoreRow(hi)}
 	if span.Empty() {
 		return nil
@@ -365,22 +348,22 @@ func (z *zset) all(visit func(m *Scored) bool) error {
 }
 
 // membersFrom visits the members of one in rows by place.
-func (z *zset) membersFrom(p place, visit func(m *Scored, p place) bool) error {
+func (z *zset) membersFrom(p redis.Place, visit func(m *Scored, p redis.Place) bool) error {
 	var bad error
-	from := z.part(z.t, partMember, placeBytes)
-	putPlace(from[len(z.row)+1:], p)
-	at := len(z.row) + 1
-	span := base.Span{Start: from, End: z.part(z.t, partMember+1, 0)}
+	from := z.Part(z.t, redis.PartMember, redis.PlaceBytes)
+	redis.PutPlace(from[len(z.Row)+1:], p)
+	at := len(z.Row) + 1
+	span := base.Span{Start: from, End: z.Part(z.t, redis.PartMember+1, 0)}
 	err := z.t.Snapshot().Scan(span, kv.ScanOptions{}, func(key, value []byte) bool {
-		if len(key) < at+placeBytes {
-			bad = corrupt("member row %x", key)
+		if len(key) < at+redis.PlaceBytes {
+			bad = redis.Corrupt("member row %x", key)
 			return false
 		}
-		m := Scored{Member: key[at+placeBytes:]}
+		m := Scored{Member: key[at+redis.PlaceBytes:]}
 		if m.Score, bad = decodeScore(value); bad != nil {
 			return false
 		}
-		return visit(&m, decodePlace(key[at:]))
+		return visit(&m, redis.DecodePlace(key[at:]))
 	})
 	if err == nil {
 		err = bad

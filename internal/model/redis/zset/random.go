@@ -1,18 +1,21 @@
-package redis
+package zset
 
-import "github.com/stratadb/strata/internal/kv"
+import (
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
+)
 
-// ZRandMember is ZRANDMEMBER with a count: that many different members, or for a
+// RandMember is ZRANDMEMBER with a count: that many different members, or for a
 // negative count -count members that may repeat, appended to dst.
-func ZRandMember(t kv.Txn, db *DB, key []byte, count int64, r Rand, dst []Scored) ([]Scored, error) {
-	if count < -RandomFieldsMax {
-		return nil, ErrOutOfRange
+func RandMember(t kv.Txn, db *redis.DB, key []byte, count int64, r redis.Rand, dst []Scored) ([]Scored, error) {
+	if count < -redis.RandomFieldsMax {
+		return nil, redis.ErrOutOfRange
 	}
 	var z zset
-	if err := z.read(t, db, key); err != nil || !z.found || count == 0 {
+	if err := z.read(t, db, key); err != nil || !z.Found || count == 0 {
 		return dst, err
 	}
-	few := z.n <= exactSampleFields || count >= z.n/3
+	few := z.n <= redis.ExactSampleFields || count >= z.n/3
 	switch {
 	case count < 0 && !few:
 		for ; count < 0; count++ {

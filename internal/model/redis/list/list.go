@@ -1,17 +1,18 @@
-package redis
+package list
 
 import (
 	"bytes"
 	"slices"
 
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
 )
 
 // Push is LPUSH and RPUSH, with existing LPUSHX and RPUSHX: the length afterwards, 0 where
 // there was no list and existing asks for one.
-func Push(t kv.Txn, db *DB, key []byte, values [][]byte, to Side, existing bool) (int64, error) {
+func Push(t kv.Txn, db *redis.DB, key []byte, values [][]byte, to Side, existing bool) (int64, error) {
 	var l list
-	if err := l.open(t, db, key); err != nil || existing && !l.found {
+	if err := l.open(t, db, key); err != nil || existing && !l.Found {
 		return 0, err
 	}
 	if err := checkElements(values); err != nil {
@@ -26,8 +27,8 @@ func Push(t kv.Txn, db *DB, key []byte, values [][]byte, to Side, existing bool)
 // checkElements finds the caller's mistakes before anything is written.
 func checkElements(values [][]byte) error {
 	for _, v := range values {
-		if len(v) > maxFieldValueBytes {
-			return ErrFieldValueTooLong
+		if len(v) > redis.MaxFieldValueBytes {
+			return redis.ErrFieldValueTooLong
 		}
 	}
 	return nil
@@ -42,7 +43,7 @@ func (l *list) push(t kv.Txn, values [][]byte, to Side) error {
 	}
 	switch {
 	case inner == 0 && l.fits(l.n+k, len(e.b)+size),
-		inner > 0 && e.n+k < l.per && len(e.b)+size <= 2*l.db.o.ListNodeBytes:
+		inner > 0 && e.n+k < l.per && len(e.b)+size <= 2*l.DB.Options.ListNodeBytes:
 		l.n += k
 		e.n += k
 		if inner > 0 {
@@ -64,9 +65,9 @@ func (l *list) push(t kv.Txn, values [][]byte, to Side) error {
 		l.save(t)
 	}
 	if to == Left {
-		l.event(EventList, "lpush")
+		l.Event(redis.EventList, "lpush")
 	} else {
-		l.event(EventList, "rpush")
+		l.Event(redis.EventList, "rpush")
 	}
 	return nil
 }
@@ -105,10 +106,10 @@ func (l *list) joined(r run, values [][]byte, to Side) (els [][]byte, err error)
 
 // Pop is LPOP and RPOP: up to count elements are appended to dst, in the order in which
 // they were taken. found is false where there is no list.
-func Pop(t kv.Txn, db *DB, key []byte, from Side, count int64, dst [][]byte) (popped [][]byte, found bool, err error) {
+func Pop(t kv.Txn, db *redis.DB, key []byte, from Side, count int64, dst [][]byte) (popped [][]byte, found bool, err error) {
 	var l list
-	if err := l.open(t, db, key); err != nil || !l.found || count == 0 {
-		return dst, l.found, err
+	if err := l.open(t, db, key); err != nil || !l.Found || count == 0 {
+		return dst, l.Found, err
 	}
 	dst, err = l.pop(t, from, count, dst)
 	return dst, true, err
@@ -133,9 +134,9 @@ func (l *list) pop(t kv.Txn, from Side, count int64, dst [][]byte) ([][]byte, er
 		return dst[:had], err
 	}
 	if from == Left {
-		l.event(EventList, "lpop")
+		l.Event(redis.EventList, "lpop")
 	} else {
-		l.event(EventList, "rpop")
+		l.Event(redis.EventList, "rpop")
 	}
 	l.save(t)
 	return dst, nil
@@ -212,8 +213,8 @@ func (l *list) dropNodes(t kv.Txn, s Side, count int64) error {
 	return l.end(s).cut(s, cut)
 }
 
-// LLen is LLEN.
-func LLen(t kv.Txn, db *DB, key []byte) (int64, error) {
+// Len is LLEN.
+func Len(t kv.Txn, db *redis.DB, key []byte) (int64, error) {
 	var l list
 	err := l.read(t, db, key)
 	return l.n, err
@@ -231,10 +232,10 @@ func (l *list) window(start, stop int64) (first, last int64) {
 	return start, min(stop, l.n-1)
 }
 
-// LRange is LRANGE: the elements are appended to dst.
-func LRange(t kv.Txn, db *DB, key []byte, start, stop int64, dst [][]byte) ([][]byte, error) {
+// Range is LRANGE: the elements are appended to dst.
+func Range(t kv.Txn, db *redis.DB, key []byte, start, stop int64, dst [][]byte) ([][]byte, error) {
 	var l list
-	if err := l.read(t, db, key); err != nil || !l.found {
+	if err := l.read(t, db, key); err != nil || !l.Found {
 		return dst, err
 	}
 	first, last := l.window(start, stop)
@@ -304,7 +305,7 @@ func (l *list) collectNodes(t kv.Txn, from, count int64, dst [][]byte) ([][]byte
 	case err != nil:
 		return dst, err
 	case bad == nil && count > 0:
-		bad = corrupt("list of %d elements has fewer", l.n)
+		bad = redis.Corrupt("list of %d elements has fewer", l.n)
 	}
 	return dst, bad
 }
@@ -394,8 +395,8 @@ func (l *list) index(i int64) (index int64, found bool) {
 	return i, i >= 0 && i < l.n
 }
 
-// LIndex is LINDEX; nil where there is no such element.
-func LIndex(t kv.Txn, db *DB, key []byte, i int64) ([]byte, error) {
+// Index is LINDEX; nil where there is no such element.
+func Index(t kv.Txn, db *redis.DB, key []byte, i int64) ([]byte, error) {
 	var l list
 	if err := l.read(t, db, key); err != nil {
 		return nil, err
@@ -411,14 +412,14 @@ func LIndex(t kv.Txn, db *DB, key []byte, i int64) ([]byte, error) {
 	return v[0], nil
 }
 
-// LPosOptions are those of LPOS. Rank is not 0; negative ones count from the end. Count 0
+// PosOptions are those of LPOS. Rank is not 0; negative ones count from the end. Count 0
 // means all; MaxLen 0 means that every element is compared.
-type LPosOptions struct{ Rank, Count, MaxLen int64 }
+type PosOptions struct{ Rank, Count, MaxLen int64 }
 
-// LPos is LPOS: the indexes of equal elements are appended to dst.
-func LPos(t kv.Txn, db *DB, key, value []byte, o LPosOptions, dst []int64) ([]int64, error) {
+// Pos is LPOS: the indexes of equal elements are appended to dst.
+func Pos(t kv.Txn, db *redis.DB, key, value []byte, o PosOptions, dst []int64) ([]int64, error) {
 	var l list
-	if err := l.read(t, db, key); err != nil || !l.found {
+	if err := l.read(t, db, key); err != nil || !l.Found {
 		return dst, err
 	}
 	from, step, skip := int64(0), int64(1), o.Rank-1

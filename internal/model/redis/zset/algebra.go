@@ -1,4 +1,4 @@
-package redis
+package zset
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
 )
 
 // Aggregate is how scores of a member are united.
@@ -30,8 +31,8 @@ func (g Aggregate) of(a, b float64) float64 {
 	return a + b
 }
 
-// ZAlgebraOptions are those of ZUNION and its kin.
-type ZAlgebraOptions struct {
+// AlgebraOptions are those of ZUNION and its kin.
+type AlgebraOptions struct {
 	// Weights multiply the scores of the keys; none for 1 each.
 	Weights   []float64
 	Aggregate Aggregate
@@ -57,7 +58,7 @@ func (s *source) score(member []byte) (score float64, found bool, err error) {
 		score, found, err = s.get(member)
 	} else {
 		score = 1
-		_, found, err = s.field(s.t, member)
+		_, found, err = s.Field(s.t, member)
 	}
 	return s.weighted(score), found, err
 }
@@ -67,7 +68,7 @@ func (s *source) each(visit func(member []byte, score float64) bool) error {
 		return s.all(func(m *Scored) bool { return visit(m.Member, s.weighted(m.Score)) })
 	}
 	more := true
-	return s.fields(s.t, func(f *hashField) { more = more && visit(f.field, s.weighted(1)) })
+	return s.Fields(s.t, func(f *redis.HashField) { more = more && visit(f.Field, s.weighted(1)) })
 }
 
 func (s *source) weightedMembers() (out []Scored, err error) {
@@ -79,7 +80,7 @@ func (s *source) weightedMembers() (out []Scored, err error) {
 }
 
 // sources looks all keys up.
-func sources(t kv.Txn, db *DB, keys [][]byte, o *ZAlgebraOptions) ([]source, error) {
+func sources(t kv.Txn, db *redis.DB, keys [][]byte, o *AlgebraOptions) ([]source, error) {
 	list := make([]source, len(keys))
 	for i, key := range keys {
 		s := &list[i]
@@ -87,19 +88,19 @@ func sources(t kv.Txn, db *DB, keys [][]byte, o *ZAlgebraOptions) ([]source, err
 		if o.Weights != nil {
 			s.weight = o.Weights[i]
 		}
-		if err := s.lookup(t, db, key); err != nil {
+		if err := s.Lookup(t, db, key); err != nil {
 			return nil, err
 		}
 		var err error
 		switch {
-		case !s.found:
-		case s.h.kind == TypeSet:
+		case !s.Found:
+		case s.Header.Kind == redis.TypeSet:
 			s.set = true
-			s.n, err = s.hashLen()
-		case s.h.kind == TypeZSet:
+			s.n, err = s.FieldCount()
+		case s.Header.Kind == redis.TypeZSet:
 			err = s.decode()
 		default:
-			return nil, ErrWrongType
+			return nil, redis.ErrWrongType
 		}
 		if err != nil {
 			return nil, err
@@ -118,8 +119,8 @@ func smallestSources(list []source) {
 	slices.SortStableFunc(list, func(a, b source) int { return cmp.Compare(a.n, b.n) })
 }
 
-// ZUnion is ZUNION: the members of all keys in the order of their new scores.
-func ZUnion(t kv.Txn, db *DB, keys [][]byte, o ZAlgebraOptions) ([]Scored, error) {
+// Union is ZUNION: the members of all keys in the order of their new scores.
+func Union(t kv.Txn, db *redis.DB, keys [][]byte, o AlgebraOptions) ([]Scored, error) {
 	list, err := sources(t, db, keys, &o)
 	if err != nil {
 		return nil, err
@@ -144,8 +145,8 @@ func ZUnion(t kv.Txn, db *DB, keys [][]byte, o ZAlgebraOptions) ([]Scored, error
 	return inOrder(out), nil
 }
 
-// ZInter is ZINTER: the members that all keys have in the order of their new scores.
-func ZInter(t kv.Txn, db *DB, keys [][]byte, o ZAlgebraOptions) ([]Scored, error) {
+// Inter is ZINTER: the members that all keys have in the order of their new scores.
+func Inter(t kv.Txn, db *redis.DB, keys [][]byte, o AlgebraOptions) ([]Scored, error) {
 	list, err := sources(t, db, keys, &o)
 	if err != nil {
 		return nil, err
@@ -177,7 +178,7 @@ func (s *source) unite(members []Scored, g Aggregate) ([]Scored, error) {
 // compare tells what the source says of each of members, in their order. It looks them
 // up, or reads the source once.
 func (s *source) compare(members []Scored, visit func(m *Scored, score float64, found bool)) error {
-	if int64(len(members))*rowsPerLookup <= s.n {
+	if int64(len(members))*redis.RowsPerLookup <= s.n {
 		for i := range members {
 			m := members[i]
 			score, found, err := s.score(m.Member)
@@ -203,10 +204,10 @@ func (s *source) compare(members []Scored, visit func(m *Scored, score float64, 
 	return nil
 }
 
-// ZInterCard is ZINTERCARD: how many members all keys share, up to limit if that is not
+// InterCard is ZINTERCARD: how many members all keys share, up to limit if that is not
 // zero.
-func ZInterCard(t kv.Txn, db *DB, keys [][]byte, limit int64) (int64, error) {
-	all, err := ZInter(t, db, keys, ZAlgebraOptions{})
+func InterCard(t kv.Txn, db *redis.DB, keys [][]byte, limit int64) (int64, error) {
+	all, err := Inter(t, db, keys, AlgebraOptions{})
 	n := int64(len(all))
 	if limit > 0 {
 		n = min(n, limit)
@@ -214,8 +215,8 @@ func ZInterCard(t kv.Txn, db *DB, keys [][]byte, limit int64) (int64, error) {
 	return n, err
 }
 
-// ZDiff is ZDIFF: the members of the first key that no other one has.
-func ZDiff(t kv.Txn, db *DB, keys [][]byte, o ZAlgebraOptions) ([]Scored, error) {
+// Diff is ZDIFF: the members of the first key that no other one has.
+func Diff(t kv.Txn, db *redis.DB, keys [][]byte, o AlgebraOptions) ([]Scored, error) {
 	list, err := sources(t, db, keys, &o)
 	if err != nil {
 		return nil, err
@@ -238,12 +239,12 @@ func ZDiff(t kv.Txn, db *DB, keys [][]byte, o ZAlgebraOptions) ([]Scored, error)
 	return inOrder(out), nil
 }
 
-// ZAlgebra is ZUnion, ZInter or ZDiff.
-type ZAlgebra func(t kv.Txn, db *DB, keys [][]byte, o ZAlgebraOptions) ([]Scored, error)
+// Algebra is Union, Inter or Diff.
+type Algebra func(t kv.Txn, db *redis.DB, keys [][]byte, o AlgebraOptions) ([]Scored, error)
 
-// ZStore is ZUNIONSTORE, ZINTERSTORE and ZDIFFSTORE: the number of members, which become the
+// Store is ZUNIONSTORE, ZINTERSTORE and ZDIFFSTORE: the number of members, which become the
 // value of key. event is the command's name.
-func ZStore(t kv.Txn, db *DB, key []byte, keys [][]byte, op ZAlgebra, o ZAlgebraOptions, event string) (int64, error) {
+func Store(t kv.Txn, db *redis.DB, key []byte, keys [][]byte, op Algebra, o AlgebraOptions, event string) (int64, error) {
 	members, err := op(t, db, keys, o)
 	if err != nil {
 		return 0, err

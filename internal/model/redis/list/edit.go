@@ -1,4 +1,4 @@
-package redis
+package list
 
 import (
 	"bytes"
@@ -7,23 +7,24 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
 )
 
-// LSet is LSET.
-func LSet(t kv.Txn, db *DB, key []byte, i int64, value []byte) error {
+// Set is LSET.
+func Set(t kv.Txn, db *redis.DB, key []byte, i int64, value []byte) error {
 	var l list
 	if err := l.open(t, db, key); err != nil {
 		return err
 	}
-	if !l.found {
-		return ErrNoSuchKey
+	if !l.Found {
+		return redis.ErrNoSuchKey
 	}
 	if err := checkElements([][]byte{value}); err != nil {
 		return err
 	}
 	index, found := l.index(i)
 	if !found {
-		return ErrIndex
+		return redis.ErrIndex
 	}
 	if l.packed > 0 {
 		old, err := l.collect(t, index, 1, nil)
@@ -40,7 +41,7 @@ func LSet(t kv.Txn, db *DB, key []byte, i int64, value []byte) error {
 		return err
 	}
 	l.save(t)
-	l.event(EventList, "lset")
+	l.Event(redis.EventList, "lset")
 	return nil
 }
 
@@ -85,13 +86,13 @@ func (l *list) edit(t kv.Txn, index, added int64, change func(els [][]byte, i in
 
 // replaceNode stores what a node, and those beside it that it needs, hold from then on.
 func (l *list) replaceNode(t kv.Txn, pos uint64, els [][]byte) error {
-	if int64(len(els)) == l.per && runBytes(els) <= 4*l.db.o.ListNodeBytes {
+	if int64(len(els)) == l.per && runBytes(els) <= 4*l.DB.Options.ListNodeBytes {
 		l.putNode(t, pos, els)
 		return nil
 	}
 	l.loose = true
 	var parts [][][]byte
-	switch limit := 4 * l.db.o.ListNodeBytes; {
+	switch limit := 4 * l.DB.Options.ListNodeBytes; {
 	case len(els) == 1 || int64(len(els)) <= 2*l.per && runBytes(els) <= limit:
 		parts = append(parts, els)
 	case runBytes(els) <= 2*limit:
@@ -126,11 +127,11 @@ func (l *list) replaceNode(t kv.Txn, pos uint64, els [][]byte) error {
 	return nil
 }
 
-// LInsert is LINSERT: the length afterwards, -1 where no element equals pivot, 0 where there
+// Insert is LINSERT: the length afterwards, -1 where no element equals pivot, 0 where there
 // is no list.
-func LInsert(t kv.Txn, db *DB, key []byte, after bool, pivot, value []byte) (int64, error) {
+func Insert(t kv.Txn, db *redis.DB, key []byte, after bool, pivot, value []byte) (int64, error) {
 	var l list
-	if err := l.open(t, db, key); err != nil || !l.found {
+	if err := l.open(t, db, key); err != nil || !l.Found {
 		return 0, err
 	}
 	if err := checkElements([][]byte{value}); err != nil {
@@ -154,7 +155,7 @@ func LInsert(t kv.Txn, db *DB, key []byte, after bool, pivot, value []byte) (int
 		return 0, err
 	}
 	l.save(t)
-	l.event(EventList, "linsert")
+	l.Event(redis.EventList, "linsert")
 	return l.n, nil
 }
 
@@ -197,11 +198,11 @@ func (l *list) makeRoom(t kv.Txn, before, behind uint64) (uint64, error) {
 	}
 }
 
-// LRem is LREM: how many equal elements it deleted. A count above 0 is the most, from the
+// Rem is LREM: how many equal elements it deleted. A count above 0 is the most, from the
 // beginning, below 0 from the end; 0 means all.
-func LRem(t kv.Txn, db *DB, key []byte, count int64, value []byte) (deleted int64, err error) {
+func Rem(t kv.Txn, db *redis.DB, key []byte, count int64, value []byte) (deleted int64, err error) {
 	var l list
-	if err := l.open(t, db, key); err != nil || !l.found {
+	if err := l.open(t, db, key); err != nil || !l.Found {
 		return 0, err
 	}
 	most := l.n
@@ -231,7 +232,7 @@ func LRem(t kv.Txn, db *DB, key []byte, count int64, value []byte) (deleted int6
 		l.unpack([][]byte{value})
 	}
 	l.unite(t)
-	l.event(EventList, "lrem")
+	l.Event(redis.EventList, "lrem")
 	l.save(t)
 	return r.deleted, nil
 }
@@ -323,10 +324,10 @@ func (r *removal) nodes(t kv.Txn, l *list) error {
 	return nil
 }
 
-// LTrim is LTRIM.
-func LTrim(t kv.Txn, db *DB, key []byte, start, stop int64) error {
+// Trim is LTRIM.
+func Trim(t kv.Txn, db *redis.DB, key []byte, start, stop int64) error {
 	var l list
-	if err := l.open(t, db, key); err != nil || !l.found {
+	if err := l.open(t, db, key); err != nil || !l.Found {
 		return err
 	}
 	first, last := l.window(start, stop)
@@ -349,15 +350,15 @@ func LTrim(t kv.Txn, db *DB, key []byte, start, stop int64) error {
 	if err := l.drop(t, Right, behind); err != nil {
 		return err
 	}
-	l.event(EventList, "ltrim")
+	l.Event(redis.EventList, "ltrim")
 	l.save(t)
 	return nil
 }
 
-// LMove is LMOVE and RPOPLPUSH: the element that it moved, nil where there was none.
-func LMove(t kv.Txn, db *DB, from, to []byte, take, put Side) ([]byte, error) {
+// Move is LMOVE and RPOPLPUSH: the element that it moved, nil where there was none.
+func Move(t kv.Txn, db *redis.DB, from, to []byte, take, put Side) ([]byte, error) {
 	var src, dst list
-	if err := src.open(t, db, from); err != nil || !src.found {
+	if err := src.open(t, db, from); err != nil || !src.Found {
 		return nil, err
 	}
 	if err := dst.open(t, db, to); err != nil {
@@ -384,14 +385,14 @@ func (l *list) touch(t kv.Txn) (v []byte, err error) {
 		return false
 	})
 	if err == nil {
-		l.restore(t, l.h)
-		l.event(EventList, "lmove")
+		l.Restore(t, l.Header)
+		l.Event(redis.EventList, "lmove")
 	}
 	return v, err
 }
 
 // MPop is LMPOP: it pops from the first key that is a list. key is nil if none is.
-func MPop(t kv.Txn, db *DB, keys [][]byte, from Side, count int64, dst [][]byte) (key []byte, popped [][]byte, err error) {
+func MPop(t kv.Txn, db *redis.DB, keys [][]byte, from Side, count int64, dst [][]byte) (key []byte, popped [][]byte, err error) {
 	for _, key := range keys {
 		popped, found, err := Pop(t, db, key, from, count, dst)
 		if err != nil || found {

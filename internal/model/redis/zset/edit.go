@@ -1,4 +1,4 @@
-package redis
+package zset
 
 import (
 	"encoding/binary"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
 )
 
 // zsetEdit changes the members of one sorted set and writes its header once at the end.
@@ -18,29 +19,29 @@ type zsetEdit struct {
 	bytes int  // of the members in the header
 }
 
-func (x *zsetEdit) open(t kv.Txn, db *DB, key []byte) error {
+func (x *zsetEdit) open(t kv.Txn, db *redis.DB, key []byte) error {
 	if err := x.zset.open(t, db, key); err != nil {
 		return err
 	}
-	x.wide, x.bytes = x.h.wide, len(x.h.body)
+	x.wide, x.bytes = x.Header.Wide, len(x.Header.Body)
 	return nil
 }
 
 // replace begins with nothing, whatever the key holds; finish then takes its place.
-func (x *zsetEdit) replace(t kv.Txn, db *DB, key []byte) error {
-	if err := x.lookup(t, db, key); err != nil {
+func (x *zsetEdit) replace(t kv.Txn, db *redis.DB, key []byte) error {
+	if err := x.Lookup(t, db, key); err != nil {
 		return err
 	}
 	x.t, x.dirty, x.fresh = t, true, true
 	return nil
 }
 
-func scoredBytes(member []byte) int { return uvarintLen(len(member)) + len(member) + 8 }
+func scoredBytes(member []byte) int { return redis.UvarintLen(len(member)) + len(member) + 8 }
 
 // set gives a member its score. old is what it had.
 func (x *zsetEdit) set(member []byte, score float64) (old float64, found bool, err error) {
 	if x.memberTooLong(member) {
-		return 0, false, ErrKeyTooLong
+		return 0, false, redis.ErrKeyTooLong
 	}
 	score += 0 // -0 becomes 0
 	if old, found, err = x.get(member); err != nil || found && old == score {
@@ -49,7 +50,7 @@ func (x *zsetEdit) set(member []byte, score float64) (old float64, found bool, e
 	x.dirty = true
 	if !x.rows {
 		x.setInline(&Scored{member, score}, found)
-		if len(x.elems) <= min(x.db.o.HashInlineFields, maxInlineFields) && x.bytes <= x.db.o.HashInlineBytes {
+		if len(x.elems) <= min(x.DB.Options.HashInlineFields, redis.MaxInlineFields) && x.bytes <= x.DB.Options.HashInlineBytes {
 			x.widen(member)
 			return old, found, nil
 		}
@@ -80,7 +81,7 @@ func (x *zsetEdit) setInline(m *Scored, found bool) {
 // toRows moves the members out of the header.
 func (x *zsetEdit) toRows() error {
 	elems := x.elems
-	x.clearRows(x.t)
+	x.ClearRows(x.t)
 	x.rows, x.elems, x.n, x.roots = true, nil, 0, 0
 	for i := range elems {
 		if err := x.setRows(&elems[i], 0, false); err != nil {
@@ -168,16 +169,16 @@ func (x *zsetEdit) finish() error {
 	switch {
 	case !x.dirty:
 		return nil
-	case x.n == 0 && x.found:
-		x.remove(x.t)
-		x.event(EventGeneric, "del")
+	case x.n == 0 && x.Found:
+		x.Remove(x.t)
+		x.Event(redis.EventGeneric, "del")
 		return nil
 	case x.n == 0:
 		return nil
 	}
-	h := header{kind: TypeZSet, wide: x.wide, enc: encMembers}
+	h := redis.Header{Kind: redis.TypeZSet, Wide: x.wide, Enc: encMembers}
 	if !x.fresh {
-		h.expireAt = x.h.expireAt
+		h.ExpireAt = x.Header.ExpireAt
 	}
 	if x.rows {
 		if x.edges {
@@ -185,28 +186,28 @@ func (x *zsetEdit) finish() error {
 				return err
 			}
 		}
-		h.enc = encScores
-		record, body := newRecord(x.t, &h, zsetBodyBytes+x.first.size()+x.last.size())
+		h.Enc = encScores
+		record, body := redis.NewRecord(x.t, &h, zsetBodyBytes+x.first.size()+x.last.size())
 		binary.BigEndian.PutUint64(body, uint64(x.n))
 		body[8] = byte(x.levels)
 		binary.BigEndian.PutUint32(body[9:], uint32(x.roots))
 		x.last.append(x.first.append(body[:zsetBodyBytes]))
-		x.store(x.t, &h, record)
+		x.Store(x.t, &h, record)
 		return nil
 	}
-	size := fieldsCountBytes
+	size := redis.FieldsCountBytes
 	for i := range x.elems {
 		size += scoredBytes(x.elems[i].Member)
 	}
-	record, body := newRecord(x.t, &h, size)
+	record, body := redis.NewRecord(x.t, &h, size)
 	binary.BigEndian.PutUint16(body, uint16(len(x.elems)))
-	body = body[:fieldsCountBytes]
+	body = body[:redis.FieldsCountBytes]
 	for i := range x.elems {
 		m := &x.elems[i]
 		body = append(binary.AppendUvarint(body, uint64(len(m.Member))), m.Member...)
 		body = binary.BigEndian.AppendUint64(body, math.Float64bits(m.Score))
 	}
-	x.store(x.t, &h, record)
+	x.Store(x.t, &h, record)
 	return nil
 }
 
@@ -214,24 +215,24 @@ func (x *zsetEdit) finish() error {
 func (x *zsetEdit) fill(members []Scored) error {
 	for i := range members {
 		if x.memberTooLong(members[i].Member) {
-			return ErrKeyTooLong
+			return redis.ErrKeyTooLong
 		}
 		members[i].Score += 0 // -0 becomes 0
 	}
 	slices.SortFunc(members, func(a, b Scored) int { return compareBounds(a.bound(), b.bound()) })
-	bytes := fieldsCountBytes
+	bytes := redis.FieldsCountBytes
 	for i := range members {
 		x.wide = x.wide || len(members[i].Member) > listpackScoredBytes
 		bytes += scoredBytes(members[i].Member)
 	}
 	x.wide = x.wide || len(members) > listpackScored
 	x.elems, x.n, x.bytes = members, int64(len(members)), bytes
-	if len(members) > min(x.db.o.HashInlineFields, maxInlineFields) || bytes > x.db.o.HashInlineBytes {
+	if len(members) > min(x.DB.Options.HashInlineFields, redis.MaxInlineFields) || bytes > x.DB.Options.HashInlineBytes {
 		if err := x.toRows(); err != nil {
 			return err
 		}
 	} else {
-		x.clearRows(x.t)
+		x.ClearRows(x.t)
 	}
 	return x.finish()
 }

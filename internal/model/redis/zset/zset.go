@@ -1,36 +1,37 @@
-package redis
+package zset
 
 import (
 	"math"
 
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
 )
 
-// ZAddOptions are those of ZADD. A command without any sets every score.
-type ZAddOptions struct {
+// AddOptions are those of ZADD. A command without any sets every score.
+type AddOptions struct {
 	// OnlyNew and OnlyOld are NX and XX, Greater and Less GT and LT.
 	OnlyNew, OnlyOld, Greater, Less bool
 	// Increment adds the score to what the member has.
 	Increment bool
 }
 
-// ZAddResult is what ZAdd did.
-type ZAddResult struct {
+// AddResult is what Add did.
+type AddResult struct {
 	Added, Updated int64
 	// Score is the last member's. Done is false if a condition kept it as it was.
 	Score float64
 	Done  bool
 }
 
-// ZAdd is ZADD and ZINCRBY.
-func ZAdd(t kv.Txn, db *DB, key []byte, members []Scored, o ZAddOptions) (r ZAddResult, err error) {
+// Add is ZADD and ZINCRBY.
+func Add(t kv.Txn, db *redis.DB, key []byte, members []Scored, o AddOptions) (r AddResult, err error) {
 	var x zsetEdit
-	if err := x.open(t, db, key); err != nil || !x.found && o.OnlyOld {
+	if err := x.open(t, db, key); err != nil || !x.Found && o.OnlyOld {
 		return r, err
 	}
 	for i := range members { // before the first one is written
 		if x.memberTooLong(members[i].Member) {
-			return r, ErrKeyTooLong
+			return r, redis.ErrKeyTooLong
 		}
 	}
 	for i := range members {
@@ -42,12 +43,12 @@ func ZAdd(t kv.Txn, db *DB, key []byte, members []Scored, o ZAddOptions) (r ZAdd
 		return r, err
 	}
 	if r.Added+r.Updated > 0 {
-		x.event(EventZSet, map[bool]string{false: "zadd", true: "zincr"}[o.Increment])
+		x.Event(redis.EventZSet, map[bool]string{false: "zadd", true: "zincr"}[o.Increment])
 	}
 	return r, nil
 }
 
-func (x *zsetEdit) add(m *Scored, o ZAddOptions, r *ZAddResult) error {
+func (x *zsetEdit) add(m *Scored, o AddOptions, r *AddResult) error {
 	old, found, err := x.get(m.Member)
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (x *zsetEdit) add(m *Scored, o ZAddOptions, r *ZAddResult) error {
 		r.Done = false
 		return nil
 	case math.IsNaN(score):
-		return ErrNaNScore
+		return redis.ErrNaNScore
 	case found && (o.Greater && score <= old || o.Less && score >= old):
 		r.Done = false
 		return nil
@@ -78,10 +79,10 @@ func (x *zsetEdit) add(m *Scored, o ZAddOptions, r *ZAddResult) error {
 	return err
 }
 
-// ZRem is ZREM: the number of members that it removed.
-func ZRem(t kv.Txn, db *DB, key []byte, members [][]byte) (removed int64, err error) {
+// Rem is ZREM: the number of members that it removed.
+func Rem(t kv.Txn, db *redis.DB, key []byte, members [][]byte) (removed int64, err error) {
 	var x zsetEdit
-	if err := x.open(t, db, key); err != nil || !x.found {
+	if err := x.open(t, db, key); err != nil || !x.Found {
 		return 0, err
 	}
 	for _, m := range members {
@@ -94,20 +95,20 @@ func ZRem(t kv.Txn, db *DB, key []byte, members [][]byte) (removed int64, err er
 		}
 	}
 	if removed > 0 {
-		x.event(EventZSet, "zrem")
+		x.Event(redis.EventZSet, "zrem")
 	}
 	return removed, x.finish()
 }
 
-// ZCard is ZCARD.
-func ZCard(t kv.Txn, db *DB, key []byte) (int64, error) {
+// Card is ZCARD.
+func Card(t kv.Txn, db *redis.DB, key []byte) (int64, error) {
 	var z zset
 	err := z.read(t, db, key)
 	return z.n, err
 }
 
-// ZScore is ZSCORE.
-func ZScore(t kv.Txn, db *DB, key, member []byte) (score float64, found bool, err error) {
+// Score is ZSCORE.
+func Score(t kv.Txn, db *redis.DB, key, member []byte) (score float64, found bool, err error) {
 	var z zset
 	if err := z.read(t, db, key); err != nil {
 		return 0, false, err
@@ -115,8 +116,8 @@ func ZScore(t kv.Txn, db *DB, key, member []byte) (score float64, found bool, er
 	return z.get(member)
 }
 
-// ZMScore is ZMSCORE: a score for each member is appended to dst, NaN where it is absent.
-func ZMScore(t kv.Txn, db *DB, key []byte, members [][]byte, dst []float64) ([]float64, error) {
+// MScore is ZMSCORE: a score for each member is appended to dst, NaN where it is absent.
+func MScore(t kv.Txn, db *redis.DB, key []byte, members [][]byte, dst []float64) ([]float64, error) {
 	var z zset
 	if err := z.read(t, db, key); err != nil {
 		return nil, err
@@ -134,8 +135,8 @@ func ZMScore(t kv.Txn, db *DB, key []byte, members [][]byte, dst []float64) ([]f
 	return dst, nil
 }
 
-// ZRank is ZRANK and ZREVRANK: the member's place, and its score.
-func ZRank(t kv.Txn, db *DB, key, member []byte, reverse bool) (rank int64, score float64, found bool, err error) {
+// Rank is ZRANK and ZREVRANK: the member's place, and its score.
+func Rank(t kv.Txn, db *redis.DB, key, member []byte, reverse bool) (rank int64, score float64, found bool, err error) {
 	var z zset
 	if err := z.read(t, db, key); err != nil {
 		return 0, 0, false, err
@@ -150,10 +151,10 @@ func ZRank(t kv.Txn, db *DB, key, member []byte, reverse bool) (rank int64, scor
 	return rank, score, true, err
 }
 
-// ZPop is ZPOPMIN and ZPOPMAX: up to count members, which it removes, appended to dst.
-func ZPop(t kv.Txn, db *DB, key []byte, highest bool, count int64, dst []Scored) ([]Scored, error) {
+// Pop is ZPOPMIN and ZPOPMAX: up to count members, which it removes, appended to dst.
+func Pop(t kv.Txn, db *redis.DB, key []byte, highest bool, count int64, dst []Scored) ([]Scored, error) {
 	var x zsetEdit
-	if err := x.open(t, db, key); err != nil || !x.found || count <= 0 {
+	if err := x.open(t, db, key); err != nil || !x.Found || count <= 0 {
 		return dst, err
 	}
 	return x.pop(highest, count, dst)
@@ -176,10 +177,10 @@ func (x *zsetEdit) take(members []Scored, event string) error {
 	if len(members) == 0 {
 		return nil
 	}
-	x.event(EventZSet, event)
+	x.Event(redis.EventZSet, event)
 	if int64(len(members)) == x.n {
-		x.remove(x.t)
-		x.event(EventGeneric, "del")
+		x.Remove(x.t)
+		x.Event(redis.EventGeneric, "del")
 		return nil
 	}
 	for i := range members {
@@ -190,15 +191,15 @@ func (x *zsetEdit) take(members []Scored, event string) error {
 	return x.finish()
 }
 
-// ZMPop is ZMPOP: up to count members of the first of keys that has any; a nil key if none
+// MPop is ZMPOP: up to count members of the first of keys that has any; a nil key if none
 // has.
-func ZMPop(t kv.Txn, db *DB, keys [][]byte, highest bool, count int64, dst []Scored) (key []byte, popped []Scored, err error) {
+func MPop(t kv.Txn, db *redis.DB, keys [][]byte, highest bool, count int64, dst []Scored) (key []byte, popped []Scored, err error) {
 	for _, key := range keys {
 		var x zsetEdit
 		if err := x.open(t, db, key); err != nil {
 			return nil, nil, err
 		}
-		if x.found {
+		if x.Found {
 			popped, err = x.pop(highest, count, dst)
 			return key, popped, err
 		}
@@ -206,35 +207,35 @@ func ZMPop(t kv.Txn, db *DB, keys [][]byte, highest bool, count int64, dst []Sco
 	return nil, dst, nil
 }
 
-// ZScan is ZSCAN: the members that one step finds are appended to dst.
-func ZScan(t kv.Txn, db *DB, key []byte, cursor uint64, o ScanOptions, dst []Scored) (next uint64, members []Scored, err error) {
+// Scan is ZSCAN: the members that one step finds are appended to dst.
+func Scan(t kv.Txn, db *redis.DB, key []byte, cursor uint64, o redis.ScanOptions, dst []Scored) (next uint64, members []Scored, err error) {
 	var z zset
-	if err := z.read(t, db, key); err != nil || !z.found {
+	if err := z.read(t, db, key); err != nil || !z.Found {
 		return 0, dst, err
 	}
 	take := func(m *Scored) {
-		if o.matches(m.Member) {
+		if o.Matches(m.Member) {
 			dst = append(dst, *m)
 		}
 	}
 	if !z.rows {
 		return 0, dst, z.all(func(m *Scored) bool {
-			if uint64(placeOf(m.Member)) >= cursor { // of a set that had rows
+			if uint64(redis.PlaceOf(m.Member)) >= cursor { // of a set that had rows
 				take(m)
 			}
 			return true
 		})
 	}
-	if cursor >= uint64(placeEnd) {
+	if cursor >= uint64(redis.PlaceEnd) {
 		return 0, dst, nil
 	}
-	step := scanStep{left: o.count()}
-	err = z.membersFrom(place(cursor), func(m *Scored, p place) bool {
-		if !step.covers(p) {
+	step := redis.ScanStep{Left: o.Limit()}
+	err = z.membersFrom(redis.Place(cursor), func(m *Scored, p redis.Place) bool {
+		if !step.Covers(p) {
 			return false
 		}
 		take(m)
 		return true
 	})
-	return step.next, dst, err
+	return step.Next, dst, err
 }

@@ -1,9 +1,10 @@
-package redis
+package zset
 
 import (
 	"math"
 
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
 )
 
 // ScoreRange is the scores between two, each included or not.
@@ -24,7 +25,7 @@ type LexBound struct {
 // others the scores of its first member count.
 type LexRange struct{ Min, Max LexBound }
 
-// RangeBy is what a ZRange goes by.
+// RangeBy is what a Range goes by.
 type RangeBy uint8
 
 // Ranges.
@@ -34,8 +35,8 @@ const (
 	ByLex
 )
 
-// ZRangeOptions says which members ZRange is for.
-type ZRangeOptions struct {
+// RangeOptions says which members Range is for.
+type RangeOptions struct {
 	By RangeBy
 	// Start and Stop are ranks, from the other end if Reverse is set; negative ones count
 	// from the end.
@@ -83,7 +84,7 @@ func (z *zset) lexBounds(r *LexRange) (lo, hi bound, err error) {
 
 // span is where the members of a range stand, and up to how many of them, from the end
 // if it is a reverse one, are asked for.
-func (z *zset) span(o *ZRangeOptions) (lo, hi bound, count int64, err error) {
+func (z *zset) span(o *RangeOptions) (lo, hi bound, count int64, err error) {
 	switch o.By {
 	case ByRank:
 		return z.ranks(o)
@@ -120,7 +121,7 @@ func (z *zset) span(o *ZRangeOptions) (lo, hi bound, count int64, err error) {
 }
 
 // ranks is span for a range by rank.
-func (z *zset) ranks(o *ZRangeOptions) (lo, hi bound, count int64, err error) {
+func (z *zset) ranks(o *RangeOptions) (lo, hi bound, count int64, err error) {
 	start, stop := o.Start, o.Stop
 	if start < 0 {
 		start = max(start+z.n, 0)
@@ -144,7 +145,7 @@ func (z *zset) ranks(o *ZRangeOptions) (lo, hi bound, count int64, err error) {
 }
 
 // choose appends the members of a range to dst.
-func (z *zset) choose(o *ZRangeOptions, dst []Scored) ([]Scored, error) {
+func (z *zset) choose(o *RangeOptions, dst []Scored) ([]Scored, error) {
 	lo, hi, count, err := z.span(o)
 	if err != nil || count <= 0 {
 		return dst, err
@@ -157,19 +158,19 @@ func (z *zset) choose(o *ZRangeOptions, dst []Scored) ([]Scored, error) {
 	return dst, err
 }
 
-// ZRange is ZRANGE and its older forms: the members are appended to dst.
-func ZRange(t kv.Txn, db *DB, key []byte, o ZRangeOptions, dst []Scored) ([]Scored, error) {
+// Range is ZRANGE and its older forms: the members are appended to dst.
+func Range(t kv.Txn, db *redis.DB, key []byte, o RangeOptions, dst []Scored) ([]Scored, error) {
 	var z zset
-	if err := z.read(t, db, key); err != nil || !z.found {
+	if err := z.read(t, db, key); err != nil || !z.Found {
 		return dst, err
 	}
 	return z.choose(&o, dst)
 }
 
-// ZCount is ZCOUNT and ZLEXCOUNT: the number of members of a range by score or member.
-func ZCount(t kv.Txn, db *DB, key []byte, o ZRangeOptions) (int64, error) {
+// Count is ZCOUNT and ZLEXCOUNT: the number of members of a range by score or member.
+func Count(t kv.Txn, db *redis.DB, key []byte, o RangeOptions) (int64, error) {
 	var z zset
-	if err := z.read(t, db, key); err != nil || !z.found {
+	if err := z.read(t, db, key); err != nil || !z.Found {
 		return 0, err
 	}
 	lo, hi, _, err := z.span(&o)
@@ -184,9 +185,9 @@ func ZCount(t kv.Txn, db *DB, key []byte, o ZRangeOptions) (int64, error) {
 	return upTo - before, err
 }
 
-// ZRangeStore is ZRANGESTORE: the number of members, which become the value of key.
-func ZRangeStore(t kv.Txn, db *DB, key, from []byte, o ZRangeOptions) (int64, error) {
-	members, err := ZRange(t, db, from, o, nil)
+// RangeStore is ZRANGESTORE: the number of members, which become the value of key.
+func RangeStore(t kv.Txn, db *redis.DB, key, from []byte, o RangeOptions) (int64, error) {
+	members, err := Range(t, db, from, o, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -194,7 +195,7 @@ func ZRangeStore(t kv.Txn, db *DB, key, from []byte, o ZRangeOptions) (int64, er
 }
 
 // storeScored makes members the value of key.
-func storeScored(t kv.Txn, db *DB, key []byte, members []Scored, event string) (int64, error) {
+func storeScored(t kv.Txn, db *redis.DB, key []byte, members []Scored, event string) (int64, error) {
 	var x zsetEdit
 	if err := x.replace(t, db, key); err != nil {
 		return 0, err
@@ -203,16 +204,16 @@ func storeScored(t kv.Txn, db *DB, key []byte, members []Scored, event string) (
 		return 0, err
 	}
 	if len(members) > 0 {
-		x.event(EventZSet, event)
+		x.Event(redis.EventZSet, event)
 	}
 	return int64(len(members)), nil
 }
 
-// ZRemRange is ZREMRANGEBYRANK, ZREMRANGEBYSCORE and ZREMRANGEBYLEX: the number of members
+// RemRange is ZREMRANGEBYRANK, ZREMRANGEBYSCORE and ZREMRANGEBYLEX: the number of members
 // that it removed. event is the command's name.
-func ZRemRange(t kv.Txn, db *DB, key []byte, o ZRangeOptions, event string) (int64, error) {
+func RemRange(t kv.Txn, db *redis.DB, key []byte, o RangeOptions, event string) (int64, error) {
 	var x zsetEdit
-	if err := x.open(t, db, key); err != nil || !x.found {
+	if err := x.open(t, db, key); err != nil || !x.Found {
 		return 0, err
 	}
 	members, err := x.choose(&o, nil)

@@ -1,10 +1,11 @@
-package redis
+package zset
 
 import (
 	"encoding/binary"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/model/redis/rank"
 )
 
@@ -25,13 +26,13 @@ func boundOf(b []byte) bound {
 
 // tree counts the members of one in rows.
 func (z *zset) tree() *rank.Tree {
-	return &rank.Tree{Txn: z.t, Prefix: z.part(z.t, partNode, 0), Max: int64(z.db.o.RankNodeChildren), Elements: z.places,
+	return &rank.Tree{Txn: z.t, Prefix: z.Part(z.t, redis.PartNode, 0), Max: int64(z.DB.Options.RankNodeChildren), Elements: z.places,
 		Count: z.n, Levels: z.levels, Roots: z.roots}
 }
 
 // places visits the names of score rows.
 func (z *zset) places(from []byte, visit func(place []byte) bool) error {
-	lo, at := boundOf(from), len(z.row)+1
+	lo, at := boundOf(from), len(z.Row)+1
 	if compareBounds(lo, z.first.bound) < 0 {
 		lo = z.first.bound
 	}

@@ -1,4 +1,4 @@
-package redis
+package list
 
 import (
 	"encoding/binary"
@@ -6,29 +6,15 @@ import (
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
-// A list is its two ends, in the header, and nodes between them, each a row of some
-// elements. A push or a pop rewrites the header and nothing else; once in a while an end
-// becomes a node, or a node an end. A short list is all in one end:
-//
-//	listEnds    header: [a b c d]
-//	listNodes   header: [a b] … [y z]        rows: [c d e f] [g h i j] … [u v w x]
-//	listLoose   the same, with nodes of any length
-//
-// A run of elements, in the header and in a node, is for each its length as a uvarint and
-// its bytes. Nodes are named by positions, which begin in the middle of 64 bits and are a
-// stride apart, so that there is room for others between them. As long as all nodes have
-// the same number of elements and are a stride apart an index is a point; LREM and
-// LINSERT end that, and elements of very different length do. Then it is looked for from
-// the nearer end.
-
 // The encodings of lists. On disk.
 const (
-	encListEnds  encoding = 1
-	encListNodes encoding = 2
-	encListLoose encoding = 3
+	encListEnds  redis.Encoding = 1
+	encListNodes redis.Encoding = 2
+	encListLoose redis.Encoding = 3
 )
 
 const (
@@ -37,9 +23,6 @@ const (
 
 	listStart  = 1 << 63
 	listStride = 1 << 16
-	// maxNodeElements and maxNodeBytes leave room for what may be several times as long.
-	maxNodeElements = 1 << 12
-	maxNodeBytes    = 64 << 10
 	// listRoom is how far apart nodes are at least that were moved to make room.
 	listRoom = 1 << 8
 )
@@ -65,7 +48,7 @@ type run struct {
 
 // list is a list as one command sees it.
 type list struct {
-	entry
+	redis.Entry
 	n    int64
 	ends [2]run // left and right; a list without nodes has the left one only
 	// What follows is about nodes.
@@ -89,16 +72,16 @@ func (l *list) end(s Side) *run { return &l.ends[s.index()] }
 func (l *list) inner() int64 { return l.n - l.ends[0].n - l.ends[1].n }
 
 // open looks a list up.
-func (l *list) open(t kv.Txn, db *DB, key []byte) error {
-	if err := l.lookupAs(t, db, key, TypeList); err != nil {
+func (l *list) open(t kv.Txn, db *redis.DB, key []byte) error {
+	if err := l.LookupAs(t, db, key, redis.TypeList); err != nil {
 		return err
 	}
 	return l.decode()
 }
 
 // read is open for commands that only read.
-func (l *list) read(t kv.Txn, db *DB, key []byte) error {
-	if err := l.readAs(t, db, key, TypeList); err != nil {
+func (l *list) read(t kv.Txn, db *redis.DB, key []byte) error {
+	if err := l.ReadAs(t, db, key, redis.TypeList); err != nil {
 		return err
 	}
 	return l.decode()
@@ -106,16 +89,19 @@ func (l *list) read(t kv.Txn, db *DB, key []byte) error {
 
 func (l *list) decode() error {
 	l.n, l.ends, l.loose, l.per, l.packed = 0, [2]run{}, false, 0, 0
-	if !l.found {
+	if !l.Found {
 		return nil
 	}
-	b := l.h.body
-	if l.h.enc == encListEnds {
+	if err := validate(&l.Header); err != nil {
+		return err
+	}
+	b := l.Header.Body
+	if l.Header.Enc == encListEnds {
 		l.ends[0] = run{int64(binary.BigEndian.Uint16(b)), b[runCountBytes:]}
 		l.n = l.ends[0].n
 		return nil
 	}
-	l.loose = l.h.enc == encListLoose
+	l.loose = l.Header.Enc == encListLoose
 	l.n, l.first, l.last = int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
 	l.packed, l.per = int64(binary.BigEndian.Uint32(b[24:])), int64(binary.BigEndian.Uint16(b[28:]))
 	left := listFixed + int(binary.BigEndian.Uint32(b[34:]))
@@ -124,32 +110,24 @@ func (l *list) decode() error {
 	return nil
 }
 
-func (h *header) validateList() error {
-	b := h.body
+// validate checks the fixed part of a list's header.
+func validate(h *redis.Header) error {
+	b := h.Body
 	switch {
-	case h.elementsAt != 0:
-	case h.enc == encListEnds && len(b) > runCountBytes && binary.BigEndian.Uint16(b) > 0:
+	case h.Enc == encListEnds && len(b) > runCountBytes && binary.BigEndian.Uint16(b) > 0:
 		return nil
-	case (h.enc == encListNodes || h.enc == encListLoose) && len(b) >= listFixed:
+	case (h.Enc == encListNodes || h.Enc == encListLoose) && len(b) >= listFixed:
 		n, first, last := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
 		per, ends := uint64(binary.BigEndian.Uint16(b[28:])), uint64(binary.BigEndian.Uint16(b[30:]))+uint64(binary.BigEndian.Uint16(b[32:]))
 		if n > math.MaxInt64 || n <= ends || first > last || per == 0 || uint64(binary.BigEndian.Uint32(b[34:])) > uint64(len(b)-listFixed) {
 			break
 		}
 		nodes := (last-first)/listStride + 1
-		if h.enc == encListLoose || (last-first)%listStride == 0 && (n-ends)%per == 0 && (n-ends)/per == nodes {
+		if h.Enc == encListLoose || (last-first)%listStride == 0 && (n-ends)%per == 0 && (n-ends)/per == nodes {
 			return nil
 		}
 	}
-	return corrupt("list of encoding %d with a body of %d bytes", h.enc, len(b))
-}
-
-// listEncoding is the name of OBJECT ENCODING.
-func (h *header) listEncoding() string {
-	if h.wide {
-		return "quicklist"
-	}
-	return "listpack"
+	return redis.Corrupt("list of encoding %d with a body of %d bytes", h.Enc, len(b))
 }
 
 // runIter walks a run.
@@ -164,14 +142,14 @@ func (it *runIter) next() bool {
 	it.start = it.end
 	if it.n == 0 || it.err != nil {
 		if it.err == nil && it.start != len(it.b) {
-			it.err = corrupt("%d bytes behind a list's elements", len(it.b)-it.start)
+			it.err = redis.Corrupt("%d bytes behind a list's elements", len(it.b)-it.start)
 		}
 		return false
 	}
 	it.n--
 	n, w := binary.Uvarint(it.b[it.end:])
 	if w <= 0 || n > uint64(len(it.b)-it.end-w) {
-		it.err = corrupt("list element of %d bytes at %d of %d", n, it.end, len(it.b))
+		it.err = redis.Corrupt("list element of %d bytes at %d of %d", n, it.end, len(it.b))
 		return false
 	}
 	at := it.end + w
@@ -210,7 +188,7 @@ func (r run) elements(dst [][]byte) ([][]byte, error) {
 	return dst, it.err
 }
 
-func elementBytes(v []byte) int { return uvarintLen(len(v)) + len(v) }
+func elementBytes(v []byte) int { return redis.UvarintLen(len(v)) + len(v) }
 
 func runBytes(els [][]byte) (n int) {
 	for _, v := range els {
@@ -231,22 +209,22 @@ func makeRun(t kv.Txn, els [][]byte) run {
 }
 
 // listNodeRow is the key of a node.
-func (e *entry) listNodeRow(t kv.Txn, pos uint64) []byte {
-	row := e.part(t, partListNode, 8)
-	binary.BigEndian.PutUint64(row[len(e.row)+1:], pos)
+func (l *list) listNodeRow(t kv.Txn, pos uint64) []byte {
+	row := l.Part(t, redis.PartListNode, 8)
+	binary.BigEndian.PutUint64(row[len(l.Row)+1:], pos)
 	return row
 }
 
 // nodeSpan holds the nodes from one position to another, both included.
-func (e *entry) nodeSpan(t kv.Txn, from, to uint64) base.Span {
-	return base.Span{Start: e.listNodeRow(t, from), End: base.Next(e.listNodeRow(t, to))}
+func (l *list) nodeSpan(t kv.Txn, from, to uint64) base.Span {
+	return base.Span{Start: l.listNodeRow(t, from), End: base.Next(l.listNodeRow(t, to))}
 }
 
 // positionOf is the position of a key that listNodeRow made; header is the length of the
 // header's key.
 func positionOf(header int, row []byte) (uint64, error) {
-	if len(row) != header+9 || row[header] != partListNode {
-		return 0, corrupt("list row %x", row)
+	if len(row) != header+9 || row[header] != redis.PartListNode {
+		return 0, redis.Corrupt("list row %x", row)
 	}
 	return binary.BigEndian.Uint64(row[header+1:]), nil
 }
@@ -259,23 +237,23 @@ type listNode struct {
 
 func decodeListNode(pos uint64, b []byte) (listNode, error) {
 	if len(b) <= runCountBytes || binary.BigEndian.Uint16(b) == 0 {
-		return listNode{}, corrupt("list node of %d bytes", len(b))
+		return listNode{}, redis.Corrupt("list node of %d bytes", len(b))
 	}
 	return listNode{pos, run{int64(binary.BigEndian.Uint16(b)), b[runCountBytes:]}}, nil
 }
 
-func (e *entry) putNode(t kv.Txn, pos uint64, els [][]byte) {
+func (l *list) putNode(t kv.Txn, pos uint64, els [][]byte) {
 	b := t.Alloc(runCountBytes + runBytes(els))
 	binary.BigEndian.PutUint16(b, uint16(len(els)))
 	b = b[:runCountBytes]
 	for _, v := range els {
 		b = appendElement(b, v)
 	}
-	t.Set(e.listNodeRow(t, pos), b)
+	t.Set(l.listNodeRow(t, pos), b)
 }
 
-func (e *entry) getNode(t kv.Txn, pos uint64) (listNode, error) {
-	b, err := t.Snapshot().Get(e.listNodeRow(t, pos))
+func (l *list) getNode(t kv.Txn, pos uint64) (listNode, error) {
+	b, err := t.Snapshot().Get(l.listNodeRow(t, pos))
 	if err != nil {
 		return listNode{}, err
 	}
@@ -284,7 +262,7 @@ func (e *entry) getNode(t kv.Txn, pos uint64) (listNode, error) {
 
 // scan visits the nodes between two positions, both included.
 func (l *list) scan(t kv.Txn, from, to uint64, o kv.ScanOptions, visit func(n listNode) bool) error {
-	header := len(l.row)
+	header := len(l.Row)
 	var bad error
 	err := t.Snapshot().Scan(l.nodeSpan(t, from, to), o, func(key, value []byte) bool {
 		var pos uint64
@@ -327,7 +305,7 @@ func (l *list) at(t kv.Txn, index int64) (pos uint64, skip int64, err error) {
 		return false
 	})
 	if err == nil && !found {
-		err = corrupt("list of %d elements has fewer", l.n)
+		err = redis.Corrupt("list of %d elements has fewer", l.n)
 	}
 	return pos, skip, err
 }
@@ -349,7 +327,7 @@ func (l *list) beside(t kv.Txn, pos uint64, s Side) (found uint64, err error) {
 		return false
 	})
 	if err == nil && found == 0 {
-		err = corrupt("list of %d elements has fewer", l.n)
+		err = redis.Corrupt("list of %d elements has fewer", l.n)
 	}
 	return found, err
 }
@@ -361,24 +339,24 @@ func (l *list) save(t kv.Txn) { l.saveWith(t, 0, Left) }
 // right one, and answers that room.
 func (l *list) saveWith(t kv.Txn, more int, s Side) (room []byte) {
 	if l.n == 0 {
-		l.remove(t)
-		l.event(EventGeneric, "del")
+		l.Remove(t)
+		l.Event(redis.EventGeneric, "del")
 		return nil
 	}
 	left, right := l.ends[0].b, l.ends[1].b
-	h := header{kind: TypeList, enc: encListEnds, expireAt: l.h.expireAt, wide: l.h.wide || l.packed > listpackListBytes}
+	h := redis.Header{Kind: redis.TypeList, Enc: encListEnds, ExpireAt: l.Header.ExpireAt, Wide: l.Header.Wide || l.packed > listpackListBytes}
 	size := runCountBytes
 	if l.inner() > 0 {
 		size = listFixed
-		if h.enc = encListNodes; l.loose {
-			h.enc = encListLoose
+		if h.Enc = encListNodes; l.loose {
+			h.Enc = encListLoose
 		}
 	}
-	record, b := newRecord(t, &h, size+len(left)+more+len(right))
-	if h.enc == encListEnds {
+	record, b := redis.NewRecord(t, &h, size+len(left)+more+len(right))
+	if h.Enc == encListEnds {
 		binary.BigEndian.PutUint16(b, uint16(l.n))
 	} else {
-		l.putFixed(b, h.wide, more, s)
+		l.putFixed(b, h.Wide, more, s)
 	}
 	if s == Left {
 		room = b[size : size+more]
@@ -389,7 +367,7 @@ func (l *list) saveWith(t kv.Txn, more int, s Side) (room []byte) {
 		copy(b[size+len(left):], right)
 		room = b[len(b)-more:]
 	}
-	l.store(t, &h, record)
+	l.Store(t, &h, record)
 	return room
 }
 
@@ -429,7 +407,7 @@ func (l *list) settle(t kv.Txn, s Side, els [][]byte) {
 // chunk is how many elements at one end of els become a node; none as long as all of them
 // may stay in the header.
 func (l *list) chunk(els [][]byte, front bool) int {
-	if int64(len(els)) < l.per && runBytes(els) <= 2*l.db.o.ListNodeBytes {
+	if int64(len(els)) < l.per && runBytes(els) <= 2*l.DB.Options.ListNodeBytes {
 		return 0
 	}
 	size := 0
@@ -438,7 +416,7 @@ func (l *list) chunk(els [][]byte, front bool) int {
 		if !front {
 			v = els[len(els)-1-i]
 		}
-		if size += elementBytes(v); i > 0 && (size > 2*l.db.o.ListNodeBytes || int64(i) == l.per) {
+		if size += elementBytes(v); i > 0 && (size > 2*l.DB.Options.ListNodeBytes || int64(i) == l.per) {
 			return i
 		}
 	}
@@ -484,12 +462,12 @@ func (l *list) divide(t kv.Txn, s Side, els [][]byte) {
 func (l *list) perNode(els [][]byte) int64 {
 	size, n := 0, int64(0)
 	for _, v := range els {
-		if size += elementBytes(v); size > l.db.o.ListNodeBytes {
+		if size += elementBytes(v); size > l.DB.Options.ListNodeBytes {
 			break
 		}
 		n++
 	}
-	n = max(1, min(n, int64(l.db.o.ListNodeElements)))
+	n = max(1, min(n, int64(l.DB.Options.ListNodeElements)))
 	for n&(n-1) != 0 {
 		n &= n - 1
 	}
@@ -498,7 +476,7 @@ func (l *list) perNode(els [][]byte) int64 {
 
 // fits reports whether a list of n elements of so many bytes stays in its header.
 func (l *list) fits(n int64, bytes int) bool {
-	return n <= int64(l.db.o.ListNodeElements) && bytes <= l.db.o.ListNodeBytes
+	return n <= int64(l.DB.Options.ListNodeElements) && bytes <= l.DB.Options.ListNodeBytes
 }
 
 // unite makes one end of both when no node is left.
@@ -550,7 +528,7 @@ func packedIntBytes(i int64) int64 {
 
 // unpack takes elements out of the length of Redis's listpack.
 func (l *list) unpack(values [][]byte) {
-	if l.h.wide || l.packed == 0 {
+	if l.Header.Wide || l.packed == 0 {
 		return
 	}
 	for _, v := range values {
