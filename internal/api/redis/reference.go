@@ -47,6 +47,7 @@ var differences = []string{
 	"`OBJECT ENCODING` says what Redis's default settings would have led to. A list that was a quicklist stays one when it becomes short.",
 	"Clients that block are served in the order in which they began to wait, on whatever nodes of a cluster. While another node becomes the leader " +
 		"of their key, two of them may be served in the other order.",
+	"What BITOP stores may hold at most 64 MiB that is not zeros.",
 	"A client blocks on at most 10,000 keys.",
 	"`CLIENT UNBLOCK`, `CLIENT KILL` and `CLIENT LIST` are about the clients of one node.",
 }

@@ -239,7 +239,7 @@ func (c *slotCheck) element(key, value []byte) error {
 	c.Elements++
 	part, rest := key[len(c.row)], key[len(c.row)+1:]
 	switch {
-	case c.h.Kind == TypeString && c.h.Enc == encPieces && part == partPiece && len(rest) == 4:
+	case c.h.Kind == TypeString && c.h.Enc == EncPieces && part == partPiece && len(rest) == 4:
 		at := int64(binary.BigEndian.Uint32(rest)) * c.h.pieceBytes()
 		if int64(len(value)) > c.h.pieceBytes() || at+int64(len(value)) > c.h.piecesLen() {
 			return Corrupt("%s leaves its string of %d bytes", keyspace.Pretty(key), c.h.piecesLen())

@@ -24,7 +24,7 @@ func IncrBy(t kv.Txn, db *DB, key []byte, delta int64) (int64, error) {
 	}
 	var digits [maxIntegerText]byte
 	text := strconv.AppendInt(digits[:0], sum, 10)
-	h := Header{Kind: TypeString, Enc: encInline, ExpireAt: e.Header.ExpireAt}
+	h := Header{Kind: TypeString, Enc: EncInline, ExpireAt: e.Header.ExpireAt}
 	record, body := NewRecord(t, &h, len(text))
 	copy(body, text)
 	e.replace(t, &h, record)
@@ -45,10 +45,10 @@ func (e *Entry) integer(t kv.Txn) (int64, error) {
 	if !e.Found {
 		return 0, nil
 	}
-	if e.stringLen() > maxIntegerText {
+	if e.StringLen() > maxIntegerText {
 		return 0, ErrNotInteger
 	}
-	text, err := e.stringOrNil(t)
+	text, err := e.StringOrNil(t)
 	if err != nil {
 		return 0, err
 	}
@@ -89,7 +89,7 @@ func IncrByFloat(t kv.Txn, db *DB, key, by []byte) ([]byte, error) {
 		return nil, ErrNaNOrInfinity
 	}
 	text := redisnum.AppendLongDouble(nil, sum)
-	e.setString(t, text, encInlineText, e.Header.ExpireAt)
+	e.SetString(t, text, EncInlineText, e.Header.ExpireAt)
 	e.Event(EventString, "incrbyfloat")
 	return text, nil
 }
@@ -99,10 +99,10 @@ func (e *Entry) longDouble(t kv.Txn) (n redisnum.LongDouble, err error) {
 	if !e.Found {
 		return n, nil
 	}
-	if e.stringLen() >= maxFloatText {
+	if e.StringLen() >= maxFloatText {
 		return n, ErrNotFloat
 	}
-	text, err := e.stringOrNil(t)
+	text, err := e.StringOrNil(t)
 	if err != nil {
 		return n, err
 	}

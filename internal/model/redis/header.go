@@ -46,13 +46,13 @@ type Encoding uint8
 
 const (
 	// A string in its header.
-	encInline Encoding = 1
+	EncInline Encoding = 1
 	// The same, which OBJECT ENCODING calls raw whatever its length.
-	encInlineRaw Encoding = 2
+	EncInlineRaw Encoding = 2
 	// The same, which OBJECT ENCODING never calls int.
-	encInlineText Encoding = 3
+	EncInlineText Encoding = 3
 	// A string in pieces behind its header.
-	encPieces Encoding = 4
+	EncPieces Encoding = 4
 
 	// A hash or a set in its header.
 	encFields Encoding = 1
@@ -183,9 +183,9 @@ func (h *Header) Validate() error {
 
 func (h *Header) validateString() error {
 	switch h.Enc {
-	case encInline, encInlineRaw, encInlineText:
+	case EncInline, EncInlineRaw, EncInlineText:
 		return nil
-	case encPieces:
+	case EncPieces:
 		if len(h.Body) == piecesBodyBytes && h.piecesLen() >= 0 && h.pieceBytes() > 0 {
 			return nil
 		}
@@ -215,7 +215,7 @@ func (h *Header) validateHash() error {
 func (h *Header) hasRows() bool {
 	switch h.Kind {
 	case TypeString:
-		return h.Enc == encPieces
+		return h.Enc == EncPieces
 	case TypeHash, TypeSet:
 		return h.Enc == encRows
 	}

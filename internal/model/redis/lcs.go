@@ -44,14 +44,14 @@ func LCS(t kv.Txn, db *DB, keyA, keyB []byte, o LCSOptions) (LCSResult, error) {
 	if ea.Found && ea.Header.Kind != TypeString || eb.Found && eb.Header.Kind != TypeString {
 		return LCSResult{}, ErrLCSNotStrings
 	}
-	if (ea.stringLen()+1)*(eb.stringLen()+1) > LCSTableBytes/4 {
+	if (ea.StringLen()+1)*(eb.StringLen()+1) > LCSTableBytes/4 {
 		return LCSResult{}, ErrLCSTooLarge
 	}
-	a, err := ea.stringOrNil(t)
+	a, err := ea.StringOrNil(t)
 	if err != nil {
 		return LCSResult{}, err
 	}
-	b, err := eb.stringOrNil(t)
+	b, err := eb.StringOrNil(t)
 	if err != nil {
 		return LCSResult{}, err
 	}

@@ -19,7 +19,7 @@ func (h *Header) pieceBytes() int64 { return int64(binary.BigEndian.Uint32(h.Bod
 
 // storePieces writes the header of a long string.
 func (e *Entry) storePieces(t kv.Txn, n, pieceBytes, expireAt int64) {
-	h := Header{Kind: TypeString, Enc: encPieces, ExpireAt: expireAt}
+	h := Header{Kind: TypeString, Enc: EncPieces, ExpireAt: expireAt}
 	record, body := NewRecord(t, &h, piecesBodyBytes)
 	binary.BigEndian.PutUint64(body, uint64(n))
 	binary.BigEndian.PutUint32(body[8:], uint32(pieceBytes))
@@ -46,7 +46,7 @@ func (e *Entry) setPieces(t kv.Txn, value []byte, expireAt int64) {
 // growPieces makes the string one of n bytes in pieces and writes data at offset.
 func (e *Entry) growPieces(t kv.Txn, offset int64, data []byte, n int64) error {
 	expireAt := e.Header.ExpireAt
-	if !e.Found || e.Header.Enc != encPieces {
+	if !e.Found || e.Header.Enc != EncPieces {
 		e.setPieces(t, e.Header.Body, expireAt)
 	}
 	size := e.Header.pieceBytes()
@@ -79,11 +79,9 @@ func (e *Entry) writePiece(t kv.Txn, number, from int64, data []byte) error {
 	return nil
 }
 
-// readPieces is the part [start, end) of a long string.
-func (e *Entry) readPieces(t kv.Txn, start, end int64) ([]byte, error) {
+// scanPieces is ScanString for a long string.
+func (e *Entry) scanPieces(t kv.Txn, start, end int64, visit func(at int64, part []byte) bool) error {
 	size := e.Header.pieceBytes()
-	out := t.Alloc(int(end - start))
-	clear(out)
 	span := base.Span{Start: e.pieceRow(t, start/size), End: e.pieceRow(t, (end+size-1)/size)}
 	var bad error
 	err := t.Snapshot().Scan(span, kv.ScanOptions{}, func(key, value []byte) bool {
@@ -91,16 +89,39 @@ func (e *Entry) readPieces(t kv.Txn, start, end int64) ([]byte, error) {
 			bad = Corrupt("piece of %d bytes", len(value))
 			return false
 		}
-		at := int64(binary.BigEndian.Uint32(key[len(key)-4:]))*size - start
-		if at < 0 {
-			value = value[min(-at, int64(len(value))):]
-			at = 0
-		}
-		copy(out[at:], value)
-		return true
+		at := int64(binary.BigEndian.Uint32(key[len(key)-4:])) * size
+		from, to := max(start-at, 0), min(end-at, int64(len(value)))
+		return from >= to || visit(at+from, value[from:to])
 	})
 	if err == nil {
 		err = bad
 	}
-	return out, err
+	return err
+}
+
+// SetSparse makes the key a string of n bytes without expiry: parts, by where they begin, in
+// pieces of PieceBytes, and zeros.
+func (e *Entry) SetSparse(t kv.Txn, n int64, parts []StringPart) {
+	size := int64(e.DB.Options.PieceBytes)
+	if n <= int64(e.DB.Options.StringInlineBytes) {
+		h := Header{Kind: TypeString, Enc: EncInlineRaw}
+		record, body := NewRecord(t, &h, int(n))
+		clear(body)
+		for _, p := range parts {
+			copy(body[p.At:], p.Bytes)
+		}
+		e.replace(t, &h, record)
+		return
+	}
+	e.ClearRows(t)
+	e.storePieces(t, n, size, 0)
+	for _, p := range parts {
+		t.Set(e.pieceRow(t, p.At/size), p.Bytes)
+	}
+}
+
+// StringPart is a part of a string: where it begins, and its bytes.
+type StringPart struct {
+	At    int64
+	Bytes []byte
 }

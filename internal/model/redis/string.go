@@ -60,7 +60,7 @@ func Set(t kv.Txn, db *DB, key, value []byte, o SetOptions) (r SetResult, err er
 		return r, err
 	}
 	if o.Get {
-		if r.Old, err = e.stringOrNil(t); err != nil {
+		if r.Old, err = e.StringOrNil(t); err != nil {
 			return r, err
 		}
 	}
@@ -71,7 +71,7 @@ func Set(t kv.Txn, db *DB, key, value []byte, o SetOptions) (r SetResult, err er
 	if o.Expiry.Kind == ExpiryKeep && e.Found {
 		at = e.Header.ExpireAt
 	}
-	e.setString(t, value, encInline, at)
+	e.SetString(t, value, EncInline, at)
 	e.Event(EventString, "set")
 	if o.Expiry.timed() {
 		e.Event(EventGeneric, "expire")
@@ -88,7 +88,7 @@ func (e *Entry) meets(t kv.Txn, c Condition, compare []byte) (bool, error) {
 	case IfPresent:
 		return e.Found, nil
 	case IfEqual, IfUnequal:
-		old, err := e.stringOrNil(t)
+		old, err := e.StringOrNil(t)
 		if err != nil {
 			return false, err
 		}
@@ -98,8 +98,8 @@ func (e *Entry) meets(t kv.Txn, c Condition, compare []byte) (bool, error) {
 	return true, nil
 }
 
-// setString makes the key a string.
-func (e *Entry) setString(t kv.Txn, value []byte, enc Encoding, expireAt int64) {
+// SetString makes the key a string.
+func (e *Entry) SetString(t kv.Txn, value []byte, enc Encoding, expireAt int64) {
 	if len(value) > e.DB.Options.StringInlineBytes {
 		e.setPieces(t, value, expireAt)
 		return
@@ -110,24 +110,25 @@ func (e *Entry) setString(t kv.Txn, value []byte, enc Encoding, expireAt int64) 
 	e.replace(t, &h, record)
 }
 
-// stringOrNil is the whole string, nil if the key is absent.
-func (e *Entry) stringOrNil(t kv.Txn) ([]byte, error) {
+// StringOrNil is the whole string, nil if the key is absent.
+func (e *Entry) StringOrNil(t kv.Txn) ([]byte, error) {
 	switch {
 	case !e.Found:
 		return nil, nil
 	case e.Header.Kind != TypeString:
 		return nil, ErrWrongType
-	case e.Header.Enc == encPieces:
-		return e.readPieces(t, 0, e.Header.piecesLen())
+	case e.Header.Enc == EncPieces:
+		return e.ReadString(t, 0, e.Header.piecesLen())
 	}
 	return e.Header.Body, nil
 }
 
-func (e *Entry) stringLen() int64 {
+// StringLen is the length of a string, 0 if the key is absent.
+func (e *Entry) StringLen() int64 {
 	switch {
 	case !e.Found:
 		return 0
-	case e.Header.Enc == encPieces:
+	case e.Header.Enc == EncPieces:
 		return e.Header.piecesLen()
 	}
 	return int64(len(e.Header.Body))
@@ -139,7 +140,7 @@ func Get(t kv.Txn, db *DB, key []byte) ([]byte, error) {
 	if err := e.ReadAs(t, db, key, TypeString); err != nil {
 		return nil, err
 	}
-	return e.stringOrNil(t)
+	return e.StringOrNil(t)
 }
 
 // MGet is MGET: one value for each key is appended to dst, nil where there is no
@@ -167,7 +168,7 @@ func GetDel(t kv.Txn, db *DB, key []byte) ([]byte, error) {
 	if err := e.ReadAs(t, db, key, TypeString); err != nil || !e.Found {
 		return nil, err
 	}
-	v, err := e.stringOrNil(t)
+	v, err := e.StringOrNil(t)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +189,7 @@ func GetEx(t kv.Txn, db *DB, key []byte, x Expiry) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := e.stringOrNil(t)
+	v, err := e.StringOrNil(t)
 	switch {
 	case err != nil:
 		return nil, err
@@ -275,7 +276,7 @@ func StrLen(t kv.Txn, db *DB, key []byte) (int64, error) {
 	if err := e.ReadAs(t, db, key, TypeString); err != nil {
 		return 0, err
 	}
-	return e.stringLen(), nil
+	return e.StringLen(), nil
 }
 
 // Append is APPEND: the new length.
@@ -284,17 +285,17 @@ func Append(t kv.Txn, db *DB, key, value []byte) (int64, error) {
 	if err := e.LookupAs(t, db, key, TypeString); err != nil {
 		return 0, err
 	}
-	n := e.stringLen()
+	n := e.StringLen()
 	if n+int64(len(value)) > limits.RESPBulkBytes {
 		return 0, ErrStringTooLong
 	}
 	if !e.Found {
-		e.setString(t, value, encInline, 0)
-	} else if err := e.writeString(t, n, value); err != nil {
+		e.SetString(t, value, EncInline, 0)
+	} else if err := e.WriteString(t, n, value); err != nil {
 		return 0, err
 	}
 	e.Event(EventString, "append")
-	return e.stringLen(), nil
+	return e.StringLen(), nil
 }
 
 // SetRange is SETRANGE: the new length. A gap is filled with zeros.
@@ -307,16 +308,16 @@ func SetRange(t kv.Txn, db *DB, key []byte, offset int64, value []byte) (int64, 
 		return 0, err
 	}
 	if len(value) == 0 {
-		return e.stringLen(), nil
+		return e.StringLen(), nil
 	}
 	if offset > limits.RESPBulkBytes-int64(len(value)) {
 		return 0, ErrStringTooLong
 	}
-	if err := e.writeString(t, offset, value); err != nil {
+	if err := e.WriteString(t, offset, value); err != nil {
 		return 0, err
 	}
 	e.Event(EventString, "setrange")
-	return e.stringLen(), nil
+	return e.StringLen(), nil
 }
 
 // GetRange is GETRANGE and SUBSTR: the bytes from start to end, both inclusive;
@@ -326,7 +327,7 @@ func GetRange(t kv.Txn, db *DB, key []byte, start, end int64) ([]byte, error) {
 	if err := e.ReadAs(t, db, key, TypeString); err != nil || !e.Found {
 		return []byte{}, err
 	}
-	n := e.stringLen()
+	n := e.StringLen()
 	if start < 0 && end < 0 && start > end {
 		return []byte{}, nil
 	}
@@ -340,20 +341,44 @@ func GetRange(t kv.Txn, db *DB, key []byte, start, end int64) ([]byte, error) {
 	if start > end || n == 0 {
 		return []byte{}, nil
 	}
-	if e.Header.Enc == encPieces {
-		return e.readPieces(t, start, end+1)
-	}
-	return e.Header.Body[start : end+1], nil
+	return e.ReadString(t, start, end+1)
 }
 
-// writeString stores data at offset, fills a gap with zeros and keeps the expiry.
+// ReadString is the part [start, end) of a string, which is that long.
+func (e *Entry) ReadString(t kv.Txn, start, end int64) ([]byte, error) {
+	if e.Header.Enc != EncPieces {
+		return e.Header.Body[start:end], nil
+	}
+	out := t.Alloc(int(end - start))
+	clear(out)
+	err := e.ScanString(t, start, end, func(at int64, part []byte) bool {
+		copy(out[at-start:], part)
+		return true
+	})
+	return out, err
+}
+
+// ScanString visits the parts of a string within [start, end) in their order. What is not
+// visited is zeros.
+func (e *Entry) ScanString(t kv.Txn, start, end int64, visit func(at int64, part []byte) bool) error {
+	if end = min(end, e.StringLen()); start >= end {
+		return nil
+	}
+	if e.Header.Enc == EncPieces {
+		return e.scanPieces(t, start, end, visit)
+	}
+	visit(start, e.Header.Body[start:end])
+	return nil
+}
+
+// WriteString stores data at offset, fills a gap with zeros and keeps the expiry.
 // OBJECT ENCODING calls the result raw, as it does in Redis.
-func (e *Entry) writeString(t kv.Txn, offset int64, data []byte) error {
-	n := max(e.stringLen(), offset+int64(len(data)))
-	if e.Found && e.Header.Enc == encPieces || n > int64(e.DB.Options.StringGrowBytes) {
+func (e *Entry) WriteString(t kv.Txn, offset int64, data []byte) error {
+	n := max(e.StringLen(), offset+int64(len(data)))
+	if e.Found && e.Header.Enc == EncPieces || n > int64(e.DB.Options.StringGrowBytes) {
 		return e.growPieces(t, offset, data, n)
 	}
-	h := Header{Kind: TypeString, Enc: encInlineRaw, ExpireAt: e.Header.ExpireAt}
+	h := Header{Kind: TypeString, Enc: EncInlineRaw, ExpireAt: e.Header.ExpireAt}
 	record, body := NewRecord(t, &h, int(n))
 	clear(body[copy(body, e.Header.Body):])
 	copy(body[offset:], data)
@@ -365,9 +390,9 @@ func (e *Entry) writeString(t kv.Txn, offset int64, data []byte) error {
 func (h *Header) stringEncoding() string {
 	const embeddedBytes = 44
 	switch {
-	case h.Enc == encInlineRaw || h.Enc == encPieces:
+	case h.Enc == EncInlineRaw || h.Enc == EncPieces:
 		return "raw"
-	case h.Enc == encInline && len(h.Body) <= 20 && isInteger(h.Body):
+	case h.Enc == EncInline && len(h.Body) <= 20 && isInteger(h.Body):
 		return "int"
 	case len(h.Body) <= embeddedBytes:
 		return "embstr"

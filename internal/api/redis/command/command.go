@@ -81,6 +81,7 @@ type Group string
 // Groups.
 const (
 	GroupString       Group = "string"
+	GroupBitmap       Group = "bitmap"
 	GroupHash         Group = "hash"
 	GroupList         Group = "list"
 	GroupSet          Group = "set"
@@ -98,7 +99,7 @@ const (
 
 // groupCategory is the ACL category that all commands of a group have.
 var groupCategory = map[Group]string{
-	GroupString: "string", GroupHash: "hash", GroupList: "list", GroupSet: "set", GroupSortedSet: "sortedset", GroupGeneric: "keyspace",
+	GroupString: "string", GroupBitmap: "bitmap", GroupHash: "hash", GroupList: "list", GroupSet: "set", GroupSortedSet: "sortedset", GroupGeneric: "keyspace",
 	GroupTransactions: "transaction", GroupConnection: "connection",
 }
 
@@ -338,13 +339,13 @@ func (cmd *Command[C]) AccessFlags() []string {
 	case "getdel", "hgetdel", "move", "rename", "renamenx", "lpop", "rpop", "lmove", "rpoplpush", "lmpop",
 		"blpop", "brpop", "blmove", "brpoplpush", "blmpop", "spop", "smove", "zpopmin", "zpopmax", "zmpop", "bzpopmin", "bzpopmax", "bzmpop":
 		return []string{"RW", "access", "delete"}
-	case "mset", "setex", "psetex", "sunionstore", "sdiffstore", "zrangestore", "zunionstore", "zinterstore", "zdiffstore":
+	case "mset", "setex", "psetex", "sunionstore", "sdiffstore", "zrangestore", "zunionstore", "zinterstore", "zdiffstore", "bitop":
 		return []string{"OW", "update"}
 	case "setnx", "msetnx":
 		return []string{"OW", "insert"}
 	case "append", "hsetnx", "lpush", "rpush", "lpushx", "rpushx", "linsert", "sadd":
 		return []string{"RW", "insert"}
-	case "set", "getset", "getex", "incr", "decr", "incrby", "decrby", "incrbyfloat", "hincrby", "hincrbyfloat", "hgetex", "zincrby":
+	case "set", "getset", "getex", "incr", "decr", "incrby", "decrby", "incrbyfloat", "hincrby", "hincrbyfloat", "hgetex", "zincrby", "setbit", "bitfield":
 		return []string{"RW", "access", "update"}
 	}
 	return []string{"RW", "update"}
