@@ -18,6 +18,7 @@ type echo struct {
 	ended chan error
 	poked chan struct{}
 	wg    *sync.WaitGroup
+	hold  chan struct{} // what begins with 'H' waits for it
 }
 
 func (e *echo) Readable() {
@@ -38,6 +39,9 @@ func (e *echo) Readable() {
 		if err != nil {
 			e.ended <- err
 			return
+		}
+		if buf[0] == 'H' {
+			<-e.hold
 		}
 		if buf[0] == '!' {
 			first := bytes.Clone(buf[:n])
@@ -82,6 +86,7 @@ type bench struct {
 	wg   sync.WaitGroup
 	run  chan error
 	l    net.Listener
+	told []int // how many connections had bytes, when there were several; the loop's
 }
 
 func open(t *testing.T) *bench {
@@ -95,7 +100,7 @@ func open(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{t: t, loop: loop, l: l, run: make(chan error, 1)}
-	go func() { b.run <- loop.Run(func() {}) }()
+	go func() { b.run <- loop.Run(func(h []Handler) { b.told = append(b.told, len(h)) }, func() {}) }()
 	t.Cleanup(func() {
 		loop.Close()
 		if err := <-b.run; err != nil {
@@ -124,7 +129,7 @@ func (b *bench) dial() (net.Conn, *echo) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	e := &echo{c: c, ended: make(chan error, 1), poked: make(chan struct{}, 1), wg: &b.wg}
+	e := &echo{c: c, ended: make(chan error, 1), poked: make(chan struct{}, 1), hold: make(chan struct{}), wg: &b.wg}
 	if err := c.Start(e); err != nil {
 		b.t.Fatal(err)
 	}
@@ -161,6 +166,50 @@ func TestEchoOnLoopAndOnGoroutine(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = e.c.Close()
+}
+
+// TestSeveralAreTold: before connections that have bytes at the same time are served, who
+// runs the loop is told of all of them.
+func TestSeveralAreTold(t *testing.T) {
+	b := open(t)
+	const others = roundMax + 8
+	var clients [others]net.Conn
+	for i := range clients {
+		clients[i], _ = b.dial()
+		say(t, clients[i], "hello", "hello")
+	}
+	c, e := b.dial()
+	say(t, c, "hello", "hello")
+	_, err := io.WriteString(c, "Hold")
+	for i := range clients {
+		if _, e := io.WriteString(clients[i], "x"); e != nil {
+			err = e
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(e.hold)
+	for i := range clients {
+		if _, err := io.ReadFull(clients[i], make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(t, c, "", "Hold")
+	told := 0
+	b.loop.Close()
+	if err := <-b.run; err != nil {
+		t.Error(err)
+	}
+	for _, n := range b.told {
+		told += n
+		if n < 2 || n > roundMax {
+			t.Errorf("told of %d", n)
+		}
+	}
+	if b.run <- nil; told < others {
+		t.Errorf("%d of %d were told of: %v", told, others, b.told)
+	}
 }
 
 func TestEndBehindDataIsSeen(t *testing.T) {

@@ -17,7 +17,7 @@ func New() (*Loop, error) { return nil, ErrUnsupported }
 func (*Loop) Adopt(*net.TCPConn) (*Conn, error) { return nil, ErrUnsupported }
 
 // Run answers ErrUnsupported.
-func (*Loop) Run(func()) error { return ErrUnsupported }
+func (*Loop) Run(func([]Handler), func()) error { return ErrUnsupported }
 
 // Close does nothing.
 func (*Loop) Close() {}

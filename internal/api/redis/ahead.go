@@ -1,5 +1,10 @@
 package redis
 
+import (
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/netloop"
+)
+
 // ahead tells the database which keys the next commands of a pipeline will ask for,
 // many at a time.
 type ahead struct {
@@ -45,4 +50,41 @@ func (s *session) lookAhead(a *ahead) {
 		a.rest = aheadRest
 	}
 	clear(a.keys)
+}
+
+// round is what a loop knows of the connections that it comes to next.
+type round struct {
+	ahead
+	db *kv.DB
+}
+
+// expect reads what several clients have sent, and tells the database of the keys of those
+// that have sent one command. A pipeline looks ahead by itself.
+func (r *round) expect(handlers []netloop.Handler) {
+	if r.rest > 0 {
+		r.rest--
+		return
+	}
+	r.rows, r.keys = r.rows[:0], r.keys[:0]
+	for _, h := range handlers {
+		s := h.(*session)
+		s.loop.Took()
+		s.take()
+		if s.taken.err != nil || !s.authenticated || s.handle == nil {
+			continue
+		}
+		buf := s.in.Pending()
+		s.parser.Ahead(buf, func(args [][]byte, end int) bool {
+			if s.taken.single = end == len(buf); s.taken.single && len(args) > 1 && len(args[1]) <= aheadKeyBytes {
+				from := len(r.rows)
+				r.rows = s.handle.AppendHeaderKey(r.rows, args[1])
+				r.keys = append(r.keys, r.rows[from:])
+			}
+			return false
+		})
+	}
+	if len(r.keys) > 1 && !r.db.Expect(r.keys) {
+		r.rest = aheadRest
+	}
+	clear(r.keys)
 }

@@ -29,7 +29,8 @@ func (s *Server) startLoops() {
 		f, kick := s.flushers[i%len(s.flushers)], s.db.Kick
 		s.own(func() {
 			var work []*outbox.Queue
-			if err := l.Run(func() { work = f.During(kick, work) }); err != nil {
+			next := round{db: s.db}
+			if err := l.Run(next.expect, func() { work = f.During(kick, work) }); err != nil {
 				s.log.Error("connection loop failed", slog.Any("error", err))
 			}
 		})
@@ -53,11 +54,15 @@ func (s *Server) adopt(conn net.Conn, id int64) (net.Conn, *netloop.Conn) {
 // Readable implements netloop.Handler: it serves the connection on the loop as
 // long as nothing has to be waited for.
 func (s *session) Readable() {
-	s.loop.Took()
+	if !s.taken.done {
+		s.loop.Took()
+	}
 	for {
-		room := s.in.Writable()
-		n, err := s.loop.TryRead(room)
-		switch {
+		if !s.taken.done {
+			s.take()
+		}
+		s.taken.done = false
+		switch err := s.taken.err; {
 		case err == netloop.ErrAgain:
 			if s.loop.Poked() && !s.pokedOnly(os.ErrDeadlineExceeded) {
 				go s.end()
@@ -71,8 +76,6 @@ func (s *session) Readable() {
 			go s.end()
 			return
 		}
-		s.arrived(n)
-		s.unread = n == len(room)
 		if !s.executeBuffered(true) {
 			go s.serve() // goes on where the loop stopped
 			return
@@ -84,6 +87,23 @@ func (s *session) Readable() {
 		if !s.unread && !s.loop.Ending() && s.loop.Park() {
 			return
 		}
+	}
+}
+
+// taken is what a loop has found in the socket and not yet executed.
+type taken struct {
+	done   bool
+	err    error
+	single bool // it is one command, whose key the database expects
+}
+
+// take reads what is in the socket.
+func (s *session) take() {
+	room := s.in.Writable()
+	n, err := s.loop.TryRead(room)
+	if s.taken = (taken{done: true, err: err}); err == nil {
+		s.arrived(n)
+		s.unread = n == len(room)
 	}
 }
 

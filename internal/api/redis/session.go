@@ -69,6 +69,7 @@ type session struct {
 	past          past
 	keepsApart    int // how many times its writes to several ranges do not run together
 
+	taken     taken
 	unread    bool   // there may be more to read, of which no loop hears: read first
 	closing   bool   // after the replies so far are sent
 	closeNote string // why, for the log; empty for the usual reasons
@@ -313,6 +314,9 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	x.w.Proto = s.proto
 	x.kvs.Quiet, x.kvs.Prompt, x.waits = onLoop, onLoop, false
 	x.ahead.commands, x.together.apart = 0, 0
+	if s.taken.single {
+		x.ahead.commands, s.taken.single = 2, false
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			s.crashed(x, p, debug.Stack())
