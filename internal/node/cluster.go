@@ -49,8 +49,9 @@ type cluster struct {
 		sync.Mutex
 		nodes map[base.NodeID]catalog.Node
 	}
-	kept bool               // the file has them all; guarded by mu
-	look chan chan struct{} // asks refresh to look now, and to close what it is given
+	dismissed func()             // called when another node says that this one was removed
+	kept      bool               // the file has them all; guarded by mu
+	look      chan chan struct{} // asks refresh to look now, and to close what it is given
 }
 
 // refreshEvery is how often a node looks for other nodes, which is also how it is
@@ -201,7 +202,7 @@ func (c *cluster) open(s *store.Store, admin, client catalog.Address) {
 	}
 	c.learn(c.self)
 	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log,
-		ServerTLS: c.serverTLS, ClientTLS: c.clientTLS, Admit: c.admit})
+		ServerTLS: c.serverTLS, ClientTLS: c.clientTLS, Admit: c.admit, Dismissed: c.dismissed})
 	c.server = remote.NewServer(s, c.log, c.transport)
 	c.client = remote.NewClient(id.Node, c.transport, s, c.Nodes, c.log)
 	c.client.Keep(c.server)
@@ -313,7 +314,7 @@ func insist(ctx context.Context, log *slog.Logger, do func() error) error {
 		}
 		log.Info("waiting for a quorum of the cluster", "error", err)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

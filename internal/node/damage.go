@@ -99,6 +99,9 @@ func (n *Node) openStore(c config.Config, o store.Options) error {
 			return err
 		}
 		n.store, err = store.Open(o)
+		if err == nil {
+			return identity.Release(vfs.Default, o.Dir)
+		}
 		if !errors.Is(err, base.ErrCorruption) {
 			return err
 		}

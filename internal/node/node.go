@@ -137,6 +137,12 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		n.runCare(n.care)
 		return db, n.endRecovery(db, recovery)
 	}
+	ctx, dismiss := context.WithCancelCause(ctx)
+	defer dismiss(nil)
+	n.cluster.dismissed = func() {
+		dismiss(errRemoved)
+		n.fatal(errRemoved)
+	}
 	n.cluster.open(n.store, n.address("admin"), n.announced(c))
 	db := kv.New(kvrange.NewShared(n.store, n.cluster.client), time.Now)
 	n.care = n.newCare(c, db)
@@ -153,9 +159,7 @@ func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB,
 		return nil, err
 	}
 	n.wait.Go(func() {
-		n.cluster.refresh(db, func() {
-			n.fatal(errors.New("this node was removed from its cluster; its data directory is of no use any more"))
-		}, n.stop)
+		n.cluster.refresh(db, func() { n.fatal(errRemoved) }, n.stop)
 	})
 	n.runCare(n.care)
 	return db, nil
@@ -173,7 +177,9 @@ func (n *Node) join(c config.Config, dir string) (*store.Join, error) {
 		return nil, nil
 	}
 	if fresh {
-		id = identity.New()
+		if id, err = identity.Reserve(vfs.Default, dir); err != nil {
+			return nil, err
+		}
 	}
 	j, err := join(addresses(c.Join), c.RequirePass, place{store: id.Store, address: n.cluster.address})
 	switch {
@@ -191,6 +197,8 @@ func (n *Node) join(c config.Config, dir string) (*store.Join, error) {
 	}
 	return &store.Join{Cluster: j.cluster, Node: j.node, Store: id.Store}, nil
 }
+
+var errRemoved = errors.New("this node was removed from its cluster; its data directory is of no use any more")
 
 // fatal is called, from anywhere, when the process must stop.
 func (n *Node) fatal(err error) {

@@ -209,6 +209,11 @@ func TestNodesLeave(t *testing.T) {
 	if !strings.Contains(nodes[1].Log(), "removed from its cluster") {
 		t.Errorf("it says\n%s", nodes[1].Log())
 	}
+	// Nobody talks to it any more when it comes back: that tells it.
+	if again, err := process.Try(t, process.Options{Dir: nodes[1].Dir, Args: args(1)}); err == nil || !strings.Contains(err.Error(), "did not start") ||
+		!strings.Contains(again.Log(), "this node was removed from its cluster") {
+		t.Errorf("a node that was removed starts again: %v\n%s", err, again.Log())
+	}
 	var list []struct{ ID int }
 	if err := json.Unmarshal([]byte(strata(0, "nodes", "--json")), &list); err != nil || len(list) != 3 {
 		t.Errorf("%+v, %v", list, err)

@@ -33,6 +33,8 @@ var (
 	ErrIncompatible = errors.New("transport: incompatible protocol version")
 	// ErrNotAdmitted: Options.Admit turned the peer down.
 	ErrNotAdmitted = errors.New("transport: peer is not admitted")
+	// errDismissed: it was the peer's Options.Admit.
+	errDismissed = errors.New("transport: dismissed")
 	// ErrTooManyConnections: the peer has no room for another connection.
 	ErrTooManyConnections = errors.New("transport: too many connections")
 )

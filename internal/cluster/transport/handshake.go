@@ -153,7 +153,11 @@ func greet(rw io.ReadWriter, h hello, admit func(Peer) error) (Peer, error) {
 	case err != nil:
 		return Peer{}, err
 	case w.refusal != nil:
-		return w.from, errors.Wrapf(w.refusal, "refused by node %d", w.from.Node)
+		err := errors.Wrapf(w.refusal, "refused by node %d", w.from.Node)
+		if w.from.Node == h.to && errors.Is(err, ErrNotAdmitted) {
+			err = errors.Mark(err, errDismissed)
+		}
+		return w.from, err
 	case w.from.Node != h.to:
 		return w.from, errors.Wrapf(ErrWrongNode, "node %d answers in place of node %d", w.from.Node, h.to)
 	case w.version < h.oldest || w.version > h.version:

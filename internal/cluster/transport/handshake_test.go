@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,8 @@ func TestHandshakeRefusals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newCluster(t)
 			var ds faults
-			changes := []func(*Options){ds.use}
+			var dismissed atomic.Bool
+			changes := []func(*Options){ds.use, func(o *Options) { o.Dismissed = func() { dismissed.Store(true) } }}
 			if c.dialler != nil {
 				changes = append(changes, c.dialler)
 			}
@@ -72,6 +74,9 @@ func TestHandshakeRefusals(t *testing.T) {
 				t.Error("message was taken")
 			}
 			cl.says(c.log)
+			if dismissed.Load() != (c.name == "not admitted there") {
+				t.Errorf("dismissed: %v", dismissed.Load())
+			}
 			if c.name != "not admitted here" {
 				eventually(t, "the refusal is counted", func() bool { return b.Metrics().Refused > 0 })
 			}

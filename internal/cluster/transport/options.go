@@ -36,6 +36,8 @@ type Options struct {
 	ServerTLS, ClientTLS *tls.Config
 	// Admit turns down peers, on both sides of a connection; optional.
 	Admit func(Peer) error
+	// Dismissed is called whenever a peer's Admit has turned this node down; optional.
+	Dismissed func()
 	// Dial makes connections; by default a net.Dialer.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Clock tells when to dial again, Random (uniform over all 64 bits) how much

@@ -162,6 +162,9 @@ func (c *conn) introduce(raw net.Conn, address string) (net.Conn, error) {
 	}
 	_, err := greet(nc, hello{version: protocolVersion, oldest: protocolOldest, class: c.class,
 		cluster: o.Cluster, from: o.self(), to: c.peer.node}, o.Admit)
+	if errors.Is(err, errDismissed) && o.Dismissed != nil {
+		o.Dismissed()
+	}
 	return nc, err
 }
 

@@ -30,6 +30,10 @@ const (
 	// DamagedName is the file of a node that has found its store damaged.
 	DamagedName = "DAMAGED"
 
+	// ReservedName is the file of a store that asks a cluster for a place, and does not
+	// exist yet.
+	ReservedName = "JOINING"
+
 	// FormatVersion is the layout of a data directory that this binary writes.
 	FormatVersion = 2
 
@@ -110,8 +114,10 @@ func decodeHex(dst []byte, s string) bool {
 }
 
 // Load reads the identity of dir: ErrNotExist if there is none.
-func Load(fs vfs.FS, dir string) (Identity, error) {
-	f, err := fs.Open(fs.PathJoin(dir, FileName))
+func Load(fs vfs.FS, dir string) (Identity, error) { return load(fs, dir, FileName) }
+
+func load(fs vfs.FS, dir, name string) (Identity, error) {
+	f, err := fs.Open(fs.PathJoin(dir, name))
 	if oserror.IsNotExist(err) {
 		return Identity{}, errors.Wrap(ErrNotExist, dir)
 	}
@@ -125,6 +131,29 @@ func Load(fs vfs.FS, dir string) (Identity, error) {
 	}
 	id, err := Decode(b)
 	return id, errors.Wrap(err, dir)
+}
+
+// Reserve is the identity that a store in dir, which need not exist yet, is going to have:
+// the same one whenever it is asked, until the store exists.
+func Reserve(fs vfs.FS, dir string) (Identity, error) {
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return Identity{}, errors.Wrapf(err, "making the data directory %s", dir)
+	}
+	id, err := load(fs, dir, ReservedName)
+	if errors.Is(err, ErrNotExist) {
+		id = New()
+		err = Replace(fs, dir, ReservedName, id.Encode())
+	}
+	return id, errors.Wrap(err, "reserving an identity")
+}
+
+// Release removes what Reserve has left, once the store exists.
+func Release(fs vfs.FS, dir string) error {
+	err := fs.Remove(fs.PathJoin(dir, ReservedName))
+	if oserror.IsNotExist(err) {
+		return nil
+	}
+	return errors.Wrap(err, "releasing a reserved identity")
 }
 
 // Save writes the identity of dir, which must exist, in place of an earlier one.

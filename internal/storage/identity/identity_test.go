@@ -73,3 +73,26 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestReserve: a store that was interrupted before it existed asks for the same place again.
+func TestReserve(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	first, err := Reserve(fs, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Reserve(fs.CrashClone(vfs.CrashCloneCfg{}), ""); err != nil || again != first {
+		t.Errorf("%+v, %v; first it was %+v", again, err, first)
+	}
+	if _, err := Load(fs, ""); !errors.Is(err, ErrNotExist) {
+		t.Errorf("a reserved store exists: %v", err)
+	}
+	for range 2 {
+		if err := Release(fs, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if other, err := Reserve(fs, ""); err != nil || other == first {
+		t.Errorf("%+v, %v", other, err)
+	}
+}
