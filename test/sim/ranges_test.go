@@ -2,7 +2,6 @@ package sim
 
 import (
 	"flag"
-	"fmt"
 	"testing"
 
 	"github.com/stratadb/strata/internal/cluster/coordinator"
@@ -10,7 +9,7 @@ import (
 )
 
 var (
-	rangeSeeds = flag.Int("range-seeds", 60, "how many seeds over several ranges to run")
+	rangeSeeds = flag.Uint64("range-seeds", 60, "how many seeds over several ranges to run")
 	rangeFirst = flag.Uint64("range-first", 1, "the first of them")
 )
 
@@ -19,25 +18,11 @@ const rangeEvents = 3000
 // TestRanges runs transactions over several ranges, with crashes of the store and of
 // coordinators, splits, sweeps, and horizons that move.
 func TestRanges(t *testing.T) {
-	if *seed != 0 {
-		res, err := Run(Options{Seed: *seed, Events: rangeEvents, Ranges: true, Cut: true, Trace: func(line string) { fmt.Println(line) }})
-		t.Logf("seed %d: %+v", *seed, res)
-		if err != nil {
-			t.Fatalf("seed %d: %+v", *seed, err)
-		}
-		return
-	}
-	var sum Result
-	for i := range *rangeSeeds {
-		s := *rangeFirst + uint64(i)
-		res, err := Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: true})
-		if err != nil {
-			t.Fatalf("seed %d fails (go test ./test/sim -run TestRanges -args -seed %d): %+v", s, s, err)
-		}
-		sum.Add(res)
-	}
-	t.Logf("%d seeds: %+v", *rangeSeeds, sum)
-	if *rangeSeeds >= 50 && (sum.Spread == 0 || sum.Orphans == 0 || sum.Settled == 0 || sum.Points[replica.PointLocked] == 0) {
+	sum, whole := runSeeds(t, seeding{one: *seed, first: *rangeFirst, n: *rangeSeeds, replay: "go test ./test/sim -run TestRanges$ -v -args -seed %d"},
+		func(s uint64, trace func(string)) (Result, error) {
+			return Run(Options{Seed: s, Events: rangeEvents, Ranges: true, Cut: true, Trace: trace})
+		})
+	if whole && *rangeSeeds >= 50 && (sum.Spread == 0 || sum.Orphans == 0 || sum.Settled == 0 || sum.Points[replica.PointLocked] == 0) {
 		t.Fatalf("%d commits over several ranges, %d orphans, %d sweeps, %d waits for locks", sum.Spread, sum.Orphans, sum.Settled,
 			sum.Points[replica.PointLocked])
 	}

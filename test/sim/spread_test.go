@@ -2,7 +2,6 @@ package sim
 
 import (
 	"flag"
-	"fmt"
 	"testing"
 
 	"github.com/stratadb/strata/internal/cluster/coordinator"
@@ -10,7 +9,7 @@ import (
 )
 
 var (
-	spreadSeeds = flag.Int("spread-seeds", 45, "how many seeds with transactions over ranges of several nodes to run")
+	spreadSeeds = flag.Uint64("spread-seeds", 45, "how many seeds with transactions over ranges of several nodes to run")
 	spreadFirst = flag.Uint64("spread-first", 1, "the first of them")
 )
 
@@ -23,27 +22,9 @@ func spreadOptions(seed uint64) GroupOptions {
 // TestSpread runs transactions over ranges that different nodes lead, while those are split,
 // merged and moved, and nodes and coordinators end.
 func TestSpread(t *testing.T) {
-	if *groupSeed != 0 {
-		o := spreadOptions(*groupSeed)
-		o.Trace = func(line string) { fmt.Println(line) }
-		res, err := RunGroup(o)
-		t.Logf("seed %d: %+v", *groupSeed, res)
-		if err != nil {
-			t.Fatalf("seed %d: %+v", *groupSeed, err)
-		}
-		return
-	}
-	var sum GroupResult
-	for i := range *spreadSeeds {
-		s := *spreadFirst + uint64(i)
-		res, err := RunGroup(spreadOptions(s))
-		if err != nil {
-			t.Fatalf("seed %d fails (go test ./test/sim -run TestSpread$ -args -group %d): %+v", s, s, err)
-		}
-		sum.Add(res)
-	}
-	t.Logf("%d seeds: %+v", *spreadSeeds, sum)
-	if missing := sum.Missing(true); *spreadSeeds >= 40 && len(missing) > 0 {
+	sum, whole := runSeeds(t, seeding{one: *groupSeed, first: *spreadFirst, n: *spreadSeeds, replay: "go test ./test/sim -run TestSpread$ -v -args -group %d"},
+		func(s uint64, trace func(string)) (GroupResult, error) { return runGroup(spreadOptions(s), trace) })
+	if missing := sum.Missing(true); whole && *spreadSeeds >= 40 && len(missing) > 0 {
 		t.Fatalf("this never happened: %v", missing)
 	}
 }
