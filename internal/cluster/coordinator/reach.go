@@ -81,28 +81,26 @@ func (h *Here) at(key []byte, here func(r *replica.Replica) error, away func() e
 // flapPause is between two looks at a range whose leadership comes and goes.
 const flapPause = 5 * time.Millisecond
 
-// Span implements Ranges. Of ranges that others lead, these know more.
-func (h *Here) Span(key []byte) (base.Span, error) {
-	if r := h.Store.Range(key); r != nil && (h.Away == nil || r.Serving()) {
-		span := r.Descriptor().Span
-		if span.Contains(key) {
-			return span, nil
+// Span implements Ranges. Of ranges that others lead, these know more. It holds the key.
+func (h *Here) Span(key []byte) (span base.Span, err error) {
+	err = h.at(key, func(r *replica.Replica) error {
+		for range 2 {
+			if span = r.Descriptor().Span; span.Contains(key) {
+				return nil
+			}
+			// A split has taken the key away, and its range is about to be found.
+			if err := r.AwaitChange(context.Background()); err != nil {
+				return err
+			}
+			if r = h.Store.Range(key); r == nil {
+				return base.ErrUnavailable
+			}
 		}
-		// A split has taken the key away, and its range is about to be found.
-		if err := r.AwaitChange(context.Background()); err != nil {
-			return base.Span{}, err
-		}
-		if r = h.Store.Range(key); r != nil {
-			return r.Descriptor().Span, nil
-		}
-	}
-	if h.Away == nil {
-		return base.Span{}, base.ErrUnavailable
-	}
-	span, err := h.Away.Span(key)
-	if errors.Is(err, ErrHere) {
-		return h.Span(key)
-	}
+		return errors.Wrapf(base.ErrWrongRange, "key %q", key)
+	}, func() (err error) {
+		span, err = h.Away.Span(key)
+		return err
+	})
 	return span, err
 }
 

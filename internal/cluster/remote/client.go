@@ -267,7 +267,7 @@ func (c *Client) Known(key []byte) (router.Route, bool) {
 	return c.routes.Find(place(key))
 }
 
-// Route is where the range that holds key is.
+// Route is where the range that holds key is. Its span contains the key.
 func (c *Client) Route(key []byte) (router.Route, error) {
 	key = place(key)
 	if n, ok := c.Known(key); ok {
@@ -280,6 +280,9 @@ func (c *Client) Route(key []byte) (router.Route, error) {
 	d, err := base.DecodeRangeDescriptor(b)
 	if err != nil {
 		return router.Route{}, err
+	}
+	if !d.Span.Contains(key) {
+		return router.Route{}, errMalformed
 	}
 	n := router.Route{Range: d.ID, Epoch: d.Epoch, Span: d.Span, Leader: c.Leader(key)}
 	for _, r := range d.Replicas {

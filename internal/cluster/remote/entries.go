@@ -156,6 +156,9 @@ func (v *Server) route(_ context.Context, _ base.NodeID, key []byte) ([]byte, er
 		return other, nil
 	}
 	d := r.Descriptor()
+	if !d.Span.Contains(key) { // it was cut since it was found; who asks again finds the right side
+		return appendNumbers(nil, answerNotLeader, 0), nil
+	}
 	return d.Append([]byte{answerOK}), nil
 }
 
