@@ -5,6 +5,7 @@ package process
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -341,6 +342,18 @@ func Run(t testing.TB, args ...string) (code int, stdout, stderr string) {
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), log.String()
+}
+
+// Command is Run that is given up when ctx ends: it answers what the command prints, and an
+// error with what it says if it fails.
+func Command(ctx context.Context, t testing.TB, args ...string) (stdout string, err error) {
+	var out, log bytes.Buffer
+	cmd := exec.CommandContext(ctx, Binary(t), args...)
+	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &log, cleanEnviron()
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("strata %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(log.Bytes()))
+	}
+	return out.String(), nil
 }
 
 // Conn is a bare connection to a node: what is sent and what comes back is in the

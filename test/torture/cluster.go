@@ -2,7 +2,12 @@ package torture
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,69 +19,141 @@ import (
 	"github.com/stratadb/strata/test/process"
 )
 
-const size = 3
+const (
+	// size is how many nodes there are always, seats how many there may be.
+	size  = 3
+	seats = size + 1
+)
 
-// cluster is the nodes, numbered from 1.
+// cluster is the nodes, in seats that are numbered from 1. A seat is taken by one node
+// after another.
 type cluster struct {
 	t        *testing.T
 	isolated bool // each has a network of its own
-	nodes    [size + 1]*process.Node
-	options  [size + 1]process.Options
-	grpc     [size + 1]string // addresses
-	mu       sync.Mutex       // guards nodes
+	seats    [seats + 1]seat
+	// busy is held by whoever does something to the nodes of the seats that it holds, in
+	// their order.
+	busy [seats + 1]sync.Mutex
+	mu   sync.Mutex // guards seats
+}
+
+// seat is where a node may be: it has an address.
+type seat struct {
+	taken         bool // by a node of the cluster
+	id            int  // of that node; zero: it has not been asked for yet
+	node          *process.Node
+	options       process.Options
+	address, grpc string
 }
 
 func startCluster(t *testing.T) *cluster {
 	c := &cluster{t: t, isolated: os.Getenv(inside) != ""}
-	for i := 1; i <= size; i++ {
-		o := process.Options{}
-		addr := process.FreeAddress(t)
-		c.grpc[i] = process.FreeAddress(t)
+	for i := 1; i <= seats; i++ {
+		s := &c.seats[i]
+		s.address, s.grpc = process.FreeAddress(t), process.FreeAddress(t)
 		if c.isolated {
-			o.Host, o.Connect = hostOf(i), func(pid int) error { return connect(pid, i) }
-			addr, c.grpc[i] = hostOf(i)+":7000", hostOf(i)+":50051"
+			s.options.Host, s.options.Connect = hostOf(i), func(pid int) error { return connect(pid, i) }
+			s.address, s.grpc = hostOf(i)+":7000", hostOf(i)+":50051"
 		}
-		o.Args = []string{"--cluster-addr", addr, "--grpc-addr", c.grpc[i], "--protected-mode=false"}
-		c.options[i] = o
-		if i > 1 {
-			o.Args = append(o.Args, "--join", c.nodes[1].Admin)
-		}
-		c.nodes[i] = process.Start(t, o)
-		c.options[i].Dir = c.nodes[i].Dir
+	}
+	for i := 1; i <= size; i++ {
+		c.prepare(i, filepath.Join(c.t.TempDir(), "data"))
+		c.launch(i)
+		c.awaitOne(i)
+		c.take(i)
 	}
 	return c
 }
 
-func (c *cluster) node(i int) *process.Node {
+// prepare makes an empty seat one for a new node in dir, which joins at those that there are.
+func (c *cluster) prepare(i int, dir string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.nodes[i]
-}
-
-// launch starts a node that was killed, on its old data, and does not wait until it serves.
-func (c *cluster) launch(i int) {
-	n := process.Launch(c.t, c.options[i])
-	c.mu.Lock()
-	c.nodes[i] = n
-	c.mu.Unlock()
-}
-
-// ready waits until all nodes, which were launched, serve.
-func (c *cluster) ready() {
-	for i := 1; i <= size; i++ {
-		c.awaitOne(i)
+	var admins []string
+	for j := range c.seats {
+		if c.seats[j].taken {
+			admins = append(admins, c.seats[j].node.Admin)
+		}
 	}
+	s := &c.seats[i]
+	s.options.Dir = dir
+	s.options.Args = []string{"--cluster-addr", s.address, "--grpc-addr", s.grpc, "--protected-mode=false"}
+	if len(admins) > 0 {
+		s.options.Args = append(s.options.Args, "--join", strings.Join(admins, ","))
+	}
+}
+
+// take makes the node of a seat one that is used.
+func (c *cluster) take(i int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seats[i].taken = true
+}
+
+// leave is what take is when a node has left.
+func (c *cluster) leave(i int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seats[i].taken, c.seats[i].id = false, 0
+}
+
+// seat is what is in one.
+func (c *cluster) seat(i int) seat {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seats[i]
+}
+
+func (c *cluster) node(i int) *process.Node { return c.seat(i).node }
+
+// taken lists the seats that are.
+func (c *cluster) taken() (list []int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.seats {
+		if c.seats[i].taken {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// free is a seat that is not taken, or zero.
+func (c *cluster) free() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := 1; i <= seats; i++ {
+		if !c.seats[i].taken {
+			return i
+		}
+	}
+	return 0
+}
+
+// any is a seat that is taken.
+func (c *cluster) any(rnd *rand.Rand) int {
+	list := c.taken()
+	return list[rnd.IntN(len(list))]
+}
+
+// launch starts the node of a seat, on its old data if it was killed, and does not wait until
+// it serves.
+func (c *cluster) launch(i int) {
+	n := process.Launch(c.t, c.seat(i).options)
+	c.mu.Lock()
+	c.seats[i].node = n
+	c.mu.Unlock()
 }
 
 func (c *cluster) awaitOne(i int) {
 	if err := c.node(i).Await(); err != nil {
-		c.t.Fatalf("node %d: %v\n%s", i, err, c.node(i).Log())
+		c.t.Errorf("node in seat %d: %v\n%s", i, err, c.node(i).Log())
 	}
 }
 
 // distribution asks a node about ranges.
 func (c *cluster) distribution(i int, ask func(ctx context.Context, d proto.DistributionClient) error) error {
-	conn, err := grpc.NewClient(c.grpc[i], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(c.seat(i).grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
 	}
@@ -84,4 +161,58 @@ func (c *cluster) distribution(i int, ask func(ctx context.Context, d proto.Dist
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	return ask(ctx, proto.NewDistributionClient(conn))
+}
+
+// operatorWithin is how long a command of the operator's may take.
+const operatorWithin = 10 * time.Second
+
+// operator runs a command of the binary at any node. What it says comes with the error.
+func (c *cluster) operator(rnd *rand.Rand, within time.Duration, args ...string) (string, error) {
+	admin := c.node(c.any(rnd)).Admin
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	return process.Command(ctx, c.t, append(args, "--admin", admin)...)
+}
+
+// id is the number of the node in a seat, which is taken or about to be.
+func (c *cluster) id(rnd *rand.Rand, i int) (int, error) {
+	s := c.seat(i)
+	if s.id != 0 {
+		return s.id, nil
+	}
+	out, err := c.operator(rnd, operatorWithin, "nodes", "--json")
+	if err != nil {
+		return 0, err
+	}
+	var list []struct {
+		ID      int
+		Address string
+	}
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		return 0, err
+	}
+	for _, n := range list {
+		if n.Address == s.address {
+			c.mu.Lock()
+			c.seats[i].id = n.ID
+			c.mu.Unlock()
+			return n.ID, nil
+		}
+	}
+	return 0, fmt.Errorf("no node is at %s: %s", s.address, out)
+}
+
+// copies says which nodes hold a range.
+type copies struct {
+	ID, Leader       int
+	Start, End       string
+	Voters, Learners []int
+}
+
+func (c *cluster) copies(rnd *rand.Rand) (list []copies, err error) {
+	out, err := c.operator(rnd, operatorWithin, "ranges", "--json")
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &list)
+	}
+	return list, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +19,7 @@ type faults struct {
 	load *load
 	gaps map[string][]time.Duration // until transactions went on, by what was done
 
-	merged atomic.Int64
+	merged, moved atomic.Int64
 }
 
 func (f *faults) between(low, high time.Duration) time.Duration {
@@ -42,66 +43,102 @@ func (f *faults) one() {
 	}
 }
 
-func (f *faults) some() int { return 1 + f.rnd.IntN(size) }
-
-// other is a node that is not i.
-func (f *faults) other(i int) int { return 1 + (i+f.rnd.IntN(size-1))%size }
+// hold picks some of the nodes, to do something to them; release, if it is not nil, gives
+// them back. Of the cluster's nodes fewer than asked for may be free for it.
+func (f *faults) hold(n int) (list []int, release func()) {
+	list = f.c.taken()
+	f.rnd.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	if n > 0 {
+		list = list[:min(n, len(list))]
+	}
+	sorted := slices.Sorted(slices.Values(list))
+	for _, i := range sorted {
+		f.c.busy[i].Lock()
+	}
+	list = slices.DeleteFunc(list, func(i int) bool { return !slices.Contains(f.c.taken(), i) }) // it has left meanwhile
+	return list, func() {
+		for _, i := range sorted {
+			f.c.busy[i].Unlock()
+		}
+	}
+}
 
 func (f *faults) kill() string {
-	i := f.some()
-	f.c.node(i).Kill()
-	f.rest(100*time.Millisecond, 3*time.Second)
-	f.c.launch(i)
-	f.c.awaitOne(i)
+	list, release := f.hold(1)
+	defer release()
+	for _, i := range list {
+		f.c.node(i).Kill()
+		f.rest(100*time.Millisecond, 3*time.Second)
+		f.c.launch(i)
+		f.c.awaitOne(i)
+	}
 	return "kill -9"
 }
 
 // killAll is what a failure of the power looks like from outside, but for what the disks
 // had not written: that is simulated (test/sim).
 func (f *faults) killAll() string {
-	for i := 1; i <= size; i++ {
+	list, release := f.hold(0)
+	defer release()
+	for _, i := range list {
 		f.c.node(i).Kill()
 	}
-	for i := 1; i <= size; i++ {
+	for _, i := range list {
 		f.c.launch(i)
 	}
-	f.c.ready()
+	for _, i := range list {
+		f.c.awaitOne(i)
+	}
 	return "kill -9 of all"
 }
 
 func (f *faults) pause() string {
-	n := f.c.node(f.some())
-	n.Pause()
-	f.rest(100*time.Millisecond, 3*time.Second)
-	n.Resume()
+	list, release := f.hold(1)
+	defer release()
+	for _, i := range list {
+		n := f.c.node(i)
+		n.Pause()
+		f.rest(100*time.Millisecond, 3*time.Second)
+		n.Resume()
+	}
 	return "stop and go on"
 }
 
-// isolate cuts a node off from both others.
+// isolate cuts a node off from all others.
 func (f *faults) isolate() string {
-	i := f.some()
-	f.cuts(pairs(i, 1+i%size, 1+(i+1)%size))
+	list, release := f.hold(0)
+	defer release()
+	f.cuts(pairs(list))
 	return "isolated node"
 }
 
-// mute drops what a node sends to one or both others.
+// mute drops what a node sends to one or all others.
 func (f *faults) mute() string {
-	i := f.some()
-	cuts := [][2]int{{i, 1 + i%size}, {i, 1 + (i+1)%size}}
-	f.cuts(cuts[:1+f.rnd.IntN(2)])
+	list, release := f.hold(0)
+	defer release()
+	var cuts [][2]int
+	for _, j := range list[1:] {
+		cuts = append(cuts, [2]int{list[0], j})
+	}
+	if f.rnd.IntN(2) == 0 {
+		cuts = cuts[:1]
+	}
+	f.cuts(cuts)
 	return "one-way cut"
 }
 
-// part cuts two nodes off from each other, which both reach the third.
+// part cuts two nodes off from each other, which both reach the others.
 func (f *faults) part() string {
-	i := f.some()
-	f.cuts(pairs(i, f.other(i)))
+	list, release := f.hold(2)
+	defer release()
+	f.cuts(pairs(list))
 	return "partial cut"
 }
 
-func pairs(i int, others ...int) (cuts [][2]int) {
-	for _, j := range others {
-		cuts = append(cuts, [2]int{i, j}, [2]int{j, i})
+// pairs are both directions between the first node and the others.
+func pairs(list []int) (cuts [][2]int) {
+	for _, j := range list[1:] {
+		cuts = append(cuts, [2]int{list[0], j}, [2]int{j, list[0]})
 	}
 	return cuts
 }
@@ -120,7 +157,7 @@ func (f *faults) cuts(list [][2]int) {
 	}
 }
 
-// move cuts and unites ranges and moves their leaders, until stop is closed; what is refused because
+// move cuts and unites ranges and moves their leaders and copies, until stop is closed; what is refused because
 // something else is under way, or because nobody answers, is left.
 func (f *faults) move(rnd *rand.Rand, stop <-chan struct{}) {
 	for {
@@ -129,7 +166,7 @@ func (f *faults) move(rnd *rand.Rand, stop <-chan struct{}) {
 			return
 		case <-time.After(time.Duration(100+rnd.IntN(900)) * time.Millisecond):
 		}
-		at := 1 + rnd.IntN(size)
+		at := f.c.any(rnd)
 		_ = f.c.distribution(at, func(ctx context.Context, d proto.DistributionClient) error {
 			known, err := d.ListRoutes(ctx, &proto.ListRoutesRequest{})
 			if err != nil || len(known.Routes) == 0 {
@@ -146,8 +183,22 @@ func (f *faults) move(rnd *rand.Rand, stop <-chan struct{}) {
 				}
 				return err
 			}
-			route := known.Routes[rnd.IntN(len(known.Routes))]
-			_, err = d.TransferLeader(ctx, &proto.TransferLeaderRequest{RouteId: route.RouteId, NodeId: uint64(1 + rnd.IntN(size))})
+			route := known.Routes[rnd.IntN(len(known.Routes))].RouteId
+			from, err := f.c.id(rnd, f.c.any(rnd))
+			if err != nil {
+				return err
+			}
+			to, err := f.c.id(rnd, f.c.any(rnd))
+			if err != nil {
+				return err
+			}
+			if rnd.IntN(3) == 0 {
+				if _, err = d.MoveReplica(ctx, &proto.MoveReplicaRequest{RouteId: route, FromNodeId: uint64(from), ToNodeId: uint64(to)}); err == nil {
+					f.moved.Add(1)
+				}
+				return err
+			}
+			_, err = d.TransferLeader(ctx, &proto.TransferLeaderRequest{RouteId: route, NodeId: uint64(to)})
 			return err
 		})
 	}

@@ -51,7 +51,7 @@ func (l *load) start(seed uint64) error {
 func account(i int) []byte { return fmt.Appendf(nil, "acc%02d", i) }
 
 func (l *load) fill() error {
-	c, err := client.Dial(l.c.grpc[1], client.Options{})
+	c, err := client.Dial(l.c.seat(l.c.taken()[0]).grpc, client.Options{})
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (l *load) fill() error {
 
 func (l *load) client(rnd *rand.Rand) {
 	for !l.stop.Load() {
-		c, err := client.Dial(l.c.grpc[1+rnd.IntN(size)], client.Options{})
+		c, err := client.Dial(l.c.seat(l.c.any(rnd)).grpc, client.Options{})
 		if err != nil {
 			l.c.t.Error(err)
 			return
@@ -219,7 +219,7 @@ func decode(v []byte) (list []uint32) {
 func (l *load) end() error {
 	l.stop.Store(true)
 	l.wait.Wait()
-	c, err := client.Dial(l.c.grpc[1], client.Options{})
+	c, err := client.Dial(l.c.seat(l.c.taken()[0]).grpc, client.Options{})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,17 +38,30 @@ func TestTorture(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &faults{c: c, rnd: rand.New(rand.NewPCG(*seed, 1)), load: l, gaps: map[string][]time.Duration{}}
-	stop, moved := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(moved)
-		f.move(rand.New(rand.NewPCG(*seed, 2)), stop)
-	}()
+	stop, whole := make(chan struct{}), make(chan struct{})
+	m := &members{c: c, rnd: rand.New(rand.NewPCG(*seed, 3)), stop: stop, first: whole, took: map[string]time.Duration{}}
+	var others sync.WaitGroup
+	others.Go(func() { f.move(rand.New(rand.NewPCG(*seed, 2)), stop) })
+	others.Go(m.run)
 	f.rest(time.Second, 2*time.Second)
-	for time.Since(l.began) < *length && !t.Failed() {
+	enough := func() bool {
+		select {
+		case <-whole:
+			return true
+		default:
+			return testing.Short() || t.Failed()
+		}
+	}
+	for (time.Since(l.began) < *length || !enough()) && !t.Failed() {
 		f.one()
 	}
 	close(stop)
-	<-moved
+	others.Wait()
+	if !t.Failed() {
+		if err := m.whole(); err != nil {
+			t.Error(err)
+		}
+	}
 	if err := l.end(); err != nil {
 		t.Error(err)
 	}
@@ -55,19 +69,21 @@ func TestTorture(t *testing.T) {
 		slices.Sort(gaps)
 		t.Logf("%s: %d times; 20 more transactions after %v, at most %v", what, len(gaps), gaps[len(gaps)/2], gaps[len(gaps)-1])
 	}
-	if err := c.distribution(1, func(ctx context.Context, d proto.DistributionClient) error {
+	t.Logf("nodes: %d joined, %d of them were killed meanwhile, %d were drained and removed, %d were removed as dead; at most it took %v",
+		m.joined, m.interrupted, m.drained, m.dead, m.took)
+	if err := c.distribution(c.taken()[0], func(ctx context.Context, d proto.DistributionClient) error {
 		known, err := d.ListRoutes(ctx, &proto.ListRoutesRequest{})
 		if err == nil {
-			t.Logf("%d ranges in the end, %d merges", len(known.Routes), f.merged.Load())
+			t.Logf("%d ranges in the end, %d merges, %d copies moved by hand", len(known.Routes), f.merged.Load(), f.moved.Load())
 		}
 		return err
 	}); err != nil {
 		t.Error(err)
 	}
 	if t.Failed() {
-		for i := 1; i <= size; i++ {
+		for _, i := range c.taken() {
 			c.node(i).Dump()
-			t.Logf("node %d:\n%s", i, c.node(i).Log())
+			t.Logf("node %d in seat %d:\n%s", c.seat(i).id, i, c.node(i).Log())
 		}
 	}
 }
