@@ -12,6 +12,7 @@ import (
 	"github.com/stratadb/strata/internal/cluster/coordinator"
 	"github.com/stratadb/strata/internal/cluster/store"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 	"github.com/stratadb/strata/test/history"
@@ -88,6 +89,8 @@ func (d *schedule) done(op *history.Op, err error) {
 	switch {
 	case err == nil:
 		op.Outcome, op.Return = history.OK, d.now
+	case errors.Is(err, base.ErrUnknownOutcome):
+		op.Outcome = history.Unknown
 	case !base.Retryable(err):
 		d.err = errors.CombineErrors(d.err, err)
 	}
@@ -208,6 +211,8 @@ func TestSchedules(t *testing.T) {
 		{"no read locks", replica.Faults{NoReadLocks: true}, coordinator.Faults{}, noReadLocks},
 		{"latest read passes an undecided lock", replica.Faults{PassUndecided: true}, coordinator.Faults{}, passUndecided},
 		{"settled without a tombstone", replica.Faults{}, coordinator.Faults{AbortUnrecorded: true}, abortUnrecorded},
+		{"record not conditional on the held prepare", replica.Faults{Table: prepared.TableFaults{RecordUnheld: true}}, coordinator.Faults{}, lateRecord},
+		{"late prepare accepted", replica.Faults{Table: prepared.TableFaults{LatePrepare: true}}, coordinator.Faults{}, latePrepare},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bad := newSchedule(t, c.faults)
@@ -258,6 +263,40 @@ func abortUnrecorded(d *schedule, f coordinator.Faults) {
 		err := d.coordinator(&unresolved{Here: coordinator.Here{Store: d.st}}, f).Settle(d.held(keyA1))
 		d.err = errors.CombineErrors(d.err, err)
 	})
+}
+
+// T is settled before its record is written, everybody resolves, and all of it is forgotten;
+// then its coordinator goes on with C.
+func lateRecord(d *schedule, _ coordinator.Faults) {
+	d.transact(nil, []string{keyA1, keyB1}, coordinator.StepStamped, func() {
+		err := d.coordinator(nil, coordinator.Faults{}).Settle(d.held(keyA1))
+		d.clock.micros += 10 * limits.TransactionMaxAge.Microseconds()
+		for range 3 { // first everybody refuses, then everybody forgets
+			err = errors.CombineErrors(err, errors.CombineErrors(d.st.Retain(), d.st.Step()))
+		}
+		d.err = errors.CombineErrors(d.err, err)
+	})
+}
+
+// T's prepare comes to b1's range again when T has ended there, and a later transaction has
+// written b1.
+func latePrepare(d *schedule, _ coordinator.Faults) {
+	var again *prepared.Prepare
+	d.transact([]string{keyB1}, []string{keyA1, keyB1}, coordinator.StepStamped, func() {
+		if t := d.held(keyB1); t != nil {
+			again = &prepared.Prepare{Txn: *t, Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte(keyB1),
+				Value: encode(nil, d.ops[len(d.ops)-1].Appends[keyB1])}}}
+		}
+	})
+	d.write(keyB1)
+	r := d.st.Range([]byte(keyB1))
+	t, err := r.Prepare(again, nil)
+	if err == nil {
+		err = r.Await(t)
+	}
+	if !errors.Is(err, prepared.ErrOver) {
+		d.err = errors.CombineErrors(d.err, err)
+	}
 }
 
 // unresolved reaches everybody, but loses what tells the anchor's range to resolve.

@@ -140,6 +140,8 @@ type group struct {
 	members []*member
 	net     []packet
 	beats   []packet
+	eyed    *member // whom half of the clients turn to, up to that event
+	eyeing  int64
 	idle    int   // ticks after which ranges sleep; zero: as without a simulator
 	hush    int64 // nobody writes up to that moment
 	lull    *lull
@@ -344,6 +346,7 @@ func (g *group) deliver() error {
 	}
 	if m.Raft.GetType() == pb.MsgTimeoutNow && g.rnd.IntN(2) == 0 {
 		g.isolate(p.from) // it will not hear of its successor
+		g.eye(g.members[p.from-1])
 		return g.step(to)
 	}
 	if g.rnd.IntN(3) > 0 {
@@ -406,6 +409,18 @@ func (m *member) excuse(err error) error {
 	}
 	return errors.Wrapf(err, "node %d", m.id)
 }
+
+// asked is the node that a client turns to. One that has just lost its leadership, and may not
+// know it, is asked more often than others, and only to read: nobody else can read what is old.
+func (g *group) asked() *member {
+	if g.now < g.eyeing && g.rnd.IntN(2) == 0 {
+		return g.eyed
+	}
+	return g.any()
+}
+
+// eye has a node asked more often for a while.
+func (g *group) eye(m *member) { g.eyed, g.eyeing = m, g.now+800 }
 
 func (g *group) any() *member { return g.members[g.rnd.IntN(len(g.members))] }
 
@@ -495,7 +510,7 @@ func (g *group) act() error {
 	case n < 9500 && g.o.Spread:
 		g.spreadEvent(g.any())
 	case n < 9500:
-		g.client(g.any())
+		g.client(g.asked())
 	case n < healing:
 		m := g.any()
 		return m.excuse(m.store.Maintain())

@@ -95,6 +95,9 @@ func (g *group) endLull() {
 
 // mayWrite reports whether clients of a node write now.
 func (g *group) mayWrite(m *member) bool {
+	if m == g.eyed && g.now < g.eyeing { // its reads would wait for that
+		return false
+	}
 	if g.lull != nil {
 		return g.lull.leader != m
 	}

@@ -49,6 +49,7 @@ func (g *group) spring() {
 	g.slow = g.now + 800
 	g.cut = map[[2]base.NodeID]bool{}
 	g.isolate(t.leader.id)
+	g.eye(t.leader)
 	for _, o := range g.members {
 		if o != t.leader && o != t.lured {
 			g.crash(o, 0)

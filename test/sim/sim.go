@@ -211,6 +211,9 @@ func (s *sim) weigh() {
 		action{1, s.toggleFull}, action{1, s.toggleSpace}, action{1, s.armCrash}, action{1, s.crashNow}, action{1, s.stop},
 		action{1, s.jump},
 	)
+	if !s.o.Ranges {
+		s.actions = append(s.actions, action{1, s.pounce})
+	}
 	s.actions = append(s.actions, s.severalActions()...)
 	for i := range s.actions {
 		if s.actions[i].weight > 2 { // no fault, and nothing as rare as one
@@ -384,6 +387,25 @@ func (s *sim) lose() {
 		}
 	}
 	s.pending = nil
+}
+
+// pounce lets all that is committed leave the memory while a batch is in flight, and then
+// takes the power: what that batch was going to replace must be there still.
+func (s *sim) pounce() {
+	if s.loop == nil {
+		return
+	}
+	s.clock.micros += 2_000_000
+	for range 2 { // one that was going on may have begun earlier
+		s.stepKeeper()
+		for n := 0; n < 1000 && s.keeper != nil && s.disk.after == nil; n++ {
+			s.stepKeeper()
+		}
+	}
+	if s.disk.after == nil {
+		s.note("power fails behind a flush")
+		s.disk.crash(100)
+	}
 }
 
 // stop ends the process as SIGTERM does, and starts it again.

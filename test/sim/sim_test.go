@@ -31,18 +31,19 @@ func TestSameSeedSameTrace(t *testing.T) {
 // TestPlantedBugs shows that the checkers see what they are there for.
 func TestPlantedBugs(t *testing.T) {
 	plant(t, []bug{
-		{name: "reply before commit", faults: replica.Faults{ReplyBeforeCommit: true}, seed: 1},
+		{name: "reply before commit", faults: replica.Faults{ReplyBeforeCommit: true}, seed: 2},
 		{name: "log not synced", faults: replica.Faults{SkipSync: true}, seed: 1},
 		{name: "reads not validated", faults: replica.Faults{SkipValidation: true}, seed: 1},
 		{name: "latest read ignores a write in flight", faults: replica.Faults{IgnoreTail: true}, seed: 1},
-		{name: "negative reply answered early", faults: replica.Faults{AnswerAbsentEarly: true}, seed: 6},
+		{name: "negative reply answered early", faults: replica.Faults{AnswerAbsentEarly: true}, seed: 21},
 		{name: "stamp prefetched for an open batch", faults: replica.Faults{PrefetchStamp: true}, seed: 4},
+		{name: "stamps answered out of order", faults: replica.Faults{SwapStamps: true}, seed: 1},
 		{name: "unknown stamp counts as older", faults: replica.Faults{UnknownIsOlder: true}, seed: 1},
 		{name: "snapshot read does not wait", faults: replica.Faults{SnapshotNoWait: true}, seed: 3},
 		{name: "cached read stamp", faults: replica.Faults{CachedStamp: true}, seed: 1},
-		{name: "read-only closure not validated", faults: replica.Faults{TrustReads: true}, seed: 8},
+		{name: "read-only closure not validated", faults: replica.Faults{TrustReads: true}, seed: 28},
 		{name: "request id ignored", faults: replica.Faults{ForgetResults: true}, seed: 1},
-		{name: "uncommitted successor counts", faults: replica.Faults{CountUncommitted: true}, seed: 160},
+		{name: "uncommitted successor counts", faults: replica.Faults{CountUncommitted: true}, seed: 3},
 	}, func(b *bug, s uint64) error {
 		_, err := Run(Options{Seed: s, Events: events, Faults: b.faults})
 		return err

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stratadb/strata/internal/cluster/coordinator"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
@@ -39,7 +40,8 @@ func TestSpreadPlantedBugs(t *testing.T) {
 		{name: "latest read ignores write locks", faults: replica.Faults{ReadIgnoresLocks: true}, seed: 2},
 		{name: "blind write passes a lock", faults: replica.Faults{BlindWritePassesLock: true}, seed: 2},
 		{name: "no read locks", faults: replica.Faults{NoReadLocks: true}, seed: 71},
-		{name: "prepared answered before commit", faults: replica.Faults{PreparedBeforeCommit: true}, seed: 10},
+		{name: "prepared answered before commit", faults: replica.Faults{PreparedBeforeCommit: true}, seed: 1},
+		{name: "late prepare accepted", faults: replica.Faults{Table: prepared.TableFaults{LatePrepare: true}}, seed: 11},
 		{name: "resolve judged by its batch's stamp", faults: replica.Faults{ResolveByBatchStamp: true}, seed: 2},
 		{name: "C asked before the last prepare", coordinator: coordinator.Faults{StampEarly: true}, seed: 1},
 		{name: "read-only participant skipped", coordinator: coordinator.Faults{SkipReadOnly: true}, seed: 2},

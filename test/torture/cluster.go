@@ -158,7 +158,7 @@ func (c *cluster) distribution(i int, ask func(ctx context.Context, d proto.Dist
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), operatorWithin)
 	defer cancel()
 	return ask(ctx, proto.NewDistributionClient(conn))
 }

@@ -263,12 +263,12 @@ func (a *attempt) record(commit base.Stamp) (base.Stamp, error) {
 			switch {
 			case err == nil:
 				return ended, nil
-			case errors.Is(err, prepared.ErrNotHeld):
-				return 0, nil // and never was
+			case errors.IsAny(err, prepared.ErrNotHeld, prepared.ErrForgotten):
+				return 0, nil // and never was: nobody else has C
 			case errors.IsAny(err, base.ErrUnavailable, base.ErrWrongRange):
 				continue // nothing was done: the same record may be written again
 			case !errors.Is(err, base.ErrUnknownOutcome):
-				return 0, errors.CombineErrors(err, base.ErrUnknownOutcome)
+				return 0, errors.Wrapf(base.ErrUnknownOutcome, "commit record: %v", err)
 			}
 			unknown = true
 		}

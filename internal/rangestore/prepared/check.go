@@ -66,10 +66,10 @@ func (t *Table) CheckPrepare(p *Prepare, v Versions) Answer {
 		}
 		return Answer{Verdict: Refuse, Err: ErrDiffers}
 	}
-	if f := t.fates[p.ID]; f != nil {
+	if f := t.fates[p.ID]; f != nil && !t.Faults.LatePrepare {
 		return Answer{Verdict: Refuse, Err: ErrOver, Fate: f, Pos: f.Pos}
 	}
-	if p.Begin < t.retain.Refuse {
+	if p.Begin < t.retain.Refuse && !t.Faults.LatePrepare {
 		return Answer{Verdict: Refuse, Err: base.ErrTooOld}
 	}
 	if len(p.ReadKeys)+len(p.ReadSpans) > 0 {
@@ -95,6 +95,7 @@ func (t *Table) CheckRecord(r *Record) Answer {
 		return Answer{Verdict: Done, Pos: f.Pos, Fate: f}
 	}
 	switch {
+	case r.Commit != 0 && t.Faults.RecordUnheld:
 	case r.Begin < t.retain.Forget:
 		return Answer{Verdict: Refuse, Err: ErrForgotten}
 	case r.Commit != 0 && t.held[r.ID] == nil:

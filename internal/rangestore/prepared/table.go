@@ -58,8 +58,18 @@ type Fate struct {
 	Pos base.Position
 }
 
+// TableFaults are the bugs that a test can plant, to prove that its checker sees them.
+type TableFaults struct {
+	// LatePrepare holds a prepare of a transaction that is over, or too old (C3).
+	LatePrepare bool
+	// RecordUnheld writes a commit record whose prepare is not held any more (C2).
+	RecordUnheld bool
+}
+
 // Table is what one range knows about transactions over several ranges.
 type Table struct {
+	// Faults is for tests; a table that is made from another one has none.
+	Faults    TableFaults
 	held      map[TxnID]*Held
 	fates     map[TxnID]*Fate
 	retain    Retain
@@ -123,7 +133,8 @@ func (t *Table) remember(pos base.Position, id TxnID) *change {
 }
 
 func (p *Prepare) apply(t *Table, pos base.Position) (Effect, error) {
-	if t.held[p.ID] != nil || t.fates[p.ID] != nil || p.Begin < t.retain.Refuse {
+	late := (t.fates[p.ID] != nil || p.Begin < t.retain.Refuse) && !t.Faults.LatePrepare
+	if t.held[p.ID] != nil || late {
 		return Effect{}, errors.AssertionFailedf("transaction %s, begun at %d, is prepared again", p.ID, p.Begin)
 	}
 	t.remember(pos, p.ID)
@@ -143,7 +154,7 @@ func (t *Table) release(h *Held) {
 }
 
 func (r *Record) apply(t *Table, pos base.Position) (Effect, error) {
-	if t.fates[r.ID] != nil || r.Commit != 0 && t.held[r.ID] == nil {
+	if t.fates[r.ID] != nil || r.Commit != 0 && t.held[r.ID] == nil && !t.Faults.RecordUnheld {
 		return Effect{}, errors.AssertionFailedf("record of %s against the condition", r.ID)
 	}
 	t.remember(pos, r.ID)

@@ -3,6 +3,7 @@ package replica
 import (
 	"slices"
 
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/prepared"
 )
 
@@ -26,6 +27,21 @@ func (a *Attempt) passUndecided(h *prepared.Held) (again bool, err error) {
 		return true, nil
 	}
 	return true, a.waitLocks([]*prepared.Held{h}, 0)
+}
+
+// swapStamp is the bug that Faults.SwapStamps plants: of two batches the later one gets the
+// stamp that was issued first.
+func (r *Replica) swapStamp(issued base.Stamp) base.Stamp {
+	if earlier := r.loop.swapped; earlier != 0 {
+		r.loop.swapped = 0
+		return earlier
+	}
+	r.loop.swapped = issued
+	later, err := r.o.Oracle.Next()
+	if err != nil {
+		return issued
+	}
+	return later
 }
 
 // unpassed are the holders that an attempt has not passed.

@@ -298,6 +298,9 @@ func (r *Replica) propose() (bool, error) {
 	if r.o.Faults.PrefetchStamp {
 		stamp = prefetched
 	}
+	if r.o.Faults.SwapStamps {
+		stamp = r.swapStamp(stamp)
+	}
 	r.pause(PointIssued)
 	if stamp <= r.loop.lastStamp {
 		return true, errors.AssertionFailedf("oracle answered %d after %d", stamp, r.loop.lastStamp)

@@ -12,6 +12,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/clock"
 	"github.com/stratadb/strata/internal/limits"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
 	"github.com/stratadb/strata/internal/rangestore/sequencer"
 	"github.com/stratadb/strata/internal/rangestore/sleep"
 	"github.com/stratadb/strata/internal/rangestore/window"
@@ -136,6 +137,11 @@ type Faults struct {
 	ServeFrozen bool
 	// ThawAtOnce thaws without a proof that the left range has refused.
 	ThawAtOnce bool
+	// SwapStamps gives every second batch a later stamp than the one behind it (C1). The
+	// log asserts that they grow: that is what sees it.
+	SwapStamps bool
+	// Table is what the table of transactions over several ranges does wrong.
+	Table prepared.TableFaults
 	// ForgetRightTable does not unite the tables of two ranges.
 	ForgetRightTable bool
 	// CountUncommitted lets an evicted version die in memory although its
@@ -228,6 +234,7 @@ type loopState struct {
 	quiet     time.Duration // no elections before that moment of the clock
 	incoming  []*Snapshot   // of messages that Raft has just got
 	prefetch  base.Stamp    // Faults.PrefetchStamp
+	swapped   base.Stamp    // Faults.SwapStamps
 	eager     int           // see lead
 	asking    asking
 	lonely    int  // ticks since a leader was heard

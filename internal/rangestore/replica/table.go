@@ -39,6 +39,7 @@ func (r *Replica) loadTableLocked(b []byte) error {
 			return err
 		}
 	}
+	live.Faults, stored.Faults = r.o.Faults.Table, r.o.Faults.Table
 	r.mu.seq.SetTable(live)
 	r.mu.stored = storedTable{table: stored, binary: b}
 	r.mu.waits.drain()
