@@ -14,6 +14,7 @@ import (
 	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/model/redis/list"
+	"github.com/stratadb/strata/internal/model/redis/stream"
 	"github.com/stratadb/strata/internal/model/redis/zset"
 )
 
@@ -200,7 +201,7 @@ func (c *checker) swapped(r reader, span base.Span) error {
 }
 
 // types are the types of Redis that have packages of their own.
-var types = redis.Checks{redis.TypeList: list.Check, redis.TypeZSet: zset.Check}
+var types = redis.Checks{redis.TypeList: list.Check, redis.TypeZSet: zset.Check, redis.TypeStream: stream.Check}
 
 func (c *checker) database(r reader, ns keyspace.NamespaceID, db *redis.DB) error {
 	rep, err := redis.CheckDB(r, db, types)

@@ -32,6 +32,7 @@ var benchmarks = []benchmark{
 	{"GET", []string{"-t", "get", "-r", strconv.Itoa(keyspace)}, 1, 0.9},
 	{"LPUSH", []string{"-t", "lpush"}, 1, 0.8},
 	{"RPOP", []string{"-t", "rpop"}, 1, 0.8},
+	{"XADD", []string{"XADD", "stream", "*", "field", strings.Repeat("x", valueBytes)}, 1, 0.8},
 	{"LRANGE_100", []string{"-t", "lrange_100"}, 1, 0.8},
 	{"LRANGE_600", []string{"-t", "lrange_600"}, 1, 0.8},
 	{"LPUSH P=16", []string{"-t", "lpush"}, 16, 0.8},

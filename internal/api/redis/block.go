@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/errors"
@@ -17,13 +18,15 @@ import (
 	"github.com/stratadb/strata/internal/turn"
 )
 
-// A client that blocks stands in a line for each of its keys. Those of a node stand in the
+// A client that blocks stands in a line for each of its keys, with all that wait for the same
+// of it: an element of a list, what is new in a group of a stream. Those of a node stand in the
 // order in which they came; the first of them stands for the node in the line at whoever
 // leads the key (kv.Turn), with the time since which it waits. Who is first in both has
 // the turn: it watches the key, tries, and tries again whenever the key was written, until
 // it is served. Everybody else costs nothing but a place.
 //
-// It is a matter of order only: what is taken is taken by a transaction like any other.
+// It is a matter of order only: what is taken is taken by a transaction like any other. Who
+// takes nothing (XREAD) stands in no line.
 
 // The errors of blocking commands.
 const (
@@ -43,6 +46,15 @@ type wait struct {
 	// serve replies and answers true if one of keys has what is waited for.
 	serve func(t kv.Txn, keys [][]byte) (bool, error)
 	kind  model.Type // that a key has to be of
+	// line tells lines at a key apart, beside kind; alone says that there is none.
+	line  []byte
+	alone bool
+	// check is what fails where serve would at once, in place of it.
+	check func(t kv.Txn) error
+	// strict lets serve see keys of other types and absent ones, too.
+	strict bool
+	// waiting: serve is asked again.
+	waiting bool
 	// nothing replies when the time is over, at once replies in place of waiting.
 	nothing, atOnce func()
 }
@@ -72,9 +84,13 @@ func blockTimeout(arg []byte) (time.Duration, error) {
 func (c *Call) block(w *wait, timeout time.Duration) error {
 	s := c.s
 	within := c.Txn != nil || s.tx != nil
-	if within || !s.waited(w.keys) {
+	if within || w.alone || !s.waited(w) {
 		served, err := c.attempt(w, w.keys, false)
 		if err != nil || served {
+			return err
+		}
+	} else if w.check != nil {
+		if err := c.Transact(w.check); err != nil {
 			return err
 		}
 	}
@@ -104,11 +120,16 @@ func (c *Call) block(w *wait, timeout time.Duration) error {
 	return b.run()
 }
 
-// waited reports whether somebody is known to wait at one of keys.
-func (s *session) waited(keys [][]byte) bool {
-	for _, key := range keys {
-		row := s.handle.AppendHeaderKey(nil, key)
-		if s.srv.lines.Standing(row) > 0 || s.srv.db.Waited(row) {
+// lineAt names the line at a key's row.
+func (w *wait) lineAt(row []byte) []byte {
+	return append(append(slices.Clip(row), byte(w.kind)), w.line...)
+}
+
+// waited reports whether somebody is known to wait for the same.
+func (s *session) waited(w *wait) bool {
+	for _, key := range w.keys {
+		line := w.lineAt(s.handle.AppendHeaderKey(nil, key))
+		if s.srv.lines.Standing(line) > 0 || s.srv.db.Waited(line) {
 			return true
 		}
 	}
@@ -122,7 +143,8 @@ func (c *Call) attempt(w *wait, keys [][]byte, waiting bool) (served bool, err e
 		c.W.Buf, served = c.W.Buf[:mark], false
 		c.DB = c.s.handle
 		fit := keys
-		if waiting {
+		w.waiting = waiting
+		if waiting && !w.strict {
 			if fit, err = c.fitting(t, w, keys); err != nil || len(fit) == 0 {
 				return err
 			}
@@ -162,10 +184,11 @@ type blocked struct {
 // place is where it stands for a key.
 type place struct {
 	key, row []byte
-	near     *turn.Place
-	mine     bool    // it is first on this node
-	far      kv.Turn // then
-	first    bool    // it has the turn
+	line     []byte
+	near     *turn.Place // nil for who stands in no line
+	mine     bool        // it is first on this node
+	far      kv.Turn     // then
+	first    bool        // it has the turn
 	watch    kv.Watch
 	woken    bool // the key was written, or another node leads it
 }
@@ -221,14 +244,23 @@ func (b *blocked) enter() {
 		}
 		seen[string(key)] = true
 		row := b.db.AppendHeaderKey(nil, key)
-		b.places = append(b.places, &place{key: key, row: row, near: b.c.s.srv.lines.Enter(row, b.since)})
+		p := &place{key: key, row: row}
+		if b.alone {
+			p.mine, p.far, p.first = true, kv.First, true
+		} else {
+			p.line = b.lineAt(row)
+			p.near = b.c.s.srv.lines.Enter(p.line, b.since)
+		}
+		b.places = append(b.places, p)
 	}
 }
 
 func (b *blocked) leave() {
 	for _, p := range b.places {
 		p.step()
-		p.near.Leave()
+		if p.near != nil {
+			p.near.Leave()
+		}
 	}
 	b.places = nil
 }
@@ -242,6 +274,9 @@ func (p *place) step() {
 		p.far.Leave()
 	}
 	p.watch, p.far, p.first = nil, nil, false
+	if p.near == nil {
+		p.far, p.first = kv.First, true
+	}
 }
 
 // stepBack gives up the turns that were of no use, where the line may be another node's by
@@ -263,7 +298,7 @@ func (b *blocked) advance() (fresh bool) {
 	db := b.c.s.srv.db
 	for _, p := range b.places {
 		if p.mine && p.far == nil {
-			p.far = db.Turn(p.row, b.since)
+			p.far = db.Turn(p.line, b.since)
 		}
 		if p.far != nil && !p.first {
 			select {

@@ -48,6 +48,8 @@ var differences = []string{
 	"Clients that block are served in the order in which they began to wait, on whatever nodes of a cluster. While another node becomes the leader " +
 		"of their key, two of them may be served in the other order.",
 	"What BITOP stores may hold at most 64 MiB that is not zeros.",
+	"An entry of a stream is at most 1 MiB long. Trimming with `~` goes by the number of entries: up to 99 more may stay. What XINFO STREAM " +
+		"says of a radix tree is what Redis would have with 100 entries in each node.",
 	"A client blocks on at most 10,000 keys.",
 	"`CLIENT UNBLOCK`, `CLIENT KILL` and `CLIENT LIST` are about the clients of one node.",
 }

@@ -27,7 +27,7 @@ func families() (list []func() []Command) {
 		list = append(list, onData(rows))
 	}
 	return append(list,
-		listBlockCommands, zsetBlockCommands, keyCommands, objectCommands,
+		listBlockCommands, zsetBlockCommands, streamBlockCommands, streamContainers, keyCommands, objectCommands,
 		transactionCommands, connectionCommands, clientCommands, commandCommands, serverCommands,
 		clusterCommands, interactiveCommands, zmapCommands, zmapTypedCommands, namespaceCommands, sessionCommands)
 }

@@ -3,7 +3,7 @@
 //
 // What all types share is here: headers, slots, places, expiry, the commands on keys. So
 // are strings, hashes and sets. Other types are packages that stand on Entry, a key as
-// one command sees it: list, zset; bitmap is commands on strings. Header and row numbers
+// one command sees it: list, zset, stream; bitmap is commands on strings. Header and row numbers
 // of all of them are below.
 //
 // A function takes the transaction, a DB handle and arguments, and returns
@@ -55,7 +55,7 @@
 //	          and scores 8 (big-endian floats), in their order
 //	          encoding 2 (rows): count 8, levels 1, nodes of the highest level 4,
 //	          the first and the last member: score 8, cut off 1, length, bytes
-//	stream 6: a number that is taken
+//	stream 6: see package stream, as for its rows (0x08 to 0x0C)
 //
 // Flag 0x04 remembers that Redis would have left its compact encoding, 0x08 that a set
 // would be no intset; they matter to OBJECT ENCODING alone, as do the string encodings 1 to 3. Redis's thresholds
@@ -75,8 +75,8 @@
 //
 // CheckDB verifies R1 to R4; the other packages' checks are handed to it.
 //
-//	R1  Every command that changes a key writes or clears its header row. So the
-//	    header is the row to watch, reading it (with a conflict) protects what
+//	R1  Every command that changes a key writes or clears its header row. (When a
+//	    stream's consumer was last seen is no change.) So the header is the row to watch, reading it (with a conflict) protects what
 //	    was read behind it, and rows behind it are read without conflicts.
 //	R2  A slot's counters are the number of its headers, of those that expire and
 //	    of those with an element that does. A slot without keys has no row.

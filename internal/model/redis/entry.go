@@ -176,6 +176,11 @@ const (
 	PartMember   byte = 0x05
 	PartScore    byte = 0x06
 	PartNode     byte = 0x07
+	PartEntry    byte = 0x08
+	PartGroup    byte = 0x09
+	PartConsumer byte = 0x0A
+	PartPending  byte = 0x0B
+	PartOwned    byte = 0x0C
 )
 
 // ttlElements ends the TTL row of a key whose elements expire, so that it stands

@@ -13,6 +13,9 @@ type Error struct{ text string }
 // Error is the full text of the reply.
 func (e *Error) Error() string { return e.text }
 
+// NewError is a mistake with its full text.
+func NewError(text string) *Error { return &Error{text} }
+
 // Is makes errors whose text holds an argument comparable by their text.
 func (e *Error) Is(target error) bool {
 	o, ok := target.(*Error)

@@ -71,6 +71,8 @@ func ObjectEncoding(t kv.Txn, db *DB, key []byte) (string, error) {
 		return e.Header.setEncoding(), nil
 	case TypeZSet:
 		return either(e.Header.Wide, "skiplist", "listpack"), nil
+	case TypeStream:
+		return "stream", nil
 	case TypeList:
 		return either(e.Header.Wide, "quicklist", "listpack"), nil
 	}

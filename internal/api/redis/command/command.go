@@ -86,6 +86,7 @@ const (
 	GroupList         Group = "list"
 	GroupSet          Group = "set"
 	GroupSortedSet    Group = "sorted-set"
+	GroupStream       Group = "stream"
 	GroupGeneric      Group = "generic"
 	GroupTransactions Group = "transactions"
 	GroupConnection   Group = "connection"
@@ -99,7 +100,7 @@ const (
 
 // groupCategory is the ACL category that all commands of a group have.
 var groupCategory = map[Group]string{
-	GroupString: "string", GroupBitmap: "bitmap", GroupHash: "hash", GroupList: "list", GroupSet: "set", GroupSortedSet: "sortedset", GroupGeneric: "keyspace",
+	GroupString: "string", GroupBitmap: "bitmap", GroupStream: "stream", GroupHash: "hash", GroupList: "list", GroupSet: "set", GroupSortedSet: "sortedset", GroupGeneric: "keyspace",
 	GroupTransactions: "transaction", GroupConnection: "connection",
 }
 
@@ -198,7 +199,7 @@ func (cmd *Command[C]) AllCategories() []string {
 	}
 	add(cmd.Flags&FlagWrite != 0, "write")
 	add(cmd.Flags&FlagReadonly != 0, "read")
-	if name, ok := groupCategory[cmd.Group]; ok {
+	if name, ok := groupCategory[cmd.Group]; ok && (cmd.Subcommands == nil || cmd.Handler != nil) {
 		c = append(c, name)
 	}
 	add(cmd.Flags&FlagPubsub != 0, "pubsub")
@@ -326,7 +327,7 @@ func (cmd *Command[C]) AccessFlags() []string {
 		switch {
 		case cmd.Group == GroupTransactions:
 			return []string{"RO"}
-		case slices.Contains([]string{"exists", "touch", "strlen", "hlen", "llen", "scard", "sismember", "zcard"}, cmd.Name):
+		case slices.Contains([]string{"exists", "touch", "strlen", "hlen", "llen", "scard", "sismember", "zcard", "xlen"}, cmd.Name):
 			return []string{"RO"}
 		}
 		return []string{"RO", "access"}
@@ -334,7 +335,7 @@ func (cmd *Command[C]) AccessFlags() []string {
 	switch cmd.Name {
 	case "del", "unlink", "delex":
 		return []string{"RM", "delete"}
-	case "hdel", "lrem", "ltrim", "srem", "zrem", "zremrangebyrank", "zremrangebyscore", "zremrangebylex":
+	case "hdel", "lrem", "ltrim", "srem", "zrem", "zremrangebyrank", "zremrangebyscore", "zremrangebylex", "xdel", "xtrim":
 		return []string{"RW", "delete"}
 	case "getdel", "hgetdel", "move", "rename", "renamenx", "lpop", "rpop", "lmove", "rpoplpush", "lmpop",
 		"blpop", "brpop", "blmove", "brpoplpush", "blmpop", "spop", "smove", "zpopmin", "zpopmax", "zmpop", "bzpopmin", "bzpopmax", "bzmpop":
