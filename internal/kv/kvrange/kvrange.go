@@ -249,6 +249,14 @@ func (a *attempt) Scan(span base.Span, reverse bool, visit func(key, value []byt
 func (a *attempt) Expect(keys [][]byte) {
 	if a.many {
 		a.multi.expect(keys)
+		return
+	}
+	var some [expectMax][]byte
+	for len(keys) > 1 {
+		n := copy(some[:], keys)
+		if keys = keys[n:]; !a.here.Expect(some[:n]) {
+			return
+		}
 	}
 }
 

@@ -719,6 +719,9 @@ func testExpect(t *testing.T, db *kv.DB) {
 		tx.Set(keys[7], []byte("own"))
 		tx.Expect(keys)
 		for i, k := range keys {
+			if i == 9 {
+				tx.Expect(keys[i:]) // when the range's lock may be held
+			}
 			v, err := tx.Get(k)
 			if err != nil {
 				return err
@@ -737,6 +740,7 @@ func testExpect(t *testing.T, db *kv.DB) {
 		return nil
 	}
 	transact(t, db, look)
+	must(t, db.NewSession().RunAndWait(kv.Func(look)))
 	tx := db.Begin()
 	must(t, look(tx))
 	set(t, db, "b1", "changed") // that was read

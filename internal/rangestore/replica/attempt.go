@@ -70,12 +70,26 @@ const expectEntries = 64 << 10
 // hint; useful reports whether so much is in memory that it pays.
 func (r *Replica) Expect(keys [][]byte) (useful bool) {
 	r.mu.Lock()
-	large := r.mu.win.Entries() >= expectEntries
-	if large {
+	rest, large := r.expectLocked(keys)
+	r.mu.Unlock()
+	return r.o.Disk.Expect(rest) || large
+}
+
+// Expect is the like between an attempt's reads.
+func (a *Attempt) Expect(keys [][]byte) (useful bool) {
+	if !a.locked {
+		return a.r.Expect(keys)
+	}
+	rest, large := a.r.expectLocked(keys)
+	return a.r.o.Disk.Expect(rest) || large
+}
+
+// expectLocked tells the window, and returns the keys that are left to the disk.
+func (r *Replica) expectLocked(keys [][]byte) (rest [][]byte, large bool) {
+	if large = r.mu.win.Entries() >= expectEntries; large {
 		keys = r.mu.win.Expect(keys)
 	}
-	r.mu.Unlock()
-	return r.o.Disk.Expect(keys) || large
+	return keys, large
 }
 
 // Begin starts over: at the snapshot at, or at the newest state when it is zero.

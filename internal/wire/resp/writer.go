@@ -233,8 +233,13 @@ func (w *Writer) Cancel(m Mark) { w.Buf = w.Buf[:m.pos] }
 
 func appendHeader(b []byte, kind byte, n int64) []byte {
 	b = append(b, kind)
-	if uint64(n) < 10 {
+	switch {
+	case uint64(n) < 10:
 		return append(b, '0'+byte(n), '\r', '\n')
+	case uint64(n) < 100:
+		return append(b, '0'+byte(n/10), '0'+byte(n%10), '\r', '\n')
+	case uint64(n) < 1000:
+		return append(b, '0'+byte(n/100), '0'+byte(n/10%10), '0'+byte(n%10), '\r', '\n')
 	}
 	return append(strconv.AppendInt(b, n, 10), '\r', '\n')
 }

@@ -21,6 +21,11 @@ func TestWriter(t *testing.T) {
 		{"bulk int", func(w *Writer) { w.BulkInt(-12) }, "$3\r\n-12\r\n", "$3\r\n-12\r\n"},
 		{"int", func(w *Writer) { w.Int(math.MinInt64) }, ":-9223372036854775808\r\n", ":-9223372036854775808\r\n"},
 		{"null", func(w *Writer) { w.Null() }, "$-1\r\n", "_\r\n"},
+		{"lengths", func(w *Writer) {
+			for _, n := range []int64{9, 10, 99, 100, 109, 999, 1000, 12345, -10} {
+				w.Int(n)
+			}
+		}, ":9\r\n:10\r\n:99\r\n:100\r\n:109\r\n:999\r\n:1000\r\n:12345\r\n:-10\r\n", ":9\r\n:10\r\n:99\r\n:100\r\n:109\r\n:999\r\n:1000\r\n:12345\r\n:-10\r\n"},
 		{"null array", func(w *Writer) { w.NullArray() }, "*-1\r\n", "_\r\n"},
 		{"array", func(w *Writer) { w.Array(12) }, "*12\r\n", "*12\r\n"},
 		{"map", func(w *Writer) { w.Map(5) }, "*10\r\n", "%5\r\n"},

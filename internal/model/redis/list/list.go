@@ -279,17 +279,54 @@ func (r run) some(from, count int64, dst [][]byte) ([][]byte, error) {
 	return dst, it.err
 }
 
+const (
+	// pointNodes is how many nodes are read one by one, where it is known where they are:
+	// the window, or a cache of rows, has those of a list in use. A scan begins on disk.
+	pointNodes = 160
+	// pointsAhead is how many of them are announced together.
+	pointsAhead = 32
+)
+
+// collectPoints collects from nodes of the same length.
+func (l *list) collectPoints(t kv.Txn, pos uint64, nodes, skip, count int64, dst [][]byte) ([][]byte, error) {
+	rows := make([][]byte, 0, pointsAhead)
+	for ; nodes > 0; nodes -= int64(len(rows)) {
+		rows = rows[:0]
+		for i := range min(nodes, pointsAhead) {
+			rows = append(rows, l.listNodeRow(t, pos+uint64(i)*listStride))
+		}
+		if len(rows) > 1 {
+			t.Expect(rows)
+		}
+		for _, row := range rows {
+			b, err := t.Snapshot().Get(row)
+			if err != nil {
+				return dst, err
+			}
+			n, err := decodeListNode(pos, b)
+			if err != nil {
+				return dst, err
+			}
+			k := min(count, n.n-skip)
+			if dst, err = n.some(skip, k, dst); err != nil {
+				return dst, err
+			}
+			pos, skip, count = pos+listStride, 0, count-k
+		}
+	}
+	if count > 0 {
+		return dst, redis.Corrupt("list of %d elements has fewer", l.n)
+	}
+	return dst, nil
+}
+
 func (l *list) collectNodes(t kv.Txn, from, count int64, dst [][]byte) ([][]byte, error) {
 	pos, skip, err := l.at(t, from)
 	if err != nil {
 		return dst, err
 	}
-	if !l.loose && skip+count <= l.per {
-		n, err := l.getNode(t, pos)
-		if err != nil {
-			return dst, err
-		}
-		return n.some(skip, count, dst)
+	if nodes := (skip + count + l.per - 1) / l.per; !l.loose && nodes <= pointNodes {
+		return l.collectPoints(t, pos, nodes, skip, count, dst)
 	}
 	var bad error
 	err = l.scan(t, pos, l.last, kv.ScanOptions{}, func(n listNode) bool {
