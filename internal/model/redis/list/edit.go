@@ -304,7 +304,7 @@ func (r *removal) nodes(t kv.Txn, l *list) error {
 		if len(c.els) > 0 {
 			l.putNode(t, c.pos, c.els)
 		} else {
-			t.Clear(l.listNodeRow(t, c.pos))
+			l.clearNode(t, c.pos)
 		}
 	}
 	if l.inner() == 0 {

@@ -55,6 +55,7 @@ type list struct {
 	first, last uint64
 	per         int64 // elements of each node, unless loose
 	loose       bool
+	got         listNode // that was read last
 	// packed is the length of Redis's listpack, while that is what it would be.
 	packed int64
 }
@@ -88,6 +89,7 @@ func (l *list) read(t kv.Txn, db *redis.DB, key []byte) error {
 }
 
 func (l *list) decode() error {
+	l.got = listNode{}
 	l.n, l.ends, l.loose, l.per, l.packed = 0, [2]run{}, false, 0, 0
 	if !l.Found {
 		return nil
@@ -249,15 +251,27 @@ func (l *list) putNode(t kv.Txn, pos uint64, els [][]byte) {
 	for _, v := range els {
 		b = appendElement(b, v)
 	}
+	l.got = listNode{}
 	t.Set(l.listNodeRow(t, pos), b)
 }
 
-func (l *list) getNode(t kv.Txn, pos uint64) (listNode, error) {
+func (l *list) clearNode(t kv.Txn, pos uint64) {
+	l.got = listNode{}
+	t.Clear(l.listNodeRow(t, pos))
+}
+
+// getNode reads a node; who pops needs it twice.
+func (l *list) getNode(t kv.Txn, pos uint64) (n listNode, err error) {
+	if l.got.n > 0 && l.got.pos == pos {
+		return l.got, nil
+	}
 	b, err := t.Snapshot().Get(l.listNodeRow(t, pos))
 	if err != nil {
 		return listNode{}, err
 	}
-	return decodeListNode(pos, b)
+	n, err = decodeListNode(pos, b)
+	l.got = n
+	return n, err
 }
 
 // scan visits the nodes between two positions, both included.

@@ -199,7 +199,7 @@ func (l *list) dropNodes(t kv.Txn, s Side, count int64) error {
 		from, to = pos, *near
 	}
 	if from == to {
-		t.Clear(l.listNodeRow(t, pos))
+		l.clearNode(t, pos)
 	} else {
 		t.ClearRange(l.nodeSpan(t, from, to))
 	}
@@ -289,15 +289,20 @@ const (
 
 // collectPoints collects from nodes of the same length.
 func (l *list) collectPoints(t kv.Txn, pos uint64, nodes, skip, count int64, dst [][]byte) ([][]byte, error) {
+	if nodes == 1 {
+		n, err := l.getNode(t, pos)
+		if err != nil {
+			return dst, err
+		}
+		return n.some(skip, count, dst)
+	}
 	rows := make([][]byte, 0, pointsAhead)
 	for ; nodes > 0; nodes -= int64(len(rows)) {
 		rows = rows[:0]
 		for i := range min(nodes, pointsAhead) {
 			rows = append(rows, l.listNodeRow(t, pos+uint64(i)*listStride))
 		}
-		if len(rows) > 1 {
-			t.Expect(rows)
-		}
+		t.Expect(rows)
 		for _, row := range rows {
 			b, err := t.Snapshot().Get(row)
 			if err != nil {
