@@ -22,6 +22,7 @@ type disk struct {
 	countdown int
 	lose      int // percent of the un-synced data that is lost then
 	rnd       *rand.Rand
+	before    func()     // directed tests only: called before every I/O
 	after     *vfs.MemFS // what a restart finds; nil while the machine is up
 	full      bool
 	noSpace   bool // no file of the log can grow
@@ -59,6 +60,9 @@ func (d *disk) crash(lose int) {
 // the log fails, so nothing is acknowledged any more. The state goes on, unseen:
 // Pebble would retry for ever.
 func (d *disk) io(name string) error {
+	if d.before != nil {
+		d.before()
+	}
 	if d.after == nil && d.countdown == 0 {
 		d.crash(d.lose)
 	}
