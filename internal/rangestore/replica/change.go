@@ -74,6 +74,8 @@ func (r *Replica) applyRangeChange(ctx context.Context, index base.LogIndex, h b
 	}
 	r.alter(true)
 	defer r.alter(false)
+	r.lockEviction() // the batch leaves the window with the descriptor behind it
+	defer r.unlockEviction()
 	switch x := c.(type) {
 	case batch.Split:
 		return r.applySplit(ctx, index, &x, h, data)

@@ -78,7 +78,11 @@ type scenario struct {
 
 // describe renders a range.
 func describe(d *base.RangeDescriptor) string {
-	return fmt.Sprintf("range %d of range %d, epoch %d, [%q, %q)", d.ID, d.Parent, d.Epoch, d.Span.Start, d.Span.End)
+	frozen := ""
+	if d.Frozen != (base.Freeze{}) {
+		frozen = ", frozen"
+	}
+	return fmt.Sprintf("range %d of range %d, epoch %d, [%q, %q)%s", d.ID, d.Parent, d.Epoch, d.Span.Start, d.Span.End, frozen)
 }
 
 type scenarioTxn struct {
@@ -142,7 +146,7 @@ func (s *scenario) command(d *datadriven.TestData) (string, error) {
 	case "step":
 		return s.step(d)
 	case "evict":
-		return "", s.r.EvictAll()
+		return s.evict()
 	case "seal":
 		s.r.mu.win.Seal()
 		return "", nil
@@ -194,6 +198,19 @@ func (s *scenario) command(d *datadriven.TestData) (string, error) {
 		return s.fired(s.watches[d.CmdArgs[0].Key]), nil
 	}
 	return s.transaction(d)
+}
+
+// evict moves everything committed to disk, unless the loop's work is in the way.
+func (s *scenario) evict() (out string, err error) {
+	work := s.spawn(func() { err = s.r.EvictAll() })
+	for {
+		switch p, alive := s.resume(work); {
+		case !alive:
+			return "", err
+		case p >= PointWaiting:
+			return "waits", nil
+		}
+	}
 }
 
 func (s *scenario) open(d *datadriven.TestData) (string, error) {

@@ -75,8 +75,6 @@ func sides(d base.RangeDescriptor, x *batch.Split) (left, right base.RangeDescri
 // applySplit applies a batch that ends with a split.
 func (r *Replica) applySplit(ctx context.Context, index base.LogIndex, x *batch.Split, h batch.Header, data []byte) error {
 	left, right, fits := sides(r.loop.desc, x)
-	r.lockEviction() // what is in the window leaves it together with the split
-	defer r.unlockEviction()
 	err := r.applyBatch(index, h, data)
 	if err != nil {
 		return err

@@ -152,8 +152,6 @@ type Union struct {
 // applyMerge applies a batch that ends with a merge.
 func (r *Replica) applyMerge(ctx context.Context, index base.LogIndex, x *batch.Merge, h batch.Header, data []byte) error {
 	both, fits := united(&r.loop.desc, x)
-	r.lockEviction() // what is in the window leaves it together with the merge
-	defer r.unlockEviction()
 	if err := r.applyBatch(index, h, data); err != nil {
 		return err
 	}
