@@ -255,6 +255,33 @@ func TestGuardOfAnotherRange(t *testing.T) {
 	}
 }
 
+// TestReadsOfALostLeader: what was read where another node leads by now is read again; nothing
+// was written, so that nobody is told that something may have been.
+func TestReadsOfALostLeader(t *testing.T) {
+	c := startNodes(t, "\x04c")
+	near, far := []byte("\x04b"), []byte("\x04m")
+	for _, muts := range [][]base.Mutation{
+		{{Op: base.OpSet, Key: near, Value: []byte("v")}, {Op: base.OpSet, Key: far, Value: []byte("v")}},
+		{{Op: base.OpSet, Key: near, Value: []byte("v")}},
+	} {
+		c.lead(near, 0)
+		c.lead(far, 0)
+		at, err := c.list[0].engine.ReadVersion(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := c.list[0].engine.NewAttempt()
+		a.Begin(kv.AttemptOptions{At: at})
+		if _, err := a.Get(far); err != nil {
+			t.Fatal(err)
+		}
+		c.lead(far, 1)
+		if _, err := a.Commit(&kv.CommitRequest{ReadKeys: [][]byte{far}, Mutations: muts}); !errors.Is(err, base.ErrConflict) {
+			t.Errorf("%d writes: %v", len(muts), err)
+		}
+	}
+}
+
 // TestBankOverNodes moves money between accounts in many ranges, from three nodes, while
 // ranges are cut and leadership moves, the oracle's included; no reader may ever miss any.
 func TestBankOverNodes(t *testing.T) {

@@ -310,7 +310,7 @@ func (m *several) end(keep *leg) error {
 			for _, other := range legs {
 				other.abort()
 			}
-			return err
+			return errors.Wrapf(base.ErrConflict, "what was read: %v", err) // nothing was written
 		}
 	}
 	return nil
