@@ -33,7 +33,12 @@ type Ticket struct {
 func (t Ticket) Done() bool { return t.Pos == 0 || t.Log.Committed() >= t.Pos }
 
 // Wait blocks until the result may be revealed, or answers ErrUnknownOutcome.
-func (t Ticket) Wait() error {
+func (t Ticket) Wait() error { return t.wait(true) }
+
+// WaitQuietly is Wait for those who leave it to others to kick the range.
+func (t Ticket) WaitQuietly() error { return t.wait(false) }
+
+func (t Ticket) wait(kick bool) error {
 	if t.Done() {
 		return nil
 	}
@@ -41,7 +46,9 @@ func (t Ticket) Wait() error {
 	if !t.Log.Notify(t.Pos, w) {
 		return nil
 	}
-	t.Log.Kick()
+	if kick {
+		t.Log.Kick()
+	}
 	return <-w
 }
 

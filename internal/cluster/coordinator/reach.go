@@ -166,6 +166,9 @@ func (h *Here) Resolve(key []byte, res *prepared.Resolve) (held base.Span, err e
 		var t base.Ticket
 		var err error
 		held, t, err = r.Resolve(res)
+		if err == nil && res.Commit != 0 { // the client has its answer
+			return r.AwaitQuietly(t)
+		}
 		return answered(r, t, err)
 	}, func() (err error) {
 		held, err = h.Away.Resolve(key, res)

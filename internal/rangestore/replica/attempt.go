@@ -50,6 +50,7 @@ type Attempt struct {
 	ten     *tenure
 	bounds  uint64 // of the range when the attempt was based
 	point   window.ReadPoint
+	closed  base.Position // what was in closed batches then
 	pos     base.Position // highest speculative position that was looked at
 	now     int64
 	page    window.Page
@@ -170,6 +171,7 @@ func (a *Attempt) enter() error {
 	if !a.based {
 		a.based, a.ten, a.bounds = true, ten, a.r.mu.bounds
 		a.point = window.ReadPoint{Pos: a.r.mu.seq.Position(), Stamp: a.at}
+		a.closed = a.r.mu.seq.ClosedPosition()
 	}
 	return nil
 }
@@ -223,7 +225,7 @@ func (a *Attempt) wait(pos base.Position) error {
 // await waits for t, in a manual replica by doing the loop's work.
 func (r *Replica) await(t base.Ticket) error {
 	if r.o.Pause != nil {
-		return r.pauseUntil(t)
+		return r.pauseUntil(t, true)
 	}
 	for r.o.Manual && !t.Done() {
 		if worked, err := r.Step(context.Background()); err != nil || !worked {
@@ -333,9 +335,25 @@ func (a *Attempt) settle() error {
 	}
 }
 
+// settleKey is settle for a key: other writes that are in flight do not matter.
+func (a *Attempt) settleKey(key []byte) error {
+	for {
+		if err := a.enter(); err != nil {
+			return err
+		}
+		pos := a.r.mu.win.WaitForKey(key, a.at, a.closed)
+		if pos == 0 || a.r.o.Faults.SnapshotNoWait {
+			return nil
+		}
+		if err := a.wait(pos); err != nil {
+			return err
+		}
+	}
+}
+
 func (a *Attempt) getSnapshot(key []byte) ([]byte, error) {
 	for {
-		if err := a.settle(); err != nil {
+		if err := a.settleKey(key); err != nil {
 			return nil, err
 		}
 		if again, err := a.admits(key); err != nil {
@@ -532,7 +550,10 @@ func (a *Attempt) prove() base.Ticket {
 		c := &confirmation{ten: a.ten}
 		c.end(base.ErrUnavailable)
 		return base.Ticket{Log: c, Pos: 1}
-	case !a.r.leasedLocked():
+	case a.pos > a.r.mu.seq.ClosedPosition() && a.r.patientLocked():
+		a.r.hurry()
+	}
+	if !a.r.leasedLocked() {
 		return a.r.confirmLocked(a.ten, a.pos)
 	}
 	if a.pos == 0 {

@@ -215,18 +215,19 @@ func (r *Replica) crowdedLocked() bool {
 // lock meanwhile.
 func (a *Attempt) waitForRoom() error {
 	if a.prompt {
-		a.r.signal()
+		a.r.hurry()
 		a.r.evictor.wake()
 		a.unlock()
 		return base.ErrWouldWait
 	}
 	if !a.r.o.Manual {
-		a.r.signal()
+		a.r.hurry()
 		a.r.evictor.wake()
 		a.r.room.Wait()
 		return nil
 	}
 	a.unlock()
+	a.r.hurry()
 	if a.r.o.Pause != nil {
 		a.r.pause(PointNoRoom)
 		return nil
@@ -321,6 +322,7 @@ func (a *Attempt) sequence(q *Request, result []byte, f *fetched) (Receipt, erro
 		muts = append(muts[:len(muts):len(muts)], resultMutations(q, result)...)
 	}
 	open, before := a.r.mu.seq.Open()
+	dormant := a.r.dormantLocked()
 	pos, err := a.r.mu.seq.Append(muts, a.stored(f))
 	if err != nil {
 		a.unlock()
@@ -343,7 +345,7 @@ func (a *Attempt) sequence(q *Request, result []byte, f *fetched) (Receipt, erro
 		a.r.mu.wants = append(a.r.mu.wants, want{batch: n, place: place, out: version})
 	}
 	a.unlock()
-	if !open && !q.Quiet {
+	if dormant && !q.Quiet {
 		a.r.signal()
 	}
 	return Receipt{Ticket: t, Version: version}, nil

@@ -61,16 +61,21 @@ func (a *Attempt) sequenceEntry(e prepared.Entry) (base.Ticket, error) {
 		return base.Ticket{}, err
 	}
 	open, _ := r.mu.seq.Open()
+	dormant := r.dormantLocked()
 	t, err := a.appendEntry(kept, payload, open)
 	if rec, ok := e.(*prepared.Record); ok && err == nil && r.mu.seq.Table().Held(rec.ID) != nil {
 		end := &prepared.Resolve{ID: rec.ID, Begin: rec.Begin, Commit: rec.Commit}
 		_, err = a.appendEntry(end, end.Append(nil), true)
 	}
+	waits := dormant && err == nil && r.canWait(e)
+	if waits {
+		r.patient.Store(uint64(t.Pos))
+	}
 	a.unlock()
 	switch {
 	case err != nil:
 		r.o.OnFatal(err)
-	case !open:
+	case dormant && !waits:
 		r.signal()
 	}
 	return t, err

@@ -80,10 +80,11 @@ const promptBytes = 1 << 20
 // nobody else does, the disk is fast and the batch is small.
 func (r *Replica) Kick() {
 	r.mu.Lock()
-	open, bytes := r.mu.seq.Open()
+	_, bytes := r.mu.seq.Open()
+	idle := r.dormantLocked()
 	r.mu.Unlock()
 	switch {
-	case !open:
+	case idle:
 	case r.o.PromptCommit && bytes <= promptBytes && r.flushTook.Load() <= int64(promptFlush) && r.driving.TryLock():
 		r.drive(context.Background())
 		r.driving.Unlock()
@@ -146,7 +147,11 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 // tick passes a tick on; those that were missed are not made up for, since a
 // follower's promise to its leader is measured in ticks.
 func (r *Replica) tick() (bool, error) {
-	if !r.ticked.Swap(false) || r.drowse() {
+	if !r.ticked.Swap(false) {
+		return false, nil
+	}
+	r.patient.Store(0)
+	if r.drowse() {
 		return false, nil
 	}
 	r.loop.raft.Tick()
@@ -280,7 +285,7 @@ func (r *Replica) propose() (bool, error) {
 	r.lockSoon()
 	c, ok := r.loop.asking.batch, r.loop.asking.open
 	var err error
-	if !ok {
+	if !ok && !r.patientLocked() {
 		if err = r.noteSettledLocked(); err == nil {
 			c, ok = r.mu.seq.Close()
 		}
@@ -439,7 +444,7 @@ func (r *Replica) beginTenure() {
 	if !r.solo.Load() && r.loop.desc.Span.Contains(issueKey) {
 		r.o.Oracle.Observe(r.loop.stamp + IssueReach) // the leader before may have issued as much
 	}
-	r.loop.lead = newTenure(r.loop.term, r.loop.position, r.signal)
+	r.loop.lead = newTenure(r.loop.term, r.loop.position, r.hurry)
 	r.mu.Lock()
 	r.mu.seq.DropTail(r.loop.position)
 	r.mu.tenure = r.loop.lead

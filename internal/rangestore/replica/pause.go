@@ -67,10 +67,13 @@ func (r *Replica) pauseChange() {
 }
 
 // pauseUntil pauses until t is done or lost.
-func (r *Replica) pauseUntil(t base.Ticket) error {
+func (r *Replica) pauseUntil(t base.Ticket, kick bool) error {
 	var w flagWaiter
 	if t.Done() || !t.Log.Notify(t.Pos, &w) {
 		return nil
+	}
+	if kick {
+		t.Log.Kick()
 	}
 	for !w.called {
 		r.pause(PointWaiting)

@@ -265,6 +265,18 @@ func (r *Replica) Entangled() bool {
 // loop's work.
 func (r *Replica) Await(t base.Ticket) error { return r.await(t) }
 
+// AwaitQuietly is Await for those who are in no hurry: what t covers is committed with
+// whatever else there is, or with a tick.
+func (r *Replica) AwaitQuietly(t base.Ticket) error {
+	switch {
+	case r.o.Pause != nil:
+		return r.pauseUntil(t, false)
+	case r.o.Manual:
+		return r.await(t)
+	}
+	return t.WaitQuietly()
+}
+
 // Horizons are what has to be known of every range before records are forgotten (C3):
 // what it holds, what it refuses for good, and the begin of the oldest transaction
 // that is prepared in it, if one is.

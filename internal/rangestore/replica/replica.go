@@ -199,6 +199,9 @@ type Replica struct {
 	asleep     atomic.Pointer[sleep.Sleep] // of a leader
 	stepped    atomic.Int64                // Faults.LeaseAtStep
 
+	// patient is the last position of an open batch that can wait.
+	patient atomic.Uint64
+
 	driving sync.Mutex // guards loop; never taken with mu held
 	loop    loopState
 	evictor

@@ -153,6 +153,46 @@ func (w *Window) WaitFor(s base.Stamp, open bool) base.Position {
 	return 0
 }
 
+// WaitForKey is WaitFor for a single key: the position of the newest write of it that is
+// not committed and may belong to the snapshot. closed is the last position that was in a
+// closed batch when something was read at s for the first time: the stamp of what was
+// closed later is above s.
+func (w *Window) WaitForKey(key []byte, s base.Stamp, closed base.Position) (pos base.Position) {
+	if w.committed == w.lastBatch() {
+		return 0
+	}
+	belongs := func(n uint64, at base.Position) bool {
+		if n <= w.committed {
+			return false
+		}
+		stamp := w.batch(n).stamp
+		return stamp != 0 && stamp <= s || stamp == 0 && at <= closed
+	}
+	for id := w.head(key); w.ring.has(id) && pos == 0; {
+		e := w.ring.at(id)
+		if e.batch <= w.committed {
+			break
+		}
+		if belongs(e.batch, e.pos) {
+			pos = e.pos
+		}
+		id = e.prev
+	}
+	if fr := w.frags.cover(key); fr != nil {
+		for _, m := range fr.marks {
+			if !m.touch && belongs(m.batch, m.pos) {
+				pos = max(pos, m.pos)
+			}
+		}
+	}
+	for _, u := range w.unstamped {
+		if u.span.Contains(key) && belongs(u.batch, u.pos) {
+			pos = max(pos, u.pos)
+		}
+	}
+	return pos
+}
+
 // WaitForInstalled is WaitFor for a snapshot that has waited before: batches which
 // were closed since have later stamps, and only what was installed may lie below s.
 func (w *Window) WaitForInstalled(s base.Stamp) base.Position {

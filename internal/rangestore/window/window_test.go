@@ -32,6 +32,14 @@ type modelWrite struct {
 	own   base.Stamp
 }
 
+// modelClear is a range clear.
+type modelClear struct {
+	span  base.Span
+	pos   base.Position
+	batch int
+	own   base.Stamp
+}
+
 // modelTxn is a transaction over several ranges: what it has locked, from its prepare
 // to its resolve.
 type modelTxn struct {
@@ -66,6 +74,7 @@ type model struct {
 	w         *Window
 	versions  map[string][]modelVersion
 	written   []modelWrite // touches and clears of absent keys included
+	clears    []modelClear
 	batches   []*modelBatch
 	disk      map[string]string
 	base      base.Stamp
@@ -163,6 +172,7 @@ func (m *model) install(x *modelTxn) {
 	switch {
 	case x.clear:
 		m.w.Install([]base.Mutation{{Op: base.OpClearRange, Key: x.span.Start, Value: x.span.End}}, m.pos, x.commit)
+		m.clears = append(m.clears, modelClear{x.span, m.pos, len(m.batches) - 1, x.commit})
 		for k := range m.all() {
 			if x.span.Contains([]byte(k)) {
 				m.addOwn(k, "", true, x.commit)
@@ -177,32 +187,6 @@ func (m *model) install(x *modelTxn) {
 		m.addOwn(from, value, false, x.commit)
 	}
 	m.w.Reach(m.pos)
-}
-
-// checkWait compares what a snapshot has to wait for with the list of all writes.
-func (m *model) checkWait() {
-	s := m.base + base.Stamp(rapid.IntRange(0, int(m.stamp-m.base)+1).Draw(m.t, "snapshot"))
-	_, open := m.open()
-	var want, installed base.Position
-	for i, b := range m.batches {
-		if b.committed {
-			continue
-		}
-		if b.stamp != 0 && b.stamp <= s || b.stamp == 0 && b.closed {
-			want = max(want, b.lastPos)
-		}
-		for _, x := range m.txns {
-			if x.resolved == i && x.commit <= s {
-				want, installed = max(want, x.pos), max(installed, x.pos)
-			}
-		}
-	}
-	if got := m.w.WaitFor(s, open); got != want {
-		m.t.Fatalf("a snapshot at %d waits for %d, want %d", s, got, want)
-	}
-	if got := m.w.WaitForInstalled(s); got != installed {
-		m.t.Fatalf("a snapshot at %d waits for the installed position %d, want %d", s, got, installed)
-	}
 }
 
 // transaction appends one transaction with a few mutations.
@@ -230,6 +214,7 @@ func (m *model) transaction() {
 				continue
 			}
 			m.record(base.OpClearRange, key, end)
+			m.clears = append(m.clears, modelClear{base.Span{Start: []byte(key), End: []byte(end)}, m.pos, len(m.batches) - 1, 0})
 			for k := range m.all() {
 				if key <= k && k < end {
 					m.add(k, "", true)
@@ -335,6 +320,7 @@ func (m *model) dropTail() {
 		m.versions[k] = slices.DeleteFunc(list, func(v modelVersion) bool { return v.batch >= n })
 	}
 	m.written = slices.DeleteFunc(m.written, func(w modelWrite) bool { return w.batch >= n })
+	m.clears = slices.DeleteFunc(m.clears, func(c modelClear) bool { return c.batch >= n })
 	for _, b := range m.batches {
 		for i := range b.unstamped {
 			u := &b.unstamped[i]
