@@ -50,6 +50,7 @@ var differences = []string{
 	"What BITOP stores may hold at most 64 MiB that is not zeros.",
 	"An entry of a stream is at most 1 MiB long. Trimming with `~` goes by the number of entries: up to 99 more may stay. What XINFO STREAM " +
 		"says of a radix tree is what Redis would have with 100 entries in each node.",
+	"Of a thousand distances that STOREDIST stores one has another last digit, since other libraries compute sines.",
 	"A client blocks on at most 10,000 keys.",
 	"`CLIENT UNBLOCK`, `CLIENT KILL` and `CLIENT LIST` are about the clients of one node.",
 }

@@ -87,6 +87,7 @@ const (
 	GroupSet          Group = "set"
 	GroupSortedSet    Group = "sorted-set"
 	GroupStream       Group = "stream"
+	GroupGeo          Group = "geo"
 	GroupGeneric      Group = "generic"
 	GroupTransactions Group = "transactions"
 	GroupConnection   Group = "connection"
@@ -100,7 +101,7 @@ const (
 
 // groupCategory is the ACL category that all commands of a group have.
 var groupCategory = map[Group]string{
-	GroupString: "string", GroupBitmap: "bitmap", GroupStream: "stream", GroupHash: "hash", GroupList: "list", GroupSet: "set", GroupSortedSet: "sortedset", GroupGeneric: "keyspace",
+	GroupString: "string", GroupBitmap: "bitmap", GroupStream: "stream", GroupGeo: "geo", GroupHash: "hash", GroupList: "list", GroupSet: "set", GroupSortedSet: "sortedset", GroupGeneric: "keyspace",
 	GroupTransactions: "transaction", GroupConnection: "connection",
 }
 
@@ -340,7 +341,7 @@ func (cmd *Command[C]) AccessFlags() []string {
 	case "getdel", "hgetdel", "move", "rename", "renamenx", "lpop", "rpop", "lmove", "rpoplpush", "lmpop",
 		"blpop", "brpop", "blmove", "brpoplpush", "blmpop", "spop", "smove", "zpopmin", "zpopmax", "zmpop", "bzpopmin", "bzpopmax", "bzmpop":
 		return []string{"RW", "access", "delete"}
-	case "mset", "setex", "psetex", "sunionstore", "sdiffstore", "zrangestore", "zunionstore", "zinterstore", "zdiffstore", "bitop":
+	case "mset", "setex", "psetex", "sunionstore", "sdiffstore", "zrangestore", "zunionstore", "zinterstore", "zdiffstore", "bitop", "geosearchstore":
 		return []string{"OW", "update"}
 	case "setnx", "msetnx":
 		return []string{"OW", "insert"}

@@ -249,5 +249,5 @@ func Store(t kv.Txn, db *redis.DB, key []byte, keys [][]byte, op Algebra, o Alge
 	if err != nil {
 		return 0, err
 	}
-	return storeScored(t, db, key, members, event)
+	return Replace(t, db, key, members, event)
 }

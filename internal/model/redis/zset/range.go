@@ -167,6 +167,25 @@ func Range(t kv.Txn, db *redis.DB, key []byte, o RangeOptions, dst []Scored) ([]
 	return z.choose(&o, dst)
 }
 
+// Visit visits the members of ranges, one range after the other, until visit ends it.
+func Visit(t kv.Txn, db *redis.DB, key []byte, ranges []ScoreRange, visit func(m *Scored) bool) error {
+	var z zset
+	if err := z.read(t, db, key); err != nil || !z.Found {
+		return err
+	}
+	more := true
+	for i := 0; i < len(ranges) && more; i++ {
+		lo, hi := ranges[i].bounds()
+		if err := z.scan(lo, hi, false, func(m *Scored) bool {
+			more = visit(m)
+			return more
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Count is ZCOUNT and ZLEXCOUNT: the number of members of a range by score or member.
 func Count(t kv.Txn, db *redis.DB, key []byte, o RangeOptions) (int64, error) {
 	var z zset
@@ -191,11 +210,12 @@ func RangeStore(t kv.Txn, db *redis.DB, key, from []byte, o RangeOptions) (int64
 	if err != nil {
 		return 0, err
 	}
-	return storeScored(t, db, key, members, "zrangestore")
+	return Replace(t, db, key, members, "zrangestore")
 }
 
-// storeScored makes members the value of key.
-func storeScored(t kv.Txn, db *redis.DB, key []byte, members []Scored, event string) (int64, error) {
+// Replace makes members the value of key, whatever that was: their number. event is the
+// command's name.
+func Replace(t kv.Txn, db *redis.DB, key []byte, members []Scored, event string) (int64, error) {
 	var x zsetEdit
 	if err := x.replace(t, db, key); err != nil {
 		return 0, err
