@@ -51,6 +51,7 @@ var differences = []string{
 	"An entry of a stream is at most 1 MiB long. Trimming with `~` goes by the number of entries: up to 99 more may stay. What XINFO STREAM " +
 		"says of a radix tree is what Redis would have with 100 entries in each node.",
 	"Of a thousand distances that STOREDIST stores one has another last digit, since other libraries compute sines.",
+	"PFCOUNT stores nothing: the string of a HyperLogLog does not change when it is counted.",
 	"A client blocks on at most 10,000 keys.",
 	"`CLIENT UNBLOCK`, `CLIENT KILL` and `CLIENT LIST` are about the clients of one node.",
 }

@@ -88,6 +88,7 @@ const (
 	GroupSortedSet    Group = "sorted-set"
 	GroupStream       Group = "stream"
 	GroupGeo          Group = "geo"
+	GroupHyperLogLog  Group = "hyperloglog"
 	GroupGeneric      Group = "generic"
 	GroupTransactions Group = "transactions"
 	GroupConnection   Group = "connection"
@@ -101,7 +102,7 @@ const (
 
 // groupCategory is the ACL category that all commands of a group have.
 var groupCategory = map[Group]string{
-	GroupString: "string", GroupBitmap: "bitmap", GroupStream: "stream", GroupGeo: "geo", GroupHash: "hash", GroupList: "list", GroupSet: "set", GroupSortedSet: "sortedset", GroupGeneric: "keyspace",
+	GroupString: "string", GroupBitmap: "bitmap", GroupStream: "stream", GroupGeo: "geo", GroupHyperLogLog: "hyperloglog", GroupHash: "hash", GroupList: "list", GroupSet: "set", GroupSortedSet: "sortedset", GroupGeneric: "keyspace",
 	GroupTransactions: "transaction", GroupConnection: "connection",
 }
 
@@ -345,7 +346,7 @@ func (cmd *Command[C]) AccessFlags() []string {
 		return []string{"OW", "update"}
 	case "setnx", "msetnx":
 		return []string{"OW", "insert"}
-	case "append", "hsetnx", "lpush", "rpush", "lpushx", "rpushx", "linsert", "sadd":
+	case "append", "hsetnx", "lpush", "rpush", "lpushx", "rpushx", "linsert", "sadd", "pfadd":
 		return []string{"RW", "insert"}
 	case "set", "getset", "getex", "incr", "decr", "incrby", "decrby", "incrbyfloat", "hincrby", "hincrbyfloat", "hgetex", "zincrby", "setbit", "bitfield":
 		return []string{"RW", "access", "update"}
