@@ -61,10 +61,15 @@ func word(second bool, one, two string) string {
 	return one
 }
 
+// listAttributes lists those that every session has, and what it chose besides.
 func (c *Call) listAttributes() error {
 	a := &c.s.attrs
 	w := c.W
-	w.Map(5)
+	n := 4
+	if a.staleMillis > 0 {
+		n++
+	}
+	w.Map(n)
 	w.BulkString("reply_type")
 	w.BulkString(word(a.replyJSON, "bson", "json"))
 	w.BulkString("input_type")
@@ -73,8 +78,10 @@ func (c *Call) listAttributes() error {
 	w.Int(a.queryLimit())
 	w.BulkString("object_id_format")
 	w.BulkString(word(a.hexIDs, "bytes", "hex"))
-	w.BulkString("stale_reads_ms")
-	w.Int(a.staleMillis)
+	if a.staleMillis > 0 {
+		w.BulkString("stale_reads_ms")
+		w.Int(a.staleMillis)
+	}
 	return nil
 }
 

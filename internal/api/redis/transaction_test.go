@@ -318,12 +318,15 @@ func TestConcurrentIncrements(t *testing.T) {
 func TestSessionAttributes(t *testing.T) {
 	l := start(t, Options{}).line(t)
 	l.script(`
-		SESSION.ATTRIBUTE LIST                 => map[input_type:bson limit:100 object_id_format:bytes reply_type:bson stale_reads_ms:0]
+		SESSION.ATTRIBUTE LIST                 => map[input_type:bson limit:100 object_id_format:bytes reply_type:bson]
 		SESSION.ATTRIBUTE SET REPLY_TYPE Json
 		SESSION.ATTRIBUTE SET input_type json
 		SESSION.ATTRIBUTE SET object_id_format HEX
 		SESSION.ATTRIBUTE SET limit 7
-		session.attribute list                 => map[input_type:json limit:7 object_id_format:hex reply_type:json stale_reads_ms:0]
+		session.attribute list                 => map[input_type:json limit:7 object_id_format:hex reply_type:json]
+		SESSION.ATTRIBUTE SET stale_reads_ms 5
+		SESSION.ATTRIBUTE LIST                 => map[input_type:json limit:7 object_id_format:hex reply_type:json stale_reads_ms:5]
+		SESSION.ATTRIBUTE SET stale_reads_ms 0
 		SESSION.ATTRIBUTE SET limit 0          => ERR 'limit' must be greater than 0
 		SESSION.ATTRIBUTE SET limit x          => ERR value is not an integer or out of range
 		SESSION.ATTRIBUTE SET reply_type xml   => ERR Invalid reply type: xml
@@ -332,5 +335,5 @@ func TestSessionAttributes(t *testing.T) {
 		SESSION.ATTRIBUTE SET nope 1           => ERR Invalid session attribute: 'nope'
 		SESSION.ATTRIBUTE GET limit            => ERR Invalid subcommand status: GET
 		SESSION.CLOSE
-		SESSION.ATTRIBUTE LIST                 => map[input_type:bson limit:100 object_id_format:bytes reply_type:bson stale_reads_ms:0]`)
+		SESSION.ATTRIBUTE LIST                 => map[input_type:bson limit:100 object_id_format:bytes reply_type:bson]`)
 }
