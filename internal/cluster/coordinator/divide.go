@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/prepared"
 )
 
 // part is what a transaction has to do with one range.
@@ -149,7 +150,7 @@ func (d *division) mutation(m *base.Mutation, after base.Stamp) error {
 	case base.OpSetVersionstampedKey:
 		// Every range in which the key may land takes the operation; the one in which it
 		// does land keeps it.
-		low, high, ok := landing(m.Key, after)
+		low, high, ok := prepared.Landing(m.Key, after)
 		if !ok {
 			return base.ErrInvalidMutation
 		}
@@ -161,25 +162,9 @@ func (d *division) mutation(m *base.Mutation, after base.Stamp) error {
 	return d.each(base.KeySpan(m.Key), func(p *part, _ base.Span) { p.muts = append(p.muts, *m) })
 }
 
-// landing is where a versionstamped key may land: no stamp that is still to come is
-// below after.
-func landing(param []byte, after base.Stamp) (low, high []byte, ok bool) {
-	template, off, ok := base.VersionstampOffset(param)
-	if !ok {
-		return nil, nil, false
-	}
-	least := base.MakeVersionstamp(after, 0)
-	low, high = bytes.Clone(template), bytes.Clone(template)
-	copy(low[off:], least[:])
-	for i := range base.VersionstampLen {
-		high[off+i] = 0xFF
-	}
-	return low, high, true
-}
-
 // Place is a key of the range, or of one of those, that a mutation is for.
 func Place(m *base.Mutation) []byte {
-	if _, high, ok := landing(m.Key, 0); ok && m.Op == base.OpSetVersionstampedKey {
+	if _, high, ok := prepared.Landing(m.Key, 0); ok && m.Op == base.OpSetVersionstampedKey {
 		return high
 	}
 	return m.Key
@@ -191,7 +176,7 @@ func Inside(m *base.Mutation, s base.Span) bool {
 	case base.OpClearRange, base.OpTouch:
 		return bytes.Compare(s.Start, m.Key) <= 0 && bytes.Compare(m.Value, s.End) <= 0
 	case base.OpSetVersionstampedKey:
-		if low, high, ok := landing(m.Key, 0); ok {
+		if low, high, ok := prepared.Landing(m.Key, 0); ok {
 			return s.Contains(low) && s.Contains(high)
 		}
 	}
@@ -201,7 +186,7 @@ func Inside(m *base.Mutation, s base.Span) bool {
 // anchor is the first written key.
 func anchor(muts []base.Mutation, after base.Stamp) []byte {
 	if m := &muts[0]; m.Op == base.OpSetVersionstampedKey {
-		low, _, _ := landing(m.Key, after)
+		low, _, _ := prepared.Landing(m.Key, after)
 		return low
 	}
 	return muts[0].Key

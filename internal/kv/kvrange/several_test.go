@@ -420,3 +420,47 @@ func TestScanOfRangeThatIsCut(t *testing.T) {
 		}
 	}
 }
+
+// cutBeforePrepare cuts a range when a commit that goes over it has begun.
+type cutBeforePrepare struct {
+	coordinator.Ranges
+	cut func()
+}
+
+func (c *cutBeforePrepare) Prepare(key []byte, p *prepared.Prepare, guards []coordinator.Guard) error {
+	if cut := c.cut; cut != nil {
+		c.cut = nil
+		cut()
+	}
+	return c.Ranges.Prepare(key, p, guards)
+}
+
+// TestVersionstampedKeyOfRangeThatIsCut: what lands on the side that was cut off is there.
+func TestVersionstampedKeyOfRangeThatIsCut(t *testing.T) {
+	s := open(t, vfs.NewMem(), "data")
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ranges := &cutBeforePrepare{Ranges: &coordinator.Here{Store: s}}
+	db := kv.New(kvrange.NewWith(s, coordinator.Options{Ranges: ranges, Inline: true, Random: func(b []byte) { _, _ = crand.Read(b) }}), time.Now)
+	divideAt(t, s, "\x04x", 2)
+	ranges.cut = func() { divideAt(t, s, "\x04p", 3) }
+	span := base.Span{Start: []byte("\x04q"), End: []byte("\x04r")}
+	if _, err := db.Transact(t.Context(), func(tx kv.Txn) error {
+		tx.Set([]byte("\x04a"), []byte("v"))
+		tx.Set([]byte("\x04z"), []byte("v"))
+		tx.Atomic(base.OpSetVersionstampedKey, append([]byte("\x04q"), append(make([]byte, base.VersionstampLen), 2, 0, 0, 0)...), []byte("v"))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	if _, err := db.Transact(t.Context(), func(tx kv.Txn) error {
+		found = 0
+		return tx.Scan(span, kv.ScanOptions{}, func(_, _ []byte) bool { found++; return true })
+	}); err != nil || found != 1 || ranges.cut != nil {
+		t.Errorf("%d rows, %v", found, err)
+	}
+}

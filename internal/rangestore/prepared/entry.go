@@ -121,17 +121,29 @@ func lockOf(m *base.Mutation) (key []byte, span base.Span) {
 	return m.Key, base.Span{}
 }
 
-// stampedSpan is where a versionstamped key may land.
+// stampedSpan is where a versionstamped key may land, whatever its stamp.
 func stampedSpan(param []byte) base.Span {
-	template, off, ok := base.VersionstampOffset(param)
+	low, high, ok := Landing(param, 0)
 	if !ok {
 		return base.Span{}
 	}
-	low, high := bytes.Clone(template), bytes.Clone(template)
-	for i := off; i < off+base.VersionstampLen; i++ {
-		low[i], high[i] = 0, 0xFF
-	}
 	return base.Span{Start: low, End: base.Next(high)}
+}
+
+// Landing is where a versionstamped key may land, low and high included: no stamp that is
+// still to come is below after.
+func Landing(param []byte, after base.Stamp) (low, high []byte, ok bool) {
+	template, off, ok := base.VersionstampOffset(param)
+	if !ok {
+		return nil, nil, false
+	}
+	least := base.MakeVersionstamp(after, 0)
+	low, high = bytes.Clone(template), bytes.Clone(template)
+	copy(low[off:], least[:])
+	for i := range least {
+		high[off+i] = 0xFF
+	}
+	return low, high, true
 }
 
 // complete fills the commit stamp into a versionstamped operation.

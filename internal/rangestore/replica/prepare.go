@@ -122,8 +122,7 @@ func (r *Replica) checkPrepare(asked, p *prepared.Prepare) prepared.Answer {
 	return r.mu.seq.Table().CheckPrepare(asked, versions{r})
 }
 
-// holdsLocked reports whether all that a prepare locks lies inside the range. Of a
-// versionstamped key that is enough of which a part does.
+// holdsLocked reports whether all that a prepare locks lies inside the range.
 func (r *Replica) holdsLocked(p *prepared.Prepare) bool {
 	own := r.mu.desc.Span
 	holds := func(s base.Span) bool {
@@ -142,6 +141,9 @@ func (r *Replica) holdsLocked(p *prepared.Prepare) bool {
 	for i := range p.Mutations {
 		switch m := &p.Mutations[i]; m.Op {
 		case base.OpSetVersionstampedKey:
+			if !holdsStamped(own, m.Key, &p.Txn) {
+				return false
+			}
 		case base.OpClearRange, base.OpTouch:
 			if !holds(base.Span{Start: m.Key, End: m.Value}) {
 				return false
@@ -153,6 +155,27 @@ func (r *Replica) holdsLocked(p *prepared.Prepare) bool {
 		}
 	}
 	return true
+}
+
+// holdsStamped reports whether a range holds what it was asked for of where a versionstamped
+// key may land: all of it or, where the bounds of ranges lie in between, what names the range
+// among the participants. Where one name stands for several ranges nobody can tell.
+func holdsStamped(own base.Span, param []byte, t *prepared.Txn) (holds bool) {
+	low, high, ok := prepared.Landing(param, t.Begin)
+	if !ok || own.Contains(low) && own.Contains(high) {
+		return true // or it is refused later, as what it is
+	}
+	landing := base.Span{Start: low, End: base.Next(high)}
+	for _, s := range t.Participants {
+		if !s.Overlaps(landing) || !s.Overlaps(own) {
+			continue
+		}
+		if bytes.Compare(own.Start, s.Start) > 0 || bytes.Compare(s.End, own.End) > 0 {
+			return false
+		}
+		holds = true
+	}
+	return holds
 }
 
 // Record writes the commit record of a transaction, or its tombstone, if there is
