@@ -60,8 +60,8 @@ bench-cluster: build ## compare three nodes with etcd and with redis-server and 
 	$(GO) run ./scripts/compare -strata bin/strata -cluster
 
 bench-ranges: build ## cut a node into 10,000 ranges, and three nodes into 1000: the cost of a split, memory, processor while idle, start
-	$(GO) run ./scripts/ranges -strata bin/strata
-	$(GO) run ./scripts/ranges -strata bin/strata -nodes 3 -ranges 1000
+	$(GO) run ./scripts/compare -strata bin/strata -ranges 10000
+	$(GO) run ./scripts/compare -strata bin/strata -ranges 1000 -nodes 3
 
 docs: ## write the generated pages of docs/reference
 	$(GO) run ./cmd/strata docs config > docs/reference/config.md

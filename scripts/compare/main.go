@@ -3,9 +3,12 @@
 //
 //	go run ./scripts/compare -strata bin/strata
 //	go run ./scripts/compare -strata bin/strata -cluster
+//	go run ./scripts/compare -strata bin/strata -ranges 10000
 //
 // The second form compares three nodes with three of etcd's, and with a redis-server
-// that has two replicas, whose clients send WAIT 1 behind each write.
+// that has two replicas, whose clients send WAIT 1 behind each write. The third one compares
+// a node, or with -nodes a cluster, with itself: with one range and with many. It prints the
+// time of a split, memory, the processor while nothing is done, and the time of a start.
 //
 // Both servers run all the time; a test is run on one and then on the other,
 // several times, and the medians are compared. Next to the throughput stands the
@@ -30,6 +33,7 @@ type options struct {
 	cluster                  bool
 	etcd                     string
 	skipMillion              bool
+	ranges, nodes            int
 }
 
 func main() {
@@ -45,6 +49,8 @@ func main() {
 	flag.BoolVar(&o.skipMillion, "skip-million", false, "leave out what needs a million keys")
 	flag.BoolVar(&o.cluster, "cluster", false, "compare three nodes, with etcd and with redis-server and two replicas")
 	flag.StringVar(&o.etcd, "etcd", "etcd", "the server to compare three nodes with")
+	flag.IntVar(&o.ranges, "ranges", 0, "compare one range with so many, without another server")
+	flag.IntVar(&o.nodes, "nodes", 1, "how many nodes have them; three hold three copies")
 	flag.Parse()
 	if err := run(&o); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
@@ -54,7 +60,10 @@ func main() {
 
 func run(o *options) (err error) {
 	needed := []string{o.strata, o.redis, o.benchmark}
-	if o.cluster {
+	switch {
+	case o.ranges > 0:
+		needed = needed[:1]
+	case o.cluster:
 		needed = []string{o.strata, o.redis, o.etcd}
 	}
 	for _, name := range needed {
@@ -67,7 +76,10 @@ func run(o *options) (err error) {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if o.cluster {
+	switch {
+	case o.ranges > 0:
+		return many(o, dir)
+	case o.cluster:
 		return clusters(o, dir)
 	}
 	pair := []*server{newStrata(o, dir), newRedis(o, dir)}

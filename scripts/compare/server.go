@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-const startWithin = 60 * time.Second
+const startWithin = 5 * time.Minute
 
 // server is one of the two.
 type server struct {

@@ -191,12 +191,36 @@ func TestRangesByHand(t *testing.T) {
 type stalls struct {
 	mu      sync.Mutex
 	longest time.Duration
+	answers int
 }
 
 func (s *stalls) note(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.longest = max(s.longest, d)
+	s.answers++
+}
+
+// rate is how many answers there are a second, for so long.
+func (s *stalls) rate(during time.Duration) float64 {
+	count := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.answers
+	}
+	before := count()
+	<-time.After(during)
+	return float64(count()-before) / during.Seconds()
+}
+
+// measured is how long a throughput is looked at that is only shown.
+const measured = 2 * time.Second
+
+// show logs what `strata ranges` prints.
+func show(t *testing.T, n *process.Node, when string) {
+	t.Helper()
+	_, out, _ := process.Run(t, "ranges", "--admin", n.Admin)
+	t.Logf("%s:\n%s", when, out)
 }
 
 func (s *stalls) take() (d time.Duration) {
@@ -256,7 +280,9 @@ func TestHotPrefixSpreads(t *testing.T) {
 	const keys = 400
 	c := startTrio(t, "--range-max-ops", "100")
 	var waits stalls
+	show(t, c.nodes[0], "before the load")
 	stop := counters(t, c.nodes[:], keys, &waits)
+	t.Logf("at first: %.0f increments/s", waits.rate(measured))
 	led := func(list []rangeRow) (leaders, copies map[int]int) {
 		leaders, copies = map[int]int{}, map[int]int{}
 		for _, r := range list {
@@ -272,6 +298,8 @@ func TestHotPrefixSpreads(t *testing.T) {
 		return len(list) >= 4 && leaders[1] > 0 && leaders[2] > 0 && leaders[3] > 0
 	})
 	t.Logf("%d ranges; the longest wait was %v", len(list), waits.take())
+	show(t, c.nodes[0], "cut and led by all nodes")
+	t.Logf("%d ranges: %.0f increments/s", len(list), waits.rate(measured))
 
 	fourth := process.Start(t, process.Options{Args: []string{"--cluster-addr", process.FreeAddress(t), "--join", c.nodes[0].Admin, "--range-max-ops", "100"}})
 	list = awaitRanges(t, c.nodes[0], "the fourth node has its share", func(list []rangeRow) bool {
@@ -279,6 +307,8 @@ func TestHotPrefixSpreads(t *testing.T) {
 		return leaders[4] > 0 && copies[4] >= len(list)/2
 	})
 	t.Logf("%d ranges; the longest wait was %v", len(list), waits.take())
+	show(t, c.nodes[0], "with a fourth node")
+	t.Logf("four nodes: %.0f increments/s", waits.rate(measured))
 
 	drained := rangesOf(t, fourth)[0].Leader // it cares for all of them
 	code, out, log := process.Run(t, "node", "drain", strconv.Itoa(drained), "--wait", "--admin", fourth.Admin)
