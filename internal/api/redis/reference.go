@@ -52,6 +52,7 @@ var differences = []string{
 		"says of a radix tree is what Redis would have with 100 entries in each node.",
 	"Of a thousand distances that STOREDIST stores one has another last digit, since other libraries compute sines.",
 	"PFCOUNT stores nothing: the string of a HyperLogLog does not change when it is counted.",
+	"SORT with ALPHA compares bytes, whatever the locale.",
 	"A client blocks on at most 10,000 keys.",
 	"`CLIENT UNBLOCK`, `CLIENT KILL` and `CLIENT LIST` are about the clients of one node.",
 }

@@ -41,7 +41,7 @@ func onData(family func() []data.Command) func() []Command {
 			r := &rows[i]
 			handler := r.Handler
 			out[i] = Command{Name: r.Name, Summary: r.Summary, Since: r.Since, Group: r.Group, Arity: r.Arity, Flags: r.Flags,
-				Categories: r.Categories, Keys: r.Keys, Kind: r.Kind, Handler: func(c *Call) error { return handler(&c.Call) }}
+				Categories: r.Categories, Apart: r.Apart, Keys: r.Keys, Kind: r.Kind, Handler: func(c *Call) error { return handler(&c.Call) }}
 		}
 		return out
 	}

@@ -4,7 +4,8 @@
 // What all types share is here: headers, slots, places, expiry, the commands on keys. So
 // are strings, hashes and sets. Other types are packages that stand on Entry, a key as
 // one command sees it: list, zset, stream; bitmap and hyperloglog are commands on
-// strings, geo on sorted sets. Header and row numbers of all of them are below.
+// strings, geo on sorted sets, sorting on lists and both sets. Header and row numbers of
+// all of them are below.
 //
 // A function takes the transaction, a DB handle and arguments, and returns
 // values. The caller's mistakes are *Error, whose text is Redis's reply. One that

@@ -154,8 +154,10 @@ type Command[C any] struct {
 	Flags Flags
 	// Categories are ACL categories beyond those that follow from Group and Flags.
 	Categories []string
-	Keys       Keys
-	Kind       Kind
+	// Apart says that the group's category is none of the command's.
+	Apart bool
+	Keys  Keys
+	Kind  Kind
 	// Subcommands makes the command a container.
 	Subcommands []Command[C]
 	// Unknown, if set, words the error for a subcommand that does not exist.
@@ -201,7 +203,7 @@ func (cmd *Command[C]) AllCategories() []string {
 	}
 	add(cmd.Flags&FlagWrite != 0, "write")
 	add(cmd.Flags&FlagReadonly != 0, "read")
-	if name, ok := groupCategory[cmd.Group]; ok && (cmd.Subcommands == nil || cmd.Handler != nil) {
+	if name, ok := groupCategory[cmd.Group]; ok && !cmd.Apart && (cmd.Subcommands == nil || cmd.Handler != nil) {
 		c = append(c, name)
 	}
 	add(cmd.Flags&FlagPubsub != 0, "pubsub")

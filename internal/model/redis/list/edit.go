@@ -401,3 +401,28 @@ func MPop(t kv.Txn, db *redis.DB, keys [][]byte, from Side, count int64, dst [][
 	}
 	return nil, dst, nil
 }
+
+// Replace makes values the value of key, whatever that was: their number. event is the
+// command's name.
+func Replace(t kv.Txn, db *redis.DB, key []byte, values [][]byte, event string) (int64, error) {
+	if err := checkElements(values); err != nil {
+		return 0, err
+	}
+	var l list
+	if err := l.Lookup(t, db, key); err != nil {
+		return 0, err
+	}
+	if l.Found {
+		l.Remove(t)
+		if len(values) == 0 {
+			l.Event(redis.EventGeneric, "del")
+		}
+	}
+	if len(values) == 0 {
+		return 0, nil
+	}
+	l.divide(t, Right, values)
+	l.save(t)
+	l.Event(redis.EventList, event)
+	return l.n, nil
+}
