@@ -24,7 +24,9 @@ func (g *group) coordinate(m *member, st *store.Store) {
 		if step == coordinator.StepPrepared {
 			g.res.Spread++
 		}
-		g.rest()
+		for n := g.dawdle(step); n > 0; n-- {
+			g.rest()
+		}
 		if g.ending || g.rnd.IntN(40) > 0 {
 			return false
 		}
@@ -42,6 +44,15 @@ func (g *group) coordinate(m *member, st *store.Store) {
 		}}
 	m.engine, m.coordinator = kvrange.NewWith(st, o), coordinator.New(o)
 	st.Coordinate(m.coordinator)
+}
+
+// dawdle is how long a coordinator rests at a step: now and then so long, when all is prepared
+// and nothing decided, that others write and read what it has locked, or try to.
+func (g *group) dawdle(step coordinator.Step) int {
+	if step == coordinator.StepPrepared && !g.ending && g.rnd.IntN(3) == 0 {
+		return 1 + g.rnd.IntN(60)
+	}
+	return 1
 }
 
 // divide makes three ranges before anything goes wrong, and moves their leaders.
