@@ -47,3 +47,11 @@ func TestJoinAgain(t *testing.T) {
 		t.Errorf("first %s asked, then %s", stores[0], stores[1])
 	}
 }
+
+// TestJoinNobody: a list without an address is a mistake, not a cluster of nobody.
+func TestJoinNobody(t *testing.T) {
+	n := &Node{log: slog.New(slog.DiscardHandler), cluster: &cluster{address: "127.0.0.1:1"}}
+	if place, err := n.join(config.Config{Join: " ,"}, filepath.Join(t.TempDir(), "data")); err == nil {
+		t.Errorf("its place is %+v", place)
+	}
+}

@@ -176,12 +176,16 @@ func (n *Node) join(c config.Config, dir string) (*store.Join, error) {
 	if c.Join == "" {
 		return nil, nil
 	}
+	doors := addresses(c.Join)
+	if len(doors) == 0 {
+		return nil, errors.Newf("--join %q names no node", c.Join)
+	}
 	if fresh {
 		if id, err = identity.Reserve(vfs.Default, dir); err != nil {
 			return nil, err
 		}
 	}
-	j, err := join(addresses(c.Join), c.RequirePass, place{store: id.Store, address: n.cluster.address})
+	j, err := join(doors, c.RequirePass, place{store: id.Store, address: n.cluster.address})
 	switch {
 	case err == nil:
 		n.cluster.learn(j.nodes...)

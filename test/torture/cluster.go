@@ -42,6 +42,7 @@ type seat struct {
 	taken         bool // by a node of the cluster
 	id            int  // of that node; zero: it has not been asked for yet
 	node          *process.Node
+	admin         string // where the node was last
 	options       process.Options
 	address, grpc string
 }
@@ -72,7 +73,7 @@ func (c *cluster) prepare(i int, dir string) {
 	var admins []string
 	for j := range c.seats {
 		if c.seats[j].taken {
-			admins = append(admins, c.seats[j].node.Admin)
+			admins = append(admins, c.seats[j].admin)
 		}
 	}
 	s := &c.seats[i]
@@ -146,9 +147,20 @@ func (c *cluster) launch(i int) {
 }
 
 func (c *cluster) awaitOne(i int) {
-	if err := c.node(i).Await(); err != nil {
+	if err := c.await(i); err != nil {
 		c.t.Errorf("node in seat %d: %v\n%s", i, err, c.node(i).Log())
 	}
+}
+
+func (c *cluster) await(i int) error {
+	n := c.node(i)
+	err := n.Await()
+	if err == nil {
+		c.mu.Lock()
+		c.seats[i].admin = n.Admin
+		c.mu.Unlock()
+	}
+	return err
 }
 
 // distribution asks a node about ranges.
@@ -168,7 +180,7 @@ const operatorWithin = 10 * time.Second
 
 // operator runs a command of the binary at any node. What it says comes with the error.
 func (c *cluster) operator(rnd *rand.Rand, within time.Duration, args ...string) (string, error) {
-	admin := c.node(c.any(rnd)).Admin
+	admin := c.seat(c.any(rnd)).admin
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	return process.Command(ctx, c.t, append(args, "--admin", admin)...)

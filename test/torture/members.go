@@ -89,7 +89,7 @@ func (m *members) join() error {
 	if err := m.until("join", func() error {
 		m.c.prepare(i, m.c.seat(i).options.Dir)
 		m.c.launch(i)
-		err := m.c.node(i).Await()
+		err := m.c.await(i)
 		if err != nil {
 			m.c.node(i).Kill() // whom it asked was down
 		}
