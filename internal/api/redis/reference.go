@@ -53,6 +53,7 @@ var differences = []string{
 	"Of a thousand distances that STOREDIST stores one has another last digit, since other libraries compute sines.",
 	"PFCOUNT stores nothing: the string of a HyperLogLog does not change when it is counted.",
 	"SORT with ALPHA compares bytes, whatever the locale.",
+	"DUMP writes values plainly, in a format that 7.0 and later read: the bytes are not those of Redis. RESTORE keeps no IDLETIME and no FREQ.",
 	"A client blocks on at most 10,000 keys.",
 	"`CLIENT UNBLOCK`, `CLIENT KILL` and `CLIENT LIST` are about the clients of one node.",
 }

@@ -4,7 +4,7 @@
 // What all types share is here: headers, slots, places, expiry, the commands on keys. So
 // are strings, hashes and sets. Other types are packages that stand on Entry, a key as
 // one command sees it: list, zset, stream; bitmap and hyperloglog are commands on
-// strings, geo on sorted sets, sorting on lists and both sets. Header and row numbers of
+// strings, geo on sorted sets, sorting on lists and both sets, rdb on all types. Header and row numbers of
 // all of them are below.
 //
 // A function takes the transaction, a DB handle and arguments, and returns

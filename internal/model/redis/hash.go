@@ -49,7 +49,7 @@ func pairsHint(pairs [][]byte, most int) int {
 // checkFields finds the caller's mistakes before anything is written.
 func (x *hashEdit) checkFields(pairs [][]byte) error {
 	for i := 0; i+1 < len(pairs); i += 2 {
-		if x.fieldTooLong(pairs[i]) {
+		if x.FieldTooLong(pairs[i]) {
 			return ErrKeyTooLong
 		}
 		if len(pairs[i+1]) > MaxFieldValueBytes {
@@ -245,4 +245,22 @@ func HIncrByFloat(t kv.Txn, db *DB, key, field, by []byte) ([]byte, error) {
 	}
 	x.Event(EventHash, "hincrbyfloat")
 	return text, nil
+}
+
+// TimedField is a field with its value and its expiry in ms of the Unix epoch, 0 for none.
+type TimedField struct {
+	FieldValue
+	ExpireAt int64
+}
+
+// TimedFields appends all fields of a hash to dst.
+func TimedFields(t kv.Txn, db *DB, key []byte, dst []TimedField) ([]TimedField, error) {
+	var e Entry
+	if err := e.ReadAs(t, db, key, TypeHash); err != nil {
+		return nil, err
+	}
+	err := e.Fields(t, func(f *HashField) {
+		dst = append(dst, TimedField{FieldValue{f.Field, f.value}, f.expireAt})
+	})
+	return dst, err
 }

@@ -120,7 +120,7 @@ const keepExpiry = math.MinInt64
 
 // set stores a field and reports whether it is new.
 func (x *hashEdit) set(field, value []byte, expireAt int64) (created bool, err error) {
-	if x.fieldTooLong(field) {
+	if x.FieldTooLong(field) {
 		return false, ErrKeyTooLong
 	}
 	if len(value) > MaxFieldValueBytes {
@@ -286,7 +286,7 @@ func (x *hashEdit) dropTime(f *HashField, expireAt int64) {
 
 // del deletes a field and reports whether it was there.
 func (x *hashEdit) del(field []byte) (bool, error) {
-	if !x.Found && x.fields == 0 || x.fieldTooLong(field) {
+	if !x.Found && x.fields == 0 || x.FieldTooLong(field) {
 		return false, nil
 	}
 	if x.w.Enc == encRows {

@@ -191,7 +191,8 @@ func (e *Entry) fieldTTLRow(t kv.Txn, at int64, field []byte) []byte {
 	return row
 }
 
-func (e *Entry) fieldTooLong(field []byte) bool {
+// FieldTooLong reports whether a field or a member exceeds what a row can be named by.
+func (e *Entry) FieldTooLong(field []byte) bool {
 	return len(e.Row)+1+8+len(field) > MaxRowBytes
 }
 
@@ -238,7 +239,7 @@ func (e *Entry) Field(t kv.Txn, field []byte) (f HashField, found bool, err erro
 		found, err = it.find(field)
 		return it.HashField, found, err
 	}
-	if e.fieldTooLong(field) {
+	if e.FieldTooLong(field) {
 		return f, false, nil
 	}
 	raw, err := t.Snapshot().Get(e.FieldRow(t, field))

@@ -67,7 +67,7 @@ func (o *ExpireOptions) fieldTime(now int64) (int64, error) {
 }
 
 func (x *hashEdit) expireField(field []byte, at int64, when ExpireCondition) (int64, error) {
-	if !x.Found || x.fieldTooLong(field) {
+	if !x.Found || x.FieldTooLong(field) {
 		return FieldAbsent, nil
 	}
 	f, found, err := x.get(field)
@@ -106,7 +106,7 @@ func HPersist(t kv.Txn, db *DB, key []byte, fields [][]byte, dst []int64) ([]int
 }
 
 func (x *hashEdit) persistField(field []byte) (int64, error) {
-	if !x.Found || x.fieldTooLong(field) {
+	if !x.Found || x.FieldTooLong(field) {
 		return FieldAbsent, nil
 	}
 	f, found, err := x.get(field)
@@ -189,7 +189,7 @@ func (x *hashEdit) take(field []byte) ([]byte, error) {
 
 // copyValue is a field's value, safe from later edits; nil if it is absent.
 func (x *hashEdit) copyValue(field []byte) ([]byte, error) {
-	if !x.Found || x.fieldTooLong(field) {
+	if !x.Found || x.FieldTooLong(field) {
 		return nil, nil
 	}
 	f, found, err := x.get(field)

@@ -15,7 +15,7 @@ func SAdd(t kv.Txn, db *DB, key []byte, members [][]byte) (added int64, err erro
 		return 0, err
 	}
 	for _, m := range members { // before the first one is written
-		if x.fieldTooLong(m) {
+		if x.FieldTooLong(m) {
 			return 0, ErrKeyTooLong
 		}
 	}
@@ -91,7 +91,7 @@ func SMove(t kv.Txn, db *DB, from, to, member []byte) (bool, error) {
 	switch {
 	case err != nil || !found:
 		return false, err
-	case y.fieldTooLong(member):
+	case y.FieldTooLong(member):
 		return false, ErrKeyTooLong
 	}
 	if _, err := x.del(member); err != nil {

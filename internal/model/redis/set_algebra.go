@@ -176,7 +176,7 @@ func SStore(t kv.Txn, db *DB, key []byte, keys [][]byte, op SetOperation, event 
 		return 0, err
 	}
 	for _, m := range members {
-		if x.fieldTooLong(m) {
+		if x.FieldTooLong(m) {
 			return 0, ErrKeyTooLong
 		}
 	}

@@ -41,6 +41,6 @@ func (c *Call) WrongArity() error { return command.ArityError(c.Name) }
 // here.
 func Families() []func() []Command {
 	return []func() []Command{
-		Strings, Bitmaps, HyperLogLogs, Hashes, HashTimes, Lists, Sets, SortedSets, SortedSetRanges, SortedSetAlgebra, Geo, Streams, StreamGroups, Expiry, Scans, Sorting,
+		Strings, Bitmaps, HyperLogLogs, Hashes, HashTimes, Lists, Sets, SortedSets, SortedSetRanges, SortedSetAlgebra, Geo, Streams, StreamGroups, Expiry, Scans, Sorting, Dumps,
 	}
 }
