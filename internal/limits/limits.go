@@ -63,6 +63,11 @@ const (
 	// ConnectionOutputBytes is how much unsent reply a connection may hold
 	// before its commands are no longer executed.
 	ConnectionOutputBytes = 1 << 20
+	// SubscriberOutputBytes is how much a subscriber may leave unread before it is
+	// disconnected.
+	SubscriberOutputBytes = 32 << 20
+	// SubscriptionBytes bounds the names that a connection is subscribed to.
+	SubscriptionBytes = 16 << 20
 	// ConnectionStall is how long a client with replies waiting may read nothing.
 	ConnectionStall = 60 * time.Second
 	// QueuedBytes bounds the commands that MULTI queues on a connection.

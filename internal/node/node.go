@@ -31,6 +31,7 @@ import (
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/netloop"
+	"github.com/stratadb/strata/internal/pubsub"
 	"github.com/stratadb/strata/internal/storage/identity"
 )
 
@@ -265,7 +266,7 @@ func (n *Node) serve(ctx context.Context, c config.Config, db *kv.DB) (err error
 		}
 		o := common
 		if d.name == "resp" {
-			o.Shards, o.Topology, o.ReadonlyStaleness = n.shards, n.topology(c), c.ReadonlyStaleness
+			o.Shards, o.Topology, o.ReadonlyStaleness, o.Broker = n.shards, n.topology(c), c.ReadonlyStaleness, n.broker()
 		} else {
 			var a *admin.Admin
 			if err := insist(ctx, n.log, func() (err error) {
@@ -286,6 +287,16 @@ func (n *Node) serve(ctx context.Context, c config.Config, db *kv.DB) (err error
 		n.run(d)
 	}
 	return nil
+}
+
+// broker delivers what clients of any node publish.
+func (n *Node) broker() *pubsub.Broker {
+	if n.cluster == nil {
+		return pubsub.New(nil)
+	}
+	b := pubsub.New(n.cluster.client.Publish)
+	n.cluster.server.OnPublish(b.Receive)
+	return b
 }
 
 // run lets a door serve its listener.

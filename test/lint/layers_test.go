@@ -24,7 +24,7 @@ type layer struct {
 
 // words may be imported by everybody.
 var words = []string{"internal/base", "internal/keyspace", "internal/clock", "internal/limits", "internal/invariant", "internal/prefetch",
-	"internal/obs", "internal/hashslot", "internal/redisnum", "internal/glob", "internal/turn"}
+	"internal/obs", "internal/hashslot", "internal/redisnum", "internal/glob", "internal/turn", "internal/pubsub"}
 
 // layers is the table of ARCHITECTURE.md, from the bottom to the top. The first
 // row that matches a package counts.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/pubsub"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
@@ -83,10 +84,14 @@ func (s *session) line() string {
 	s.info.Lock()
 	name, libName, libVer, user := s.info.name, s.info.libName, s.info.libVer, s.info.user
 	db, proto, noEvict, noTouch, blocks := s.info.db, s.info.proto, s.info.noEvict, s.info.noTouch, s.info.unblock != nil
+	subs := s.info.subscriptions
 	s.info.Unlock()
 	flags := ""
 	if s.multiLen.Load() >= 0 {
 		flags += "x"
+	}
+	if subs != [pubsub.Pattern + 1]int{} {
+		flags += "P"
 	}
 	if blocks {
 		flags += "b"
@@ -106,11 +111,11 @@ func (s *session) line() string {
 	}
 	unsent, queued := s.out.Pending()
 	in := int(s.inSize.Load())
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d watch=%d "+
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d watch=%d "+
 		"qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=0 rbs=%d rbp=%d obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 "+
 		"resp=%d lib-name=%s lib-ver=%s\n",
 		s.id, s.conn.RemoteAddr(), s.conn.LocalAddr(), s.out.Descriptor(), name, int64(s.srv.now().Sub(s.created)/time.Second),
-		int64(s.idleFor()/time.Second), flags, db, s.multiLen.Load(), s.watching.Load(),
+		int64(s.idleFor()/time.Second), flags, db, subs[pubsub.Channel], subs[pubsub.Pattern], subs[pubsub.Shard], s.multiLen.Load(), s.watching.Load(),
 		0, in, unsent, unsent, queued, unsent, in+unsent, cmd, user, proto, libName, libVer)
 }
 
@@ -119,15 +124,17 @@ func clientInfo(c *Call) error {
 	return nil
 }
 
-// clientType checks a TYPE argument; all sessions are normal clients.
-func clientType(arg []byte) (normal bool, err error) {
+// clientType is what a TYPE argument means. There are no replicas.
+func clientType(arg []byte) (is func(*session) bool, err error) {
 	switch {
 	case command.Is(arg, "normal"):
-		return true, nil
-	case command.Is(arg, "master"), command.Is(arg, "slave"), command.Is(arg, "replica"), command.Is(arg, "pubsub"):
-		return false, nil
+		return func(s *session) bool { return !s.subscribed() }, nil
+	case command.Is(arg, "pubsub"):
+		return (*session).subscribed, nil
+	case command.Is(arg, "master"), command.Is(arg, "slave"), command.Is(arg, "replica"):
+		return func(*session) bool { return false }, nil
 	}
-	return false, command.Error("ERR Unknown client type '" + string(command.Truncated(arg, command.EchoedBytes)) + "'")
+	return nil, command.Error("ERR Unknown client type '" + string(command.Truncated(arg, command.EchoedBytes)) + "'")
 }
 
 func clientList(c *Call) error {
@@ -136,11 +143,10 @@ func clientList(c *Call) error {
 	switch args := c.Args[2:]; {
 	case len(args) == 0:
 	case len(args) == 2 && command.Is(args[0], "type"):
-		normal, err := clientType(args[1])
-		if err != nil {
+		var err error
+		if keep, err = clientType(args[1]); err != nil {
 			return err
 		}
-		keep = func(*session) bool { return normal }
 	case len(args) >= 2 && command.Is(args[0], "id"):
 		ids := map[int64]bool{}
 		for _, a := range args[1:] {

@@ -18,7 +18,7 @@ type killFilter struct {
 	id          int64
 	addr, laddr string
 	user        string
-	none        bool // a type that no client has
+	types       []func(*session) bool
 	maxAge      time.Duration
 	skipMe      bool
 }
@@ -44,11 +44,11 @@ func parseKill(args [][]byte) (f killFilter, err error) {
 				f.maxAge = time.Duration(min(n, 1<<32)) * time.Second
 			}
 		case command.Is(option, "type"):
-			normal, err := clientType(value)
+			is, err := clientType(value)
 			if err != nil {
 				return f, err
 			}
-			f.none = f.none || !normal
+			f.types = append(f.types, is)
 		case command.Is(option, "addr"):
 			f.addr = string(value)
 		case command.Is(option, "laddr"):
@@ -71,7 +71,7 @@ func parseKill(args [][]byte) (f killFilter, err error) {
 
 func (f *killFilter) means(s, me *session) bool {
 	switch {
-	case f.none,
+	case slices.ContainsFunc(f.types, func(is func(*session) bool) bool { return !is(s) }),
 		f.skipMe && s == me,
 		f.id != 0 && s.id != f.id,
 		f.addr != "" && s.conn.RemoteAddr().String() != f.addr,

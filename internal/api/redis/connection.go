@@ -3,6 +3,7 @@ package redis
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"slices"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
 	model "github.com/stratadb/strata/internal/model/redis"
@@ -12,12 +13,12 @@ import (
 func connectionCommands() []Command {
 	const conn = command.FlagNoScript | command.FlagLoading | command.FlagStale | command.FlagFast | command.FlagUnpaused
 	rows := []Command{
-		{Name: "ping", Summary: "Returns the server's liveliness response.", Since: "1.0.0", Arity: -1, Flags: command.FlagFast | command.FlagUnpaused | command.FlagPrompt, Handler: pingCommand},
+		{Name: "ping", Summary: "Returns the server's liveliness response.", Since: "1.0.0", Arity: -1, Flags: command.FlagFast | command.FlagUnpaused | command.FlagPrompt | command.FlagSubscribed, Handler: pingCommand},
 		{Name: "echo", Summary: "Returns the given string.", Since: "1.0.0", Arity: 2, Flags: command.FlagLoading | command.FlagStale | command.FlagFast | command.FlagPrompt, Handler: echoCommand},
 		{Name: "hello", Summary: "Handshakes with the Redis server.", Since: "6.0.0", Arity: -1, Flags: conn | command.FlagNoAuth, Handler: helloCommand},
 		{Name: "auth", Summary: "Authenticates the connection.", Since: "1.0.0", Arity: -2, Flags: conn | command.FlagNoAuth, Handler: authCommand},
-		{Name: "quit", Summary: "Closes the connection.", Since: "1.0.0", Arity: -1, Flags: conn | command.FlagNoAuth | command.FlagImmediate, Handler: quitCommand},
-		{Name: "reset", Summary: "Resets the connection.", Since: "6.2.0", Arity: 1, Flags: conn | command.FlagNoAuth | command.FlagImmediate, Handler: resetCommand},
+		{Name: "quit", Summary: "Closes the connection.", Since: "1.0.0", Arity: -1, Flags: conn | command.FlagNoAuth | command.FlagImmediate | command.FlagSubscribed, Handler: quitCommand},
+		{Name: "reset", Summary: "Resets the connection.", Since: "6.2.0", Arity: 1, Flags: conn | command.FlagNoAuth | command.FlagImmediate | command.FlagSubscribed, Handler: resetCommand},
 		{Name: "select", Summary: "Changes the selected database.", Since: "1.0.0", Arity: 2, Flags: command.FlagLoading | command.FlagStale | command.FlagFast | command.FlagPrompt, Handler: selectCommand},
 	}
 	for i := range rows {
@@ -32,6 +33,12 @@ func okCommand(c *Call) error {
 }
 
 func pingCommand(c *Call) error {
+	if s := c.s; s.proto < 3 && s.subs.all() > 0 && len(c.Args) <= 2 { // as a message, which is all that it reads
+		c.W.Array(2)
+		c.W.BulkString("pong")
+		c.W.Bulk(slices.Concat(c.Args[1:]...))
+		return nil
+	}
 	switch len(c.Args) {
 	case 1:
 		c.W.SimpleString("PONG")
@@ -56,6 +63,7 @@ func quitCommand(c *Call) error {
 
 func resetCommand(c *Call) error {
 	s := c.s
+	s.unsubscribeAll()
 	s.resetState(c.x)
 	ns := s.srv.namespaces.Default()
 	s.choose(c.x, choice{proto: 2, ns: ns, handle: s.srv.handle(ns, 0)})

@@ -69,7 +69,10 @@ func (s *session) admit(cmd *Command, args [][]byte) error {
 	if !s.authenticated && cmd.Flags&command.FlagNoAuth == 0 {
 		return errNoAuth
 	}
-	if s.multi.open && cmd.Flags&command.FlagNoMulti != 0 {
+	if s.proto < 3 && cmd.Flags&command.FlagSubscribed == 0 && s.subs.all() > 0 {
+		return errSubscribed(cmd)
+	}
+	if s.multi.open && cmd.Flags&(command.FlagNoMulti|command.FlagUnqueued) != 0 {
 		return command.Error("ERR Command not allowed inside a transaction")
 	}
 	if s.clustered {

@@ -14,6 +14,7 @@ import (
 	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/pubsub"
 )
 
 // infoSection writes one section of INFO.
@@ -86,10 +87,13 @@ func infoServer(c *Call, b *bytes.Buffer) error {
 
 func infoClients(c *Call, b *bytes.Buffer) error {
 	all := c.s.srv.clients()
-	in, out, watching := 0, 0, 0
+	in, out, watching, subscribed := 0, 0, 0, 0
 	for _, s := range all {
 		unsent, _ := s.out.Pending()
 		in, out = max(in, int(s.inSize.Load())), max(out, unsent)
+		if s.subscribed() {
+			subscribed++
+		}
 		if s.watching.Load() > 0 {
 			watching++
 		}
@@ -101,7 +105,7 @@ func infoClients(c *Call, b *bytes.Buffer) error {
 	field(b, "client_recent_max_output_buffer", out)
 	field(b, "blocked_clients", c.s.srv.waiting.Load())
 	field(b, "tracking_clients", 0)
-	field(b, "pubsub_clients", 0)
+	field(b, "pubsub_clients", subscribed)
 	field(b, "watching_clients", watching)
 	field(b, "clients_in_timeout_table", 0)
 	field(b, "total_blocking_keys", c.s.srv.lines.Len())
@@ -194,8 +198,10 @@ func infoStats(c *Call, b *bytes.Buffer) error {
 	field(b, "evicted_clients", 0)
 	field(b, "keyspace_hits", 0)
 	field(b, "keyspace_misses", 0)
-	field(b, "pubsub_channels", 0)
-	field(b, "pubsub_patterns", 0)
+	names := s.broker.Counts()
+	field(b, "pubsub_channels", names[pubsub.Channel])
+	field(b, "pubsub_patterns", names[pubsub.Pattern])
+	field(b, "pubsubshard_channels", names[pubsub.Shard])
 	field(b, "latest_fork_usec", 0)
 	field(b, "total_forks", 0)
 	field(b, "total_error_replies", errs)

@@ -196,7 +196,7 @@ func (e *exec) renewed(s *session) error {
 // Do implements kv.Closure: it runs the queue from its start.
 func (e *exec) Do(t kv.Txn) error {
 	x := e.x
-	x.w.Buf = x.w.Buf[:x.mark]
+	x.w.Buf, x.published = x.w.Buf[:x.mark], nil
 	e.s.choose(x, e.before)
 	e.expired = false
 	for _, w := range e.watches {

@@ -55,5 +55,9 @@ var differences = []string{
 	"SORT with ALPHA compares bytes, whatever the locale.",
 	"DUMP writes values plainly, in a format that 7.0 and later read: the bytes are not those of Redis. RESTORE keeps no IDLETIME and no FREQ.",
 	"A client blocks on at most 10,000 keys.",
+	"Channels belong to a namespace. PUBLISH counts the receivers of its own node, also for shard channels; those of other nodes hear it, too, and it is " +
+		"not tried again when they cannot be reached, or when the message is longer than 64 MiB. What EXEC, or COMMIT, publishes is sent after the commit, " +
+		"and not at all if its outcome is unknown. SUBSCRIBE and its kin are refused in MULTI.",
+	"A subscriber that leaves more than 32 MiB unread is disconnected, and one may be subscribed to names of 16 MiB in total.",
 	"`CLIENT UNBLOCK`, `CLIENT KILL` and `CLIENT LIST` are about the clients of one node.",
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/stratadb/strata/internal/limits"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/netloop"
+	"github.com/stratadb/strata/internal/pubsub"
 	"github.com/stratadb/strata/internal/turn"
 	"github.com/stratadb/strata/internal/wire/resp"
 )
@@ -69,6 +70,8 @@ type Options struct {
 	// Topology tells clients in cluster mode who serves what; nil means that cluster
 	// support is off.
 	Topology slots.Topology
+	// Broker delivers what is published; the default knows this server's clients alone.
+	Broker *pubsub.Broker
 	// Families are the commands; the default are those for clients.
 	Families []func() []Command
 	// Limits bounds what clients may send.
@@ -129,6 +132,7 @@ type Server struct {
 	executors   sync.Pool
 	flushers    []*outbox.Flusher
 	loops       loops
+	broker      *pubsub.Broker
 	pause       pause
 
 	coarse   atomic.Int64 // unix milliseconds, advanced by housekeeping
@@ -171,7 +175,10 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		o: o, db: o.DB, log: o.Log, table: tableOf(o.Families), now: o.Now, started: o.Now(), outputBytes: o.OutputBytes,
 		runID: newRunID(), namespaces: o.Namespaces, stopping: make(chan struct{}), stopped: make(chan struct{}),
-		catalog: o.Catalog, shards: o.Shards,
+		catalog: o.Catalog, shards: o.Shards, broker: o.Broker,
+	}
+	if s.broker == nil {
+		s.broker = pubsub.New(nil)
 	}
 	if s.catalog == nil {
 		s.catalog = catalog.New(o.DB)

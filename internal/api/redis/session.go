@@ -19,6 +19,7 @@ import (
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/netloop"
+	"github.com/stratadb/strata/internal/pubsub"
 	"github.com/stratadb/strata/internal/wire/resp"
 )
 
@@ -67,6 +68,7 @@ type session struct {
 	// snapshotReads is SNAPSHOTREAD.
 	snapshotReads bool
 	past          past
+	subs          subscriptions
 	keepsApart    int // how many times its writes to several ranges do not run together
 
 	taken     taken
@@ -90,6 +92,7 @@ type session struct {
 		proto                       int
 		noEvict, noTouch            bool
 		unblock                     chan bool // while a command blocks
+		subscriptions               [pubsub.Pattern + 1]int
 	}
 }
 
@@ -124,6 +127,8 @@ type executor struct {
 	mark    int // where the running command's reply begins
 	call    Call
 	tickets []base.Ticket // one per log: what the replies in w depend on
+	// published is what the transaction sends to channels when it has committed.
+	published []pubsub.Message
 	// waits says that the command was not executed, because a loop must not wait for it.
 	waits  bool
 	sample uint32
@@ -137,7 +142,7 @@ type executor struct {
 
 // Do implements kv.Closure for a single command.
 func (x *executor) Do(t kv.Txn) error {
-	x.w.Buf = x.w.Buf[:x.mark]
+	x.w.Buf, x.published = x.w.Buf[:x.mark], nil
 	c := &x.call
 	c.Txn = t
 	if len(c.Args) > 2 && c.DB != nil && !c.s.srv.db.Local() {
@@ -254,7 +259,7 @@ func (s *session) pokedOnly(err error) bool {
 	if s.srv.closing.Load() { // whose poke may have been lost in between
 		return false
 	}
-	if t := s.srv.settings.timeout.Load(); t > 0 && s.idleFor() >= time.Duration(t)*time.Second && s.tx == nil {
+	if t := s.srv.settings.timeout.Load(); t > 0 && s.idleFor() >= time.Duration(t)*time.Second && s.tx == nil && s.subs.all() == 0 {
 		return false
 	}
 	s.in.Release()
@@ -287,6 +292,7 @@ func (s *session) end() {
 	s.out.Close()
 	s.out.Wait()
 	s.dropTransaction()
+	s.unsubscribeAll()
 	s.in = resp.ReadBuffer{}
 	if s.closeNote != "" {
 		s.srv.log.Warn("connection closed", slog.String("reason", s.closeNote), slog.String("client", s.conn.RemoteAddr().String()))

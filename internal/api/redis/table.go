@@ -29,7 +29,7 @@ func families() (list []func() []Command) {
 	return append(list,
 		listBlockCommands, zsetBlockCommands, streamBlockCommands, streamContainers, keyCommands, objectCommands,
 		transactionCommands, connectionCommands, clientCommands, commandCommands, serverCommands,
-		clusterCommands, interactiveCommands, zmapCommands, zmapTypedCommands, namespaceCommands, sessionCommands)
+		pubsubCommands, clusterCommands, interactiveCommands, zmapCommands, zmapTypedCommands, namespaceCommands, sessionCommands)
 }
 
 // onData are rows of package data as those of a door.

@@ -14,6 +14,7 @@ import (
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/model/zmap"
+	"github.com/stratadb/strata/internal/pubsub"
 )
 
 // The errors of interactive transactions.
@@ -57,6 +58,8 @@ func transactionError(err error) error {
 type txState struct {
 	path   string // the namespace that was resolved in it last
 	shards bool   // it has read the version of the shards' table
+	// published is what it sends to channels when it has committed.
+	published []pubsub.Message
 }
 
 func interactiveCommands() []Command {
@@ -133,6 +136,9 @@ func commitCommand(c *Call) error {
 		return err
 	}
 	info, err := c.s.endTransaction().Commit()
+	if err == nil && len(c.s.txState.published) > 0 {
+		c.s.srv.broker.After(base.Ticket{}, c.s.txState.published)
+	}
 	switch {
 	case err != nil:
 		return err // invoke words it
@@ -316,6 +322,10 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 		t, err := x.kvs.Run(c)
 		x.kvs.Fence = nil
 		x.note(t)
+		if err == nil && len(x.published) > 0 {
+			s.srv.broker.After(t, x.published)
+			x.published = nil
+		}
 		// What was not refused may have happened, whatever has become of the fence.
 		if !base.Retryable(err) || !x.fence.Broken() {
 			return err

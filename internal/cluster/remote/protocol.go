@@ -30,6 +30,7 @@ const (
 	kindAsk       transport.Kind = 19
 	kindRaftLarge transport.Kind = transport.Bulk + 1
 	kindSnapshot  transport.Kind = transport.Bulk + 2
+	kindPublish   transport.Kind = transport.Bulk + 3
 )
 
 // largeMessage is from which size on a message of Raft travels with the bulk.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/errors"
@@ -33,7 +34,9 @@ type Server struct {
 	store Store
 	log   *slog.Logger
 	lines turn.Lines
-	mu    struct {
+	// published takes what other nodes publish.
+	published atomic.Pointer[func(message []byte) error]
+	mu        struct {
 		sync.Mutex
 		watches map[uint64]*replica.Watch
 		last    uint64
@@ -49,6 +52,7 @@ func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	to.HandleMessage(kindRaft, v.raft)
 	to.HandleMessage(kindRaftLarge, v.raft)
 	to.HandleMessage(kindBeat, v.beat)
+	to.HandleMessage(kindPublish, v.publish)
 	to.HandleCall(kindRead, v.read)
 	to.HandleCall(kindCommit, v.commit)
 	to.HandleCall(kindStamp, v.stamp)

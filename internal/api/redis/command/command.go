@@ -42,6 +42,9 @@ const (
 	FlagNoAuth
 	FlagNoMulti
 	FlagMovableKeys
+	// FlagUnqueued commands are refused between MULTI and EXEC, as those with FlagNoMulti
+	// are, and COMMAND does not say so, because Redis executes them.
+	FlagUnqueued
 	// FlagImmediate commands are executed between MULTI and EXEC.
 	FlagImmediate
 	// FlagDangerous puts a command into the category of that name.
@@ -51,6 +54,8 @@ const (
 	FlagPrompt
 	// FlagSole marks those of them that wait where there are several ranges.
 	FlagSole
+	// FlagSubscribed commands are all that a RESP2 client may use that is subscribed.
+	FlagSubscribed
 	// FlagUnpaused commands are executed during CLIENT PAUSE.
 	FlagUnpaused
 )
@@ -90,6 +95,7 @@ const (
 	GroupGeo          Group = "geo"
 	GroupHyperLogLog  Group = "hyperloglog"
 	GroupGeneric      Group = "generic"
+	GroupPubsub       Group = "pubsub"
 	GroupTransactions Group = "transactions"
 	GroupConnection   Group = "connection"
 	GroupServer       Group = "server"

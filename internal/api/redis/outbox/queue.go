@@ -176,6 +176,28 @@ func (o *Queue) Submit(buf []byte, tickets []base.Ticket) {
 	}
 }
 
+// Push sends buf, for which the client has not asked, behind everything that was submitted
+// before. The flusher writes it, so that the caller is not kept. A client that leaves more
+// than limit bytes unread is disconnected. It does not keep the slice.
+func (o *Queue) Push(buf []byte, limit int) {
+	o.mu.Lock()
+	if o.mu.bytes+len(buf) > limit {
+		o.closeLocked()
+	}
+	if o.mu.closed {
+		o.mu.Unlock()
+		return
+	}
+	g := segments.Get().(*segment)
+	g.out = o
+	g.buf = append(g.buf, buf...)
+	g.pending.Store(0)
+	o.mu.bytes += len(buf)
+	o.mu.queue = append(o.mu.queue, g)
+	o.mu.Unlock()
+	o.flusher.add(o)
+}
+
 // direct writes buf to the socket if no reply is before it.
 func (o *Queue) direct(buf []byte) bool {
 	o.mu.Lock()
