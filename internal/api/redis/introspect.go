@@ -102,7 +102,11 @@ func (c *Call) describe(cmd *Command) {
 	for _, name := range categories {
 		w.SimpleString("@" + name)
 	}
-	w.Set(0) // tips
+	tips := cmd.Tips()
+	w.Set(len(tips))
+	for _, tip := range tips {
+		w.BulkString(tip)
+	}
 	c.keySpecs(cmd)
 	w.Array(len(cmd.Subcommands))
 	for i := range cmd.Subcommands {

@@ -54,6 +54,7 @@ var differences = []string{
 	"PFCOUNT stores nothing: the string of a HyperLogLog does not change when it is counted.",
 	"SORT with ALPHA compares bytes, whatever the locale.",
 	"DUMP writes values plainly, in a format that 7.0 and later read: the bytes are not those of Redis. RESTORE keeps no IDLETIME and no FREQ.",
+	"COMMAND gives no tips about which nodes to ask and how to put their answers together: every node answers for all.",
 	"A client blocks on at most 10,000 keys.",
 	"Channels belong to a namespace. PUBLISH counts the receivers of its own node, also for shard channels; those of other nodes hear it, too, and it is " +
 		"not tried again when they cannot be reached, or when the message is longer than 64 MiB. What EXEC, or COMMIT, publishes is sent after the commit, " +
