@@ -2,8 +2,9 @@
 // can be done to them from outside while clients move money between accounts and append to
 // lists, in transactions over ranges that are cut and moved all the time: nodes are killed
 // and stopped, alone and all at once, and cut off from each other, both ways, one way, and
-// some from some. No reader may ever miss money, and what all clients saw must be one order
-// of transactions (test/history).
+// some from some. Beside that a fourth node joins, and one of the four is drained and removed,
+// or dies for good, again and again. No reader may ever miss money, and what all clients saw
+// must be one order of transactions (test/history).
 //
 // For the cuts every node gets a network of its own (a network namespace): the test runs
 // itself again inside of one, in which it is allowed to make them. Where the system does
