@@ -120,8 +120,8 @@ func (m *members) drain() error {
 	}); err != nil {
 		return err
 	}
-	n := m.c.node(i)
 	m.c.busy[i].Lock() // who is removed must answer
+	n := m.c.node(i)
 	err = m.remove(id)
 	m.c.leave(i)
 	m.c.busy[i].Unlock()

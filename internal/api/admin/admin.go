@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -182,6 +183,7 @@ func (a *Admin) join(c *redis.Call) error {
 	if err != nil {
 		return err
 	}
+	nodes = slices.DeleteFunc(nodes, func(n catalog.Node) bool { return n.Standing == catalog.NodeRemoved })
 	number := func(id base.NodeID) string { return strconv.FormatUint(uint64(id), 10) }
 	c.W.Array(2 + len(nodes))
 	c.W.BulkString(a.o.Cluster)
