@@ -41,7 +41,7 @@ func commandCommands() []Command {
 			sub("docs", "Returns documentary information about one, multiple or all commands.", "7.0.0", -2, commandDocs),
 			sub("list", "Returns a list of command names.", "7.0.0", -2, commandList),
 			sub("getkeys", "Extracts the key names from an arbitrary command.", "2.8.13", -3, commandGetkeys),
-			sub("getkeysandflags", "Extracts the key names and access flags for an arbitrary command.", "7.0.0", -3, commandGetkeysAndFlags),
+			sub("getkeysandflags", "Extracts the key names and access flags for an arbitrary command.", "7.0.0", -4, commandGetkeysAndFlags),
 			helpFor("command", "5.0.0", command.GroupServer,
 				"(no subcommand)", "    Return details about all Redis commands.",
 				"COUNT", "    Return the total number of commands in this Redis server.",
@@ -115,43 +115,59 @@ func (c *Call) describe(cmd *Command) {
 }
 
 func (c *Call) keySpecs(cmd *Command) {
+	specs := cmd.Specs()
+	c.W.Set(len(specs))
+	for i := range specs {
+		c.keySpec(&specs[i])
+	}
+}
+
+// specPart writes one of the two parts of a spec: its type and some numbers.
+func (c *Call) specPart(name, kind string, facts ...any) {
 	w := c.W
-	if cmd.Keys.First == 0 {
-		w.Set(0)
-		return
+	w.BulkString(name)
+	w.Map(2)
+	w.BulkString("type")
+	w.BulkString(kind)
+	w.BulkString("spec")
+	w.Map(len(facts) / 2)
+	for _, fact := range facts {
+		switch fact := fact.(type) {
+		case string:
+			w.BulkString(fact)
+		case int:
+			w.Int(int64(fact))
+		}
 	}
-	last := cmd.Keys.Last
-	if last > 0 {
-		last -= cmd.Keys.First
+}
+
+func (c *Call) keySpec(s *command.Spec) {
+	c.W.Map(3)
+	c.W.BulkString("flags")
+	c.accessFlags(s.Access)
+	switch {
+	case s.Unknown:
+		c.specPart("begin_search", "unknown")
+	case s.Keyword != "":
+		c.specPart("begin_search", "keyword", "keyword", s.Keyword, "startfrom", s.At)
+	default:
+		c.specPart("begin_search", "index", "index", s.At)
 	}
-	w.Set(1)
-	w.Map(3)
-	w.BulkString("flags")
-	flags := cmd.AccessFlags()
-	w.Set(len(flags))
+	switch {
+	case s.Unknown:
+		c.specPart("find_keys", "unknown")
+	case s.Counted:
+		c.specPart("find_keys", "keynum", "keynumidx", 0, "firstkey", 1, "keystep", s.Step)
+	default:
+		c.specPart("find_keys", "range", "lastkey", s.Last, "keystep", s.Step, "limit", s.Limit)
+	}
+}
+
+func (c *Call) accessFlags(flags []string) {
+	c.W.Set(len(flags))
 	for _, f := range flags {
-		w.SimpleString(f)
+		c.W.SimpleString(f)
 	}
-	w.BulkString("begin_search")
-	w.Map(2)
-	w.BulkString("type")
-	w.BulkString("index")
-	w.BulkString("spec")
-	w.Map(1)
-	w.BulkString("index")
-	w.Int(int64(cmd.Keys.First))
-	w.BulkString("find_keys")
-	w.Map(2)
-	w.BulkString("type")
-	w.BulkString("range")
-	w.BulkString("spec")
-	w.Map(3)
-	w.BulkString("lastkey")
-	w.Int(int64(last))
-	w.BulkString("keystep")
-	w.Int(int64(cmd.Keys.Step))
-	w.BulkString("limit")
-	w.Int(0)
 }
 
 func commandDocs(c *Call) error {
@@ -225,8 +241,8 @@ func commandList(c *Call) error {
 	return nil
 }
 
-// keysOf finds the keys of the command that is spelled out from c.Args[2] on.
-func (c *Call) keysOf() (*Command, [][]byte, error) {
+// keysOf finds where the keys are of the command that is spelled out from c.Args[2] on.
+func (c *Call) keysOf() (*Command, []int, error) {
 	args := c.Args[2:]
 	cmd := c.s.srv.table.Resolve(args)
 	switch {
@@ -237,10 +253,7 @@ func (c *Call) keysOf() (*Command, [][]byte, error) {
 	case cmd.Keys.First == 0 && cmd.Keys.Find == nil:
 		return nil, nil, command.Error("ERR The command has no key arguments")
 	}
-	var keys [][]byte
-	for _, i := range cmd.Keys.Positions(args, nil) {
-		keys = append(keys, args[i])
-	}
+	keys := cmd.Keys.Positions(args, nil)
 	if len(keys) == 0 && cmd.Keys.Find != nil {
 		return nil, nil, command.Error("ERR Invalid arguments specified for command")
 	}
@@ -256,8 +269,8 @@ func commandGetkeys(c *Call) error {
 		return err
 	}
 	c.W.Array(len(keys))
-	for _, k := range keys {
-		c.W.Bulk(k)
+	for _, at := range keys {
+		c.W.Bulk(c.Args[2+at])
 	}
 	return nil
 }
@@ -267,15 +280,12 @@ func commandGetkeysAndFlags(c *Call) error {
 	if err != nil {
 		return err
 	}
-	flags := cmd.AccessFlags()
+	args := c.Args[2:]
 	c.W.Array(len(keys))
-	for _, k := range keys {
+	for _, at := range keys {
 		c.W.Array(2)
-		c.W.Bulk(k)
-		c.W.Set(len(flags))
-		for _, f := range flags {
-			c.W.SimpleString(f)
-		}
+		c.W.Bulk(args[at])
+		c.accessFlags(cmd.AccessAt(args, at))
 	}
 	return nil
 }

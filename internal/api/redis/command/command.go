@@ -330,34 +330,3 @@ func CountedKeys(at int) func(args [][]byte) []int {
 		return found
 	}
 }
-
-// AccessFlags are the flags of a command's keys.
-func (cmd *Command[C]) AccessFlags() []string {
-	if cmd.Flags&FlagWrite == 0 {
-		switch {
-		case cmd.Group == GroupTransactions:
-			return []string{"RO"}
-		case slices.Contains([]string{"exists", "touch", "strlen", "hlen", "llen", "scard", "sismember", "zcard", "xlen"}, cmd.Name):
-			return []string{"RO"}
-		}
-		return []string{"RO", "access"}
-	}
-	switch cmd.Name {
-	case "del", "unlink", "delex":
-		return []string{"RM", "delete"}
-	case "hdel", "lrem", "ltrim", "srem", "zrem", "zremrangebyrank", "zremrangebyscore", "zremrangebylex", "xdel", "xtrim":
-		return []string{"RW", "delete"}
-	case "getdel", "hgetdel", "move", "rename", "renamenx", "lpop", "rpop", "lmove", "rpoplpush", "lmpop",
-		"blpop", "brpop", "blmove", "brpoplpush", "blmpop", "spop", "smove", "zpopmin", "zpopmax", "zmpop", "bzpopmin", "bzpopmax", "bzmpop":
-		return []string{"RW", "access", "delete"}
-	case "mset", "setex", "psetex", "sunionstore", "sdiffstore", "zrangestore", "zunionstore", "zinterstore", "zdiffstore", "bitop", "geosearchstore":
-		return []string{"OW", "update"}
-	case "setnx", "msetnx":
-		return []string{"OW", "insert"}
-	case "append", "hsetnx", "lpush", "rpush", "lpushx", "rpushx", "linsert", "sadd", "pfadd":
-		return []string{"RW", "insert"}
-	case "set", "getset", "getex", "incr", "decr", "incrby", "decrby", "incrbyfloat", "hincrby", "hincrbyfloat", "hgetex", "zincrby", "setbit", "bitfield":
-		return []string{"RW", "access", "update"}
-	}
-	return []string{"RW", "update"}
-}
