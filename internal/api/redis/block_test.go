@@ -159,6 +159,9 @@ func TestBlockedAnywhere(t *testing.T) {
 	a.blocks(c, "BLPOP l 0")
 	other.talk("RPUSH l a", ":1|")
 	c.expect(crlf("*2|$1|l|$1|a|"))
+	a.blocks(c, "XREAD BLOCK 0 STREAMS s $")
+	other.talk("XADD s 1-1 f v", "$3|1-1|")
+	c.expect(crlf("*1|*2|$1|s|*1|*2|$3|1-1|*2|$1|f|$1|v|"))
 }
 
 // TestBlockedOnWhatIsLost: what a client saw while it waited was never committed. It learns

@@ -27,6 +27,9 @@ type Options struct {
 	StringGrowBytes int
 	// PieceBytes is the length of a piece of a longer string.
 	PieceBytes int
+	// BitPieceBytes is the same for one that SETBIT and BITFIELD make, and up to which length
+	// they keep it in its header.
+	BitPieceBytes int
 	// HashInlineFields and HashInlineBytes bound a hash, a set or a sorted set inside its
 	// header.
 	HashInlineFields int
@@ -45,6 +48,7 @@ const (
 	DefaultStringInlineBytes = 64 << 10
 	DefaultStringGrowBytes   = 16 << 10
 	DefaultPieceBytes        = 16 << 10
+	DefaultBitPieceBytes     = 2 << 10
 	DefaultHashInlineFields  = 64
 	DefaultHashInlineBytes   = 2 << 10
 	DefaultListNodeElements  = 64
@@ -71,6 +75,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.StringInlineBytes, DefaultStringInlineBytes)
 	orDefault(&o.StringGrowBytes, DefaultStringGrowBytes)
 	orDefault(&o.PieceBytes, DefaultPieceBytes)
+	orDefault(&o.BitPieceBytes, DefaultBitPieceBytes)
 	orDefault(&o.HashInlineFields, DefaultHashInlineFields)
 	orDefault(&o.HashInlineBytes, DefaultHashInlineBytes)
 	orDefault(&o.ListNodeElements, DefaultListNodeElements)

@@ -67,8 +67,8 @@
 // time become a node between them, or come back from it. An index is a point as long as all
 // nodes have as many elements; LRANGE is one scan of nodes, DEL one range clear.
 //
-// A string of up to 64 KiB is one row; APPEND and SETRANGE cut at 16 KiB, since
-// they rewrite what they touch. Pieces are sparse: a missing or short one is
+// A string of up to 64 KiB is one row; APPEND and SETRANGE cut at 16 KiB, SETBIT and
+// BITFIELD at 2 KiB, since they rewrite what they touch. Pieces are sparse: a missing or short one is
 // zeros. A SET is bound by the transaction's 64 MiB; APPEND and SETRANGE build up
 // to 512 MB over several transactions.
 //

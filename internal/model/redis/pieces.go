@@ -32,9 +32,9 @@ func (e *Entry) pieceRow(t kv.Txn, number int64) []byte {
 	return row
 }
 
-func (e *Entry) setPieces(t kv.Txn, value []byte, expireAt int64) {
+// setPieces makes the key a string in pieces of that size.
+func (e *Entry) setPieces(t kv.Txn, value []byte, size int, expireAt int64) {
 	e.ClearRows(t)
-	size := e.DB.Options.PieceBytes
 	e.storePieces(t, int64(len(value)), int64(size), expireAt)
 	for i := int64(0); len(value) > 0; i++ {
 		n := min(size, len(value))
@@ -43,12 +43,9 @@ func (e *Entry) setPieces(t kv.Txn, value []byte, expireAt int64) {
 	}
 }
 
-// growPieces makes the string one of n bytes in pieces and writes data at offset.
+// growPieces makes the string in pieces one of n bytes and writes data at offset.
 func (e *Entry) growPieces(t kv.Txn, offset int64, data []byte, n int64) error {
 	expireAt := e.Header.ExpireAt
-	if !e.Found || e.Header.Enc != EncPieces {
-		e.setPieces(t, e.Header.Body, expireAt)
-	}
 	size := e.Header.pieceBytes()
 	for at := offset; len(data) > 0; {
 		number, from := at/size, at%size

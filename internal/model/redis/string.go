@@ -101,7 +101,7 @@ func (e *Entry) meets(t kv.Txn, c Condition, compare []byte) (bool, error) {
 // SetString makes the key a string.
 func (e *Entry) SetString(t kv.Txn, value []byte, enc Encoding, expireAt int64) {
 	if len(value) > e.DB.Options.StringInlineBytes {
-		e.setPieces(t, value, expireAt)
+		e.setPieces(t, value, e.DB.Options.PieceBytes, expireAt)
 		return
 	}
 	h := Header{Kind: TypeString, Enc: enc, ExpireAt: expireAt}
@@ -374,8 +374,25 @@ func (e *Entry) ScanString(t kv.Txn, start, end int64, visit func(at int64, part
 // WriteString stores data at offset, fills a gap with zeros and keeps the expiry.
 // OBJECT ENCODING calls the result raw, as it does in Redis.
 func (e *Entry) WriteString(t kv.Txn, offset int64, data []byte) error {
+	return e.write(t, offset, data, cut{e.DB.Options.StringGrowBytes, e.DB.Options.PieceBytes})
+}
+
+// WriteBits is WriteString for a string of which a few bits change at a time: it is cut
+// earlier, and into smaller pieces.
+func (e *Entry) WriteBits(t kv.Txn, offset int64, data []byte) error {
+	size := e.DB.Options.BitPieceBytes
+	return e.write(t, offset, data, cut{min(size, e.DB.Options.StringGrowBytes), min(size, e.DB.Options.PieceBytes)})
+}
+
+// cut says from which length on a string is in pieces that are so long.
+type cut struct{ from, piece int }
+
+func (e *Entry) write(t kv.Txn, offset int64, data []byte, c cut) error {
 	n := max(e.StringLen(), offset+int64(len(data)))
-	if e.Found && e.Header.Enc == EncPieces || n > int64(e.DB.Options.StringGrowBytes) {
+	if e.Found && e.Header.Enc == EncPieces || n > int64(c.from) {
+		if !e.Found || e.Header.Enc != EncPieces {
+			e.setPieces(t, e.Header.Body, c.piece, e.Header.ExpireAt)
+		}
 		return e.growPieces(t, offset, data, n)
 	}
 	h := Header{Kind: TypeString, Enc: EncInlineRaw, ExpireAt: e.Header.ExpireAt}

@@ -16,7 +16,7 @@ func grow(t kv.Txn, db *redis.DB, e *redis.Entry, key []byte, last int64) (grown
 	if e.StringLen() > last {
 		return false, nil
 	}
-	return true, e.WriteString(t, last, []byte{0})
+	return true, e.WriteBits(t, last, []byte{0})
 }
 
 // SetBit is SETBIT: the bit that was there. The string becomes long enough for it.
@@ -39,7 +39,7 @@ func SetBit(t kv.Txn, db *redis.DB, key []byte, offset int64, on bool) (old bool
 	if b &^= mask; on {
 		b |= mask
 	}
-	if err := e.WriteString(t, at, []byte{b}); err != nil {
+	if err := e.WriteBits(t, at, []byte{b}); err != nil {
 		return false, err
 	}
 	if changes {

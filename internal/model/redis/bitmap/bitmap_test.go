@@ -138,6 +138,38 @@ func TestCosts(t *testing.T) {
 	w.Check()
 }
 
+// TestBitsWriteLittle: however long a bitmap is, a bit writes about one piece of it.
+func TestBitsWriteLittle(t *testing.T) {
+	for _, prepare := range []string{"SETBIT b 7999999 1", "SET b x*60000"} {
+		w := redistest.NewWorld(t, redis.Options{}).With(bitmapType)
+		w.Do(redistest.Words(t, prepare)...)
+		for i := range 100 {
+			w.Do("SETBIT", "b", strconv.Itoa(i*4001), "1")
+		}
+		size := 0
+		w.Must(func(t kv.Txn) error {
+			size = 0
+			_, err := SetBit(&writeSpy{t, &size}, w.At, []byte("b"), 77_777, true)
+			return err
+		})
+		if size > redis.DefaultBitPieceBytes+200 {
+			t.Errorf("%s: %d bytes", prepare, size)
+		}
+		w.Check()
+	}
+}
+
+// writeSpy counts the bytes that are written.
+type writeSpy struct {
+	kv.Txn
+	bytes *int
+}
+
+func (s *writeSpy) Set(k, v []byte) {
+	*s.bytes += len(k) + len(v)
+	s.Txn.Set(k, v)
+}
+
 func TestEvents(t *testing.T) {
 	w := redistest.NewWorld(t, redis.Options{}).With(bitmapType)
 	w.Tells([][2]string{

@@ -111,7 +111,7 @@ func (o *FieldOp) do(t kv.Txn, e *redis.Entry) (r FieldResult, wrote bool, err e
 		return FieldResult{Failed: true}, false, nil
 	}
 	o.Type.put(raw, o.Offset&7, value)
-	return r, true, e.WriteString(t, first, raw)
+	return r, true, e.WriteBits(t, first, raw)
 }
 
 // get reads a field that begins with the bit at of b.

@@ -83,9 +83,13 @@ func Add(t kv.Txn, db *redis.DB, key []byte, o AddOptions, fields [][]byte) (id 
 	s.n++
 	s.added++
 	s.last = id
-	trimmed, err := s.trim(&o.Trim)
-	if err != nil {
-		return id, false, err
+	trimmed := int64(0)
+	if o.Trim.By != NoTrim {
+		kept, how := s, o.Trim // s stays where it costs nothing
+		if trimmed, err = kept.trim(&how); err != nil {
+			return id, false, err
+		}
+		s = kept
 	}
 	s.save()
 	s.Event(redis.EventStream, "xadd")
