@@ -82,13 +82,23 @@ func (h *Here) at(key []byte, here func(r *replica.Replica) error, away func() e
 const flapPause = 5 * time.Millisecond
 
 // Span implements Ranges. Of ranges that others lead, these know more. It holds the key.
-func (h *Here) Span(key []byte) (span base.Span, err error) {
+func (h *Here) Span(key []byte) (base.Span, error) {
+	if r := h.Store.Range(key); r != nil && (h.Away == nil || r.Serving()) {
+		if span := r.Descriptor().Span; span.Contains(key) {
+			return span, nil
+		}
+	}
+	return h.spanSoon(key)
+}
+
+// spanSoon is Span where a split has taken the key away, or another node leads.
+func (h *Here) spanSoon(key []byte) (span base.Span, err error) {
 	err = h.at(key, func(r *replica.Replica) error {
 		for range 2 {
 			if span = r.Descriptor().Span; span.Contains(key) {
 				return nil
 			}
-			// A split has taken the key away, and its range is about to be found.
+			// Its range is about to be found.
 			if err := r.AwaitChange(context.Background()); err != nil {
 				return err
 			}
