@@ -65,6 +65,7 @@ type Broker struct {
 	globs map[Space][]string // the patterns that have subscribers, in the order in which they came
 	late  struct {
 		sync.Mutex
+		logs    map[base.Log][]*announcement // that wait, in the order in which they came
 		list    []Message
 		running bool
 	}
@@ -162,32 +163,56 @@ func (b *Broker) visitLocked(m *Message, visit func(s Subscriber, d *Delivery)) 
 	return n
 }
 
-// After publishes messages once t is done.
+// After publishes messages once t is done, behind those of earlier calls about the same log.
 func (b *Broker) After(t base.Ticket, list []Message) {
-	if a := (&announcement{b, list}); t.Done() || !t.Log.Notify(t.Pos, a) {
+	l := &b.late
+	l.Lock()
+	if t.Log == nil || t.Done() && len(l.logs[t.Log]) == 0 {
+		b.laterLocked(list)
+		l.Unlock()
+		return
+	}
+	a := &announcement{b: b, log: t.Log, list: list}
+	if l.logs == nil {
+		l.logs = map[base.Log][]*announcement{}
+	}
+	l.logs[t.Log] = append(l.logs[t.Log], a)
+	l.Unlock()
+	if !t.Log.Notify(t.Pos, a) {
 		a.Committed(nil)
 	}
 }
 
 // announcement is what a transaction publishes.
 type announcement struct {
-	b    *Broker
-	list []Message
+	b     *Broker
+	log   base.Log
+	list  []Message
+	known bool // what has become of the transaction
 }
 
 // Committed implements base.Waiter.
 func (a *announcement) Committed(err error) {
-	if err == nil {
-		a.b.later(a.list)
+	l := &a.b.late
+	l.Lock()
+	defer l.Unlock()
+	if a.known = true; err != nil {
+		a.list = nil
+	}
+	line := l.logs[a.log]
+	for len(line) > 0 && line[0].known {
+		a.b.laterLocked(line[0].list)
+		line = line[1:]
+	}
+	if l.logs[a.log] = line; len(line) == 0 {
+		delete(l.logs, a.log)
 	}
 }
 
-// later publishes from another goroutine, in the order of the calls.
-func (b *Broker) later(list []Message) {
+// laterLocked publishes from another goroutine.
+func (b *Broker) laterLocked(list []Message) {
 	l := &b.late
-	l.Lock()
-	defer l.Unlock()
-	if l.list = append(l.list, list...); !l.running {
+	if l.list = append(l.list, list...); !l.running && len(l.list) > 0 {
 		l.running = true
 		go b.drain()
 	}

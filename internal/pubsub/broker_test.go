@@ -101,8 +101,8 @@ func (l *commits) Notify(_ base.Position, w base.Waiter) bool {
 }
 func (l *commits) Kick() {}
 
-// TestAfter: what transactions publish is heard in the order of their commits, and what has
-// an unknown fate is not.
+// TestAfter: what transactions publish is heard when they have committed, in their order, and
+// what has an unknown fate is not.
 func TestAfter(t *testing.T) {
 	b, e, log := New(nil), newEar(), &commits{}
 	subscribe(b, e, Channel, 1, "a")
@@ -110,14 +110,15 @@ func TestAfter(t *testing.T) {
 		b.After(base.Ticket{Log: log, Pos: base.Position(i + 1)}, []Message{*message(Channel, 1, "a", fmt.Sprint(i)), *message(Channel, 1, "a", "x")})
 	}
 	e.hears(t)
-	for i, w := range log.waiters {
+	log.done = 3 // and those who wait are not yet told
+	b.After(base.Ticket{Log: log, Pos: 3}, []Message{*message(Channel, 1, "a", "last")})
+	for _, i := range []int{1, 4, 0, 3, 2} { // from whatever goroutines
 		if i == 2 {
-			w.Committed(errors.New("lost"))
+			log.waiters[i].Committed(errors.New("lost"))
 		} else {
-			w.Committed(nil)
+			log.waiters[i].Committed(nil)
 		}
 	}
-	b.After(base.Ticket{}, []Message{*message(Channel, 1, "a", "last")})
 	for range 7 {
 		<-e.some
 	}

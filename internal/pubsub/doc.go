@@ -9,6 +9,6 @@
 // order; those that another node relays keep the order of that node. Names of different
 // spaces (namespaces) have nothing to do with each other.
 //
-// What a transaction publishes is delivered after its commit, in the order of commits, and
-// not at all if nobody knows whether it has committed (After).
+// What a transaction publishes is delivered after its commit, and not at all if nobody knows
+// whether it has committed (After). What somebody does at one range keeps its order.
 package pubsub

@@ -141,7 +141,7 @@ func (c *Call) attempt(w *wait, keys [][]byte, waiting bool) (served bool, err e
 	mark := len(c.W.Buf)
 	err = c.Transact(func(t kv.Txn) (err error) {
 		c.W.Buf, served = c.W.Buf[:mark], false
-		c.DB = c.s.handle
+		c.DB = c.x.database(c.s)
 		fit := keys
 		w.waiting = waiting
 		if waiting && !w.strict {

@@ -42,7 +42,8 @@
 // (together.go), and reads may be answered from a moment ago for who asks for that
 // (stale.go). Clients that block stand in lines, on their node and among the nodes, and
 // whoever is in front tries (block.go). What is published is delivered by a broker, which
-// the nodes share (pubsub.go); within a transaction it waits for the commit.
+// the nodes share (pubsub.go); within a transaction it waits for the commit, as events of
+// keys do (notify.go).
 //
 // A family of commands is a file with a function that returns its rows, listed
 // in newTable.

@@ -101,7 +101,7 @@ func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
 	}
 	if !done {
 		err = s.enter(x, cmd, args)
-		c.DB = s.handle
+		c.DB = x.database(s)
 	}
 	switch {
 	case done, err != nil:

@@ -7,6 +7,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	model "github.com/stratadb/strata/internal/model/redis"
+	"github.com/stratadb/strata/internal/pubsub"
 )
 
 // Expirer deletes overdue keys and fields of one database, a bounded step at a
@@ -17,6 +18,7 @@ type Expirer struct {
 	stored kv.Reader
 	db     *model.DB
 	next   uint16
+	told   *overdue // of what was deleted; nil for nobody
 }
 
 // expireStepKeys bounds the keys that one step deletes.
@@ -37,10 +39,16 @@ func (e *Expirer) Step(nowMillis int64) (visited int, more bool, err error) {
 	again := false
 	if len(due.Keys) > 0 {
 		if err := e.kvs.RunAndWait(kv.Func(func(t kv.Txn) (err error) {
+			if e.told != nil {
+				e.told.list = nil
+			}
 			visited, again, err = model.ExpireKeys(t, e.db, due.Keys)
 			return err
 		})); err != nil {
 			return 0, false, err
+		}
+		if e.told != nil && len(e.told.list) > 0 {
+			e.told.srv.broker.After(base.Ticket{}, e.told.list)
 		}
 	}
 	switch {
@@ -79,7 +87,10 @@ func (s *Server) expireInBackground() {
 		}
 		visited, began := 0, time.Now()
 		for db := s.nextDatabase(nil); db != nil && !s.closing.Load(); db = s.nextDatabase(db) {
-			visited += s.expireRound(NewExpirer(s.db, db))
+			told := &overdue{srv: s, space: pubsub.Space(db.Namespace())}
+			e := NewExpirer(s.db, db.WithEvents(told))
+			e.told = told
+			visited += s.expireRound(e)
 		}
 		pause = min(2*pause, expireEveryMax)
 		rest := expireRest * time.Since(began)

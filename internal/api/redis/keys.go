@@ -65,7 +65,11 @@ func (c *Call) database(arg []byte) (*model.DB, error) {
 	if n < 0 || n >= model.Databases {
 		return nil, model.ErrDBIndex
 	}
-	return c.s.srv.handle(c.s.ns, uint8(n)), nil
+	db := c.s.srv.handle(c.s.ns, uint8(n))
+	if c.s.srv.settings.events.Load() != 0 {
+		db = db.WithEvents(c.x)
+	}
+	return db, nil
 }
 
 func copyCommand(c *Call) error {

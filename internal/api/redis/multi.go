@@ -196,7 +196,7 @@ func (e *exec) renewed(s *session) error {
 // Do implements kv.Closure: it runs the queue from its start.
 func (e *exec) Do(t kv.Txn) error {
 	x := e.x
-	x.w.Buf, x.published = x.w.Buf[:x.mark], nil
+	x.w.Buf = x.w.Buf[:x.mark]
 	e.s.choose(x, e.before)
 	e.expired = false
 	for _, w := range e.watches {
@@ -217,7 +217,7 @@ func watchCommand(c *Call) error {
 	if err := s.resolveNamespace(c.x); err != nil {
 		return err
 	}
-	c.DB = s.handle
+	c.DB = c.x.database(s)
 	for _, key := range c.Args[1:] {
 		if s.isWatched(c.DB.AppendHeaderKey(nil, key)) {
 			continue

@@ -59,6 +59,8 @@ var differences = []string{
 	"Channels belong to a namespace. PUBLISH counts the receivers of its own node, also for shard channels; those of other nodes hear it, too, and it is " +
 		"not tried again when they cannot be reached, or when the message is longer than 64 MiB. What EXEC, or COMMIT, publishes is sent after the commit, " +
 		"and not at all if its outcome is unknown. SUBSCRIBE and its kin are refused in MULTI.",
+	"notify-keyspace-events is a setting of one node, about the commands that it is sent and the keys whose end it finds; the events are heard on all nodes. " +
+		"Of class m there are also events of commands that block, and none of commands that fail.",
 	"A subscriber that leaves more than 32 MiB unread is disconnected, and one may be subscribed to names of 16 MiB in total.",
 	"`CLIENT UNBLOCK`, `CLIENT KILL` and `CLIENT LIST` are about the clients of one node.",
 }

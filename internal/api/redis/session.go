@@ -112,7 +112,7 @@ func (s *session) choose(x *executor, c choice) {
 		return
 	}
 	s.choice = c
-	x.w.Proto, x.call.DB = c.proto, c.handle
+	x.w.Proto, x.call.DB = c.proto, x.database(s)
 	s.info.Lock()
 	s.info.db, s.info.proto = c.handle.Number(), c.proto
 	s.info.Unlock()
@@ -129,6 +129,8 @@ type executor struct {
 	tickets []base.Ticket // one per log: what the replies in w depend on
 	// published is what the transaction sends to channels when it has committed.
 	published []pubsub.Message
+	attempt   attempt
+	watched   struct{ of, db *model.DB } // a database, and the same one with the executor as its sink
 	// waits says that the command was not executed, because a loop must not wait for it.
 	waits  bool
 	sample uint32
@@ -142,7 +144,7 @@ type executor struct {
 
 // Do implements kv.Closure for a single command.
 func (x *executor) Do(t kv.Txn) error {
-	x.w.Buf, x.published = x.w.Buf[:x.mark], nil
+	x.w.Buf = x.w.Buf[:x.mark]
 	c := &x.call
 	c.Txn = t
 	if len(c.Args) > 2 && c.DB != nil && !c.s.srv.db.Local() {

@@ -39,6 +39,7 @@ type settings struct {
 	keepSecs   atomic.Int64
 
 	readonlyStaleness atomic.Int64 // milliseconds
+	events            atomic.Uint32
 }
 
 func (c *settings) init(o *Options) {
@@ -144,6 +145,17 @@ func settingRows() []setting {
 		fixed("appendfsync", "always"),
 		fixed("save", ""),
 		{name: "cluster-enabled", get: func(s *Server) string { return yesNo(s.o.Topology != nil) }},
-		fixed("notify-keyspace-events", ""),
+		{
+			name: "notify-keyspace-events",
+			get:  func(s *Server) string { return eventFlags(s.settings.events.Load()).String() },
+			set: func(s *Server, v string) string {
+				f, ok := parseEvents(v)
+				if !ok {
+					return "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
+				}
+				s.settings.events.Store(uint32(f))
+				return ""
+			},
+		},
 	}
 }

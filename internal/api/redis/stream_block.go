@@ -147,7 +147,7 @@ func (x *xread) resolve(t kv.Txn) error {
 }
 
 func (x *xread) groupID(t kv.Txn, key, arg []byte) (id stream.ID, err error) {
-	if err := stream.CheckGroup(t, x.c.s.handle, key, x.group.Group); err != nil {
+	if err := stream.CheckGroup(t, x.c.DB, key, x.group.Group); err != nil {
 		return id, err
 	}
 	switch word := string(arg); word {
@@ -161,7 +161,7 @@ func (x *xread) groupID(t kv.Txn, key, arg []byte) (id stream.ID, err error) {
 }
 
 func (x *xread) plainID(t kv.Txn, key, arg []byte) (id stream.ID, err error) {
-	tail, err := stream.TailOf(t, x.c.s.handle, key)
+	tail, err := stream.TailOf(t, x.c.DB, key)
 	if err != nil {
 		return id, err
 	}
@@ -227,14 +227,14 @@ func (x *xread) serve(t kv.Txn, keys [][]byte, waiting bool) (bool, error) {
 
 func (x *xread) one(t kv.Txn, i int, waiting bool) (items []stream.Item, history bool, err error) {
 	if !x.grouped {
-		items, err = stream.Read(t, x.c.s.handle, x.keys[i], x.after[i], x.count, nil)
+		items, err = stream.Read(t, x.c.DB, x.keys[i], x.after[i], x.count, nil)
 		return items, false, err
 	}
 	o := x.group
 	o.Count, o.Waiting = x.count, waiting
 	o.New = string(x.ids[i]) == ">"
 	o.After = x.after[i]
-	items, err = stream.ReadGroup(t, x.c.s.handle, x.keys[i], o, nil)
+	items, err = stream.ReadGroup(t, x.c.DB, x.keys[i], o, nil)
 	return items, !o.New, err
 }
 

@@ -187,7 +187,7 @@ func (x *executor) doAll(s *session, queue []queued, t kv.Txn) error {
 		x.mark = len(x.w.Buf)
 		c := &x.call
 		c.be(q.cmd)
-		c.Args, c.DB, c.Txn = q.args, s.handle, t
+		c.Args, c.DB, c.Txn = q.args, x.database(s), t
 		err := q.cmd.Handler(c)
 		if err == nil {
 			continue

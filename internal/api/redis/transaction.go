@@ -302,6 +302,18 @@ func (s *session) area(cmd *Command) base.Span {
 	return s.zmap.area
 }
 
+// attempt is a closure that forgets what the tries before have published.
+type attempt struct {
+	x *executor
+	c kv.Closure
+}
+
+// Do implements kv.Closure.
+func (a *attempt) Do(t kv.Txn) error {
+	a.x.published = a.x.published[:0]
+	return a.c.Do(t)
+}
+
 // run runs a closure as one transaction of its own and makes the replies wait for
 // it. It commits behind a fence: no namespace was taken away and no database
 // swapped, and no shard was restricted, if it writes.
@@ -319,7 +331,8 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 		}
 		x.fence.Raise(s.srv.catalog, s.area(x.call.cmd), b)
 		x.kvs.Fence = &x.fence
-		t, err := x.kvs.Run(c)
+		x.attempt = attempt{x, c}
+		t, err := x.kvs.Run(&x.attempt)
 		x.kvs.Fence = nil
 		x.note(t)
 		if err == nil && len(x.published) > 0 {

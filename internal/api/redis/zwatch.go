@@ -69,7 +69,7 @@ func (c *Call) observe(key []byte) (now fingerprint, w kv.Watch, err error) {
 	if err := s.resolveNamespace(c.x); err != nil {
 		return now, nil, err
 	}
-	c.DB = s.handle
+	c.DB = c.x.database(s)
 	m := c.zmap()
 	w = s.srv.db.Watch(m.Row(key))
 	err = s.run(c.x, false, kv.Func(func(t kv.Txn) error {

@@ -61,22 +61,22 @@ func Field(t kv.Txn, db *redis.DB, key []byte, ops []FieldOp, dst []FieldResult)
 		}
 	}
 	var e redis.Entry
-	var changed bool
+	var grown, changed bool
 	var err error
 	if last < 0 {
 		err = e.ReadAs(t, db, key, redis.TypeString)
 	} else {
-		changed, err = grow(t, db, &e, key, last)
+		grown, err = grow(t, db, &e, key, last)
 	}
 	if err != nil {
 		return nil, err
 	}
 	for i := range ops {
-		r, wrote, err := ops[i].do(t, &e)
+		r, wrote, other, err := ops[i].do(t, &e)
 		if err != nil {
 			return nil, err
 		}
-		changed = changed || wrote
+		changed = changed || wrote && (grown || other)
 		dst = append(dst, r)
 	}
 	if changed {
@@ -85,7 +85,8 @@ func Field(t kv.Txn, db *redis.DB, key []byte, ops []FieldOp, dst []FieldResult)
 	return dst, nil
 }
 
-func (o *FieldOp) do(t kv.Txn, e *redis.Entry) (r FieldResult, wrote bool, err error) {
+// do executes an operation; other says that the value is not what it was.
+func (o *FieldOp) do(t kv.Txn, e *redis.Entry) (r FieldResult, wrote, other bool, err error) {
 	first := o.Offset >> 3
 	var window [9]byte
 	raw := window[:o.last()-first+1]
@@ -93,13 +94,13 @@ func (o *FieldOp) do(t kv.Txn, e *redis.Entry) (r FieldResult, wrote bool, err e
 		copy(raw[at-first:], part)
 		return true
 	}); err != nil {
-		return r, false, err
+		return r, false, false, err
 	}
 	old := o.Type.get(raw, o.Offset&7)
 	value, fits := old, true
 	switch o.Action {
 	case FieldGet:
-		return FieldResult{Value: old}, false, nil
+		return FieldResult{Value: old}, false, false, nil
 	case FieldSet:
 		r.Value = old
 		value, fits = o.Type.add(o.Value, 0, o.Overflow)
@@ -108,10 +109,10 @@ func (o *FieldOp) do(t kv.Txn, e *redis.Entry) (r FieldResult, wrote bool, err e
 		r.Value = value
 	}
 	if !fits && o.Overflow == Fail {
-		return FieldResult{Failed: true}, false, nil
+		return FieldResult{Failed: true}, false, false, nil
 	}
 	o.Type.put(raw, o.Offset&7, value)
-	return r, true, e.WriteBits(t, first, raw)
+	return r, true, value != old, e.WriteBits(t, first, raw)
 }
 
 // get reads a field that begins with the bit at of b.

@@ -366,27 +366,36 @@ func Move(t kv.Txn, db *redis.DB, from, to []byte, take, put Side) ([]byte, erro
 	}
 	same := bytes.Equal(from, to)
 	if same && src.n == 1 {
-		return src.touch(t)
+		return src.touch(t, take, put)
 	}
-	moved, err := src.pop(t, take, 1, nil)
+	moved, err := src.take(t, take, 1, nil)
 	if err == nil && same {
+		src.save(t)
 		err = dst.open(t, db, to)
+	}
+	if err == nil {
+		err = dst.push(t, moved, put)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return moved[0], dst.push(t, moved, put)
+	src.Event(redis.EventList, popped(take)) // as Redis does it, who fills the other one first
+	if !same {
+		src.save(t)
+	}
+	return moved[0], nil
 }
 
 // touch writes a list of one element as it is, as if that had been taken and put back.
-func (l *list) touch(t kv.Txn) (v []byte, err error) {
+func (l *list) touch(t kv.Txn, take, put Side) (v []byte, err error) {
 	err = l.each(t, 0, false, func(first []byte) bool {
 		v = first
 		return false
 	})
 	if err == nil {
 		l.Restore(t, l.Header)
-		l.Event(redis.EventList, "lmove")
+		l.Event(redis.EventList, pushed(put))
+		l.Event(redis.EventList, popped(take))
 	}
 	return v, err
 }

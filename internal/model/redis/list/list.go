@@ -64,11 +64,7 @@ func (l *list) push(t kv.Txn, values [][]byte, to Side) error {
 		}
 		l.save(t)
 	}
-	if to == Left {
-		l.Event(redis.EventList, "lpush")
-	} else {
-		l.Event(redis.EventList, "rpush")
-	}
+	l.Event(redis.EventList, pushed(to))
 	return nil
 }
 
@@ -116,6 +112,31 @@ func Pop(t kv.Txn, db *redis.DB, key []byte, from Side, count int64, dst [][]byt
 }
 
 func (l *list) pop(t kv.Txn, from Side, count int64, dst [][]byte) ([][]byte, error) {
+	dst, err := l.take(t, from, count, dst)
+	if err == nil {
+		l.Event(redis.EventList, popped(from))
+		l.save(t)
+	}
+	return dst, err
+}
+
+// popped and pushed are events.
+func popped(from Side) string {
+	if from == Left {
+		return "lpop"
+	}
+	return "rpop"
+}
+
+func pushed(to Side) string {
+	if to == Left {
+		return "lpush"
+	}
+	return "rpush"
+}
+
+// take is pop without what it tells others. It does not write the header.
+func (l *list) take(t kv.Txn, from Side, count int64, dst [][]byte) ([][]byte, error) {
 	had := len(dst)
 	count = min(count, l.n)
 	first := int64(0)
@@ -133,12 +154,6 @@ func (l *list) pop(t kv.Txn, from Side, count int64, dst [][]byte) ([][]byte, er
 	if err := l.drop(t, from, count); err != nil {
 		return dst[:had], err
 	}
-	if from == Left {
-		l.Event(redis.EventList, "lpop")
-	} else {
-		l.Event(redis.EventList, "rpop")
-	}
-	l.save(t)
 	return dst, nil
 }
 
