@@ -215,11 +215,16 @@ func (a *Attempt) note(pos base.Position) {
 	}
 }
 
-// wait gives the lock back and waits until pos is committed.
+// wait gives the lock back and waits until pos is committed. Nothing was sequenced by the
+// attempt: if nobody can say what becomes of pos, it begins again.
 func (a *Attempt) wait(pos base.Position) error {
 	a.split = true
 	a.unlock()
-	return a.r.await(base.Ticket{Log: a.ten, Pos: pos})
+	err := a.r.await(base.Ticket{Log: a.ten, Pos: pos})
+	if errors.Is(err, base.ErrUnknownOutcome) {
+		return errors.Wrap(base.ErrConflict, "a write that was waited for is lost")
+	}
+	return err
 }
 
 // await waits for t, in a manual replica by doing the loop's work.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3"
 
@@ -127,5 +128,35 @@ func TestStampsTogether(t *testing.T) {
 	}
 	if asked := r.loop.proofs.asked - before; len(list) != 100 || asked > 2 {
 		t.Errorf("%d stamps, %d proofs", len(list), asked)
+	}
+}
+
+// TestWaitForALostWrite: who only reads has no outcome that could be unknown.
+func TestWaitForALostWrite(t *testing.T) {
+	var r *Replica
+	step := func() {
+		for worked := true; worked; {
+			var err error
+			if worked, err = r.Step(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r = alone(t, Options{Pause: func(p Point) {
+		if p == PointWaiting {
+			r.endTenure()
+		}
+	}})
+	defer r.Stop()
+	step()
+	a := r.NewAttempt()
+	a.Begin(0, HoldNever)
+	key, value := []byte("k"), make([]byte, base.VersionstampLen+4) // which is not known before the stamp
+	if _, err := a.Commit(&Request{Mutations: []base.Mutation{{Op: base.OpSetVersionstampedValue, Key: key, Value: value}}}); err != nil {
+		t.Fatal(err)
+	}
+	a.Begin(0, HoldNever)
+	if v, err := a.Get(key); !errors.Is(err, base.ErrConflict) {
+		t.Errorf("%q, %v", v, err)
 	}
 }
