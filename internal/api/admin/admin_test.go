@@ -240,6 +240,7 @@ func TestShardStatus(t *testing.T) {
 	operator.script("KR.ADMIN SET-SHARD-STATUS REDIS 2 INOPERABLE")
 	const inoperable = "REJECT shard REDIS 2 is INOPERABLE: its keys cannot be accessed"
 	c.script("GET foo => " + inoperable + "\nSET foo 2 => " + inoperable + "\nKEYS * => " + inoperable + "\nGET bar => 5\nPING => PONG")
+	c.script("SADD {bar}2 1 => 1\nSORT {bar}2 => [1]\nSORT {bar}2 BY f*o => " + inoperable + "\nSORT_RO {bar}2 GET f* => " + inoperable)
 	operator.script("KR.ADMIN SET-SHARD-STATUS REDIS * READWRITE")
 	c.script("GET foo => 1\nBEGIN\nSET foo 7")
 	operator.script("KR.ADMIN SET-SHARD-STATUS REDIS * READONLY")

@@ -273,5 +273,8 @@ func refusal(t *catalog.ShardTable, cmd *Command, args [][]byte) error {
 			return err
 		}
 	}
+	if status, id := t.Worst(); status == catalog.ShardInoperable && cmd.Elsewhere(args) {
+		return check(status, id)
+	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -167,4 +168,11 @@ func (cmd *Command[C]) access() []string {
 		return access("RW access update")
 	}
 	return access("RW update")
+}
+
+// Elsewhere reports whether a call may read keys that are none of its arguments: those that
+// a pattern names.
+func (cmd *Command[C]) Elsewhere(args [][]byte) bool {
+	unknown := slices.ContainsFunc(cmd.Specs(), func(s Spec) bool { return s.Unknown })
+	return unknown && slices.ContainsFunc(args, func(arg []byte) bool { return bytes.IndexByte(arg, '*') >= 0 })
 }
