@@ -138,3 +138,23 @@ func TestExpiredOnce(t *testing.T) {
 	c.talk("PUBLISH end x", ":1|")
 	listener.expect(crlf("*3|$7|message|$3|end|$1|x|"))
 }
+
+// TestLookupsAreCounted: INFO tells how many keys commands that read have found.
+func TestLookupsAreCounted(t *testing.T) {
+	s := start(t, Options{})
+	c := s.dial(t)
+	c.talk("SET k v|GET k|GET none|HGET k f|MGET k none k|STRLEN none|TTL k|TYPE none", "+OK|$1|v|$-1|-WRONGTYPE Operation against a key holding the wrong kind of value|*3|$1|v|$-1|$1|v|:0|:-1|+none|")
+	counts := func(want string) {
+		t.Helper()
+		c.send("INFO stats\r\n")
+		c.through("keyspace_hits:")
+		if got := c.through("\r\n") + c.through("\r\n"); got != want {
+			t.Errorf("hits and misses: %q, want %q", got, want)
+		}
+		c.send("PING end\r\n")
+		c.through("end\r\n")
+	}
+	counts("5\r\nkeyspace_misses:4\r\n")
+	c.talk("CONFIG RESETSTAT", "+OK|")
+	counts("0\r\nkeyspace_misses:0\r\n")
+}

@@ -133,6 +133,7 @@ type Server struct {
 	flushers    []*outbox.Flusher
 	loops       loops
 	broker      *pubsub.Broker
+	lookups     model.Lookups
 	pause       pause
 
 	coarse   atomic.Int64 // unix milliseconds, advanced by housekeeping
@@ -183,6 +184,7 @@ func NewServer(o Options) *Server {
 	if s.catalog == nil {
 		s.catalog = catalog.New(o.DB)
 	}
+	s.o.Model.Lookups = &s.lookups
 	s.mu.byID = map[int64]*session{}
 	s.settings.init(&o)
 	s.coarse.Store(s.now().UnixMilli())

@@ -69,7 +69,7 @@ func (st *serverStats) sampleRate(now time.Time) {
 // reset is CONFIG RESETSTAT.
 func (s *Server) resetStats() {
 	st := &s.stats
-	for _, c := range []*atomic.Int64{&st.accepted, &st.refused, &st.received, &st.sent, &st.expired} {
+	for _, c := range []*atomic.Int64{&st.accepted, &st.refused, &st.received, &st.sent, &st.expired, &s.lookups.Hits, &s.lookups.Misses} {
 		c.Store(0)
 	}
 	st.mu.Lock()

@@ -3,6 +3,7 @@ package redis
 import (
 	"bytes"
 	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -41,7 +42,13 @@ type Options struct {
 	RankNodeChildren int
 	// ReapFields bounds how many overdue fields one command deletes from a hash.
 	ReapFields int
+	// Lookups counts what commands that read have found; nil for nobody.
+	Lookups *Lookups
 }
+
+// Lookups are how many keys commands that read have found, and have not. An attempt that
+// is made again counts again.
+type Lookups struct{ Hits, Misses atomic.Int64 }
 
 // The defaults of Options.
 const (

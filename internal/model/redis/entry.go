@@ -70,10 +70,24 @@ func (e *Entry) LookupAs(t kv.Txn, db *DB, key []byte, kind Type) error {
 // ReadAs is lookupAs for a command that only reads.
 func (e *Entry) ReadAs(t kv.Txn, db *DB, key []byte, kind Type) error {
 	err := e.LookupAs(t, db, key, kind)
-	if err == nil && !e.Found {
-		e.Event(EventKeyMiss, "keymiss")
+	if err == nil || err == error(ErrWrongType) {
+		e.wasRead()
 	}
 	return err
+}
+
+// wasRead tells that a command that reads has found a key, or has not.
+func (e *Entry) wasRead() {
+	if !e.Found {
+		e.Event(EventKeyMiss, "keymiss")
+	}
+	switch l := e.DB.Options.Lookups; {
+	case l == nil:
+	case e.Found:
+		l.Hits.Add(1)
+	default:
+		l.Misses.Add(1)
+	}
 }
 
 // NewRecord makes room for a header record with a body of n bytes, which the

@@ -108,11 +108,11 @@ func TTL(t kv.Txn, db *DB, key []byte, u TimeUnit) (int64, error) {
 // TTLNoKey or TTLNoExpiry.
 func ExpireTime(t kv.Txn, db *DB, key []byte, u TimeUnit) (int64, error) {
 	var e Entry
-	switch err := e.Lookup(t, db, key); {
-	case err != nil:
+	if err := e.Lookup(t, db, key); err != nil {
 		return 0, err
+	}
+	switch e.wasRead(); {
 	case !e.Found:
-		e.Event(EventKeyMiss, "keymiss")
 		return TTLNoKey, nil
 	case e.Header.ExpireAt == 0:
 		return TTLNoExpiry, nil

@@ -47,9 +47,11 @@ func TypeOf(t kv.Txn, db *DB, key []byte) (Type, error) {
 		return TypeNone, nil
 	}
 	var e Entry
-	if err := e.Lookup(t, db, key); err != nil || !e.Found {
-		e.Event(EventKeyMiss, "keymiss")
+	if err := e.Lookup(t, db, key); err != nil {
 		return TypeNone, err
+	}
+	if e.wasRead(); !e.Found {
+		return TypeNone, nil
 	}
 	return e.Header.Kind, nil
 }

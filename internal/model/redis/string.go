@@ -63,9 +63,7 @@ func Set(t kv.Txn, db *DB, key, value []byte, o SetOptions) (r SetResult, err er
 		if r.Old, err = e.StringOrNil(t); err != nil {
 			return r, err
 		}
-		if !e.Found {
-			e.Event(EventKeyMiss, "keymiss")
-		}
+		e.wasRead()
 	}
 	met, err := e.meets(t, o.Condition, o.Compare)
 	if err != nil || !met {
