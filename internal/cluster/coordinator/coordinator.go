@@ -35,6 +35,19 @@ type Ranges interface {
 	Horizons(key []byte, refuse base.Stamp) (Horizons, error)
 }
 
+// Ask is a prepare for the range that holds Key.
+type Ask struct {
+	Key     []byte
+	Prepare prepared.Prepare
+	Guards  []Guard
+}
+
+// Together is what Ranges may implement to prepare everywhere at once; refused gets what
+// Prepare would have answered.
+type Together interface {
+	PrepareAll(asks []Ask, refused []error)
+}
+
 // ErrHere is what whoever reaches ranges on other nodes answers when it turns out that
 // this node leads.
 var ErrHere = errors.Wrap(base.ErrConflict, "this node leads now")
@@ -223,15 +236,22 @@ func (a *attempt) run(at base.Stamp) (base.Stamp, error) {
 
 // prepare asks all participants at once, and answers the first refusal.
 func (a *attempt) prepare(at base.Stamp) error {
-	refused := make([]error, len(a.parts))
-	a.c.parallel(len(a.parts), func(i int) {
-		p := a.parts[i]
+	asks := make([]Ask, 0, len(a.parts))
+	for _, p := range a.parts {
 		if a.c.o.Faults.SkipReadOnly && len(p.muts) == 0 {
-			return
+			continue
 		}
-		refused[i] = a.c.o.Ranges.Prepare(p.at, &prepared.Prepare{Txn: a.txn, ReadStamp: at,
-			ReadKeys: p.keys, ReadSpans: p.spans, Mutations: p.muts}, p.guards)
-	})
+		asks = append(asks, Ask{Key: p.at, Guards: p.guards, Prepare: prepared.Prepare{Txn: a.txn, ReadStamp: at,
+			ReadKeys: p.keys, ReadSpans: p.spans, Mutations: p.muts}})
+	}
+	refused := make([]error, len(asks))
+	if t, ok := a.c.o.Ranges.(Together); ok && !a.c.o.Inline {
+		t.PrepareAll(asks, refused)
+	} else {
+		a.c.parallel(len(asks), func(i int) {
+			refused[i] = a.c.o.Ranges.Prepare(asks[i].Key, &asks[i].Prepare, asks[i].Guards)
+		})
+	}
 	for _, err := range refused {
 		switch {
 		case err == nil, base.Retryable(err):

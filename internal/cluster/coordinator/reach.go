@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/errors"
@@ -132,17 +133,71 @@ func (h *Here) Stamp() (s base.Stamp, err error) {
 // Prepare implements Ranges.
 func (h *Here) Prepare(key []byte, p *prepared.Prepare, guards []Guard) error {
 	return h.at(key, func(r *replica.Replica) error {
-		var watches []*replica.Watch
-		for _, g := range guards {
-			w, ok := g.(*replica.Watch)
-			if !ok || !w.Of(r) {
-				return base.ErrConflict
-			}
-			watches = append(watches, w)
+		watches, err := watchesOf(r, guards)
+		if err != nil {
+			return err
 		}
 		t, err := r.Prepare(p, watches)
 		return answered(r, t, err)
 	}, func() error { return h.Away.Prepare(key, p, guards) })
+}
+
+// watchesOf are the watches that guards are, if r keeps them.
+func watchesOf(r *replica.Replica, guards []Guard) (watches []*replica.Watch, err error) {
+	for _, g := range guards {
+		w, ok := g.(*replica.Watch)
+		if !ok || !w.Of(r) {
+			return nil, base.ErrConflict
+		}
+		watches = append(watches, w)
+	}
+	return watches, nil
+}
+
+var _ Together = (*Here)(nil)
+
+// PrepareAll implements Together. The prepares of ranges that this node leads are sequenced
+// one after the other, and committed together: one flush does for all. Those that would
+// have to wait for something, and those for other nodes, do it by themselves.
+func (h *Here) PrepareAll(asks []Ask, refused []error) {
+	var wait sync.WaitGroup
+	var few [4]*replica.Replica
+	list := few[:0]
+	tickets := make([]base.Ticket, len(asks))
+	alone := func(i int) {
+		wait.Go(func() { refused[i] = h.Prepare(asks[i].Key, &asks[i].Prepare, asks[i].Guards) })
+	}
+	here := make([]*replica.Replica, len(asks))
+	for i := range asks {
+		if r := h.Store.Range(asks[i].Key); r != nil && r.Serving() {
+			here[i] = r
+		} else {
+			alone(i)
+		}
+	}
+	for i, r := range here {
+		if r == nil {
+			continue
+		}
+		watches, err := watchesOf(r, asks[i].Guards)
+		if err == nil {
+			tickets[i], err = r.PreparePromptly(&asks[i].Prepare, watches)
+		}
+		if errors.IsAny(err, base.ErrWouldWait, base.ErrUnavailable) {
+			here[i] = nil
+			alone(i)
+			continue
+		}
+		refused[i] = err
+		list = append(list, r)
+	}
+	replica.Commit(list)
+	for i, r := range here {
+		if r != nil {
+			refused[i] = answered(r, tickets[i], refused[i])
+		}
+	}
+	wait.Wait()
 }
 
 // answered waits for what an answer depends on. A conflict may be told early (R1).

@@ -80,9 +80,10 @@ func follows(leader base.NodeID) func() ([]byte, error) {
 // without is a store that holds no range.
 type without struct{}
 
-func (without) Range([]byte) *replica.Replica     { return nil }
-func (without) Deliver(*replica.Message) error    { return nil }
-func (without) TakeBeat(base.NodeID, *sleep.Beat) {}
+func (without) Range([]byte) *replica.Replica                   { return nil }
+func (without) Deliver(*replica.Message) error                  { return nil }
+func (without) Take(*replica.Message) (*replica.Replica, error) { return nil, nil }
+func (without) TakeBeat(base.NodeID, *sleep.Beat)               {}
 
 func newTestClient(p *peers) *Client {
 	ids := []base.NodeID{1, 2, 3, 4}

@@ -15,7 +15,7 @@ func (c *Client) Publish(message []byte) {
 // OnPublish gives f what other nodes relay.
 func (v *Server) OnPublish(f func(message []byte) error) { v.published.Store(&f) }
 
-func (v *Server) publish(from base.NodeID, message []byte) {
+func (v *Server) publish(from base.NodeID, message []byte, _ bool) {
 	f := v.published.Load()
 	if f == nil {
 		return

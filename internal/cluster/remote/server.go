@@ -26,6 +26,8 @@ type Store interface {
 	Range(key []byte) *replica.Replica
 	// Deliver gives a message to the replica it is for.
 	Deliver(m *replica.Message) error
+	// Take is Deliver for those who call replica.Attend then.
+	Take(m *replica.Message) (*replica.Replica, error)
 	TakeBeat(from base.NodeID, b *sleep.Beat)
 }
 
@@ -41,16 +43,17 @@ type Server struct {
 		watches map[uint64]*replica.Watch
 		last    uint64
 		heard   map[base.NodeID]time.Time
+		burst   map[base.NodeID][]*replica.Replica // that have messages which came together
 	}
 }
 
 // NewServer registers a server's handlers.
 func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	v := &Server{store: s, log: log}
-	v.mu.watches, v.mu.heard = map[uint64]*replica.Watch{}, map[base.NodeID]time.Time{}
+	v.mu.watches, v.mu.heard, v.mu.burst = map[uint64]*replica.Watch{}, map[base.NodeID]time.Time{}, map[base.NodeID][]*replica.Replica{}
 	v.mu.last = rand.Uint64() // a number of the process before must not mean a watch of this one
 	to.HandleMessage(kindRaft, v.raft)
-	to.HandleMessage(kindRaftLarge, v.raft)
+	to.HandleMessage(kindRaftLarge, v.raftLarge)
 	to.HandleMessage(kindBeat, v.beat)
 	to.HandleMessage(kindPublish, v.publish)
 	to.HandleCall(kindRead, v.read)
@@ -81,7 +84,34 @@ func (v *Server) hear(from base.NodeID) {
 	v.mu.Unlock()
 }
 
-func (v *Server) raft(from base.NodeID, payload []byte) {
+// raft takes a message of a replica. When no more have come with it, those that have
+// messages attend to them.
+func (v *Server) raft(from base.NodeID, payload []byte, more bool) {
+	m, err := replica.DecodeMessage(payload)
+	var r *replica.Replica
+	if err == nil {
+		r, err = v.store.Take(&m)
+	}
+	if err != nil {
+		v.log.Warn("message of a replica", "from", from, "error", err)
+	}
+	v.mu.Lock()
+	v.mu.heard[from] = time.Now()
+	burst := v.mu.burst[from]
+	if r != nil && !slices.Contains(burst, r) {
+		burst = append(burst, r)
+	}
+	v.mu.burst[from] = burst
+	if !more {
+		v.mu.burst[from] = nil
+	}
+	v.mu.Unlock()
+	if !more && len(burst) > 0 {
+		replica.Attend(burst)
+	}
+}
+
+func (v *Server) raftLarge(from base.NodeID, payload []byte, _ bool) {
 	v.hear(from)
 	m, err := replica.DecodeMessage(payload)
 	if err == nil {
@@ -92,7 +122,7 @@ func (v *Server) raft(from base.NodeID, payload []byte) {
 	}
 }
 
-func (v *Server) beat(from base.NodeID, payload []byte) {
+func (v *Server) beat(from base.NodeID, payload []byte, _ bool) {
 	v.hear(from)
 	b, err := sleep.DecodeBeat(payload)
 	if err != nil {

@@ -38,43 +38,52 @@ func (s *Store) Replicas() []*replica.Replica {
 	return out
 }
 
-// Deliver gives a message from another node to the replica it is for. A
-// leader's heartbeat, or a candidate, makes a replica that has nothing yet, unless a
-// split will bring it.
+// Deliver gives a message from another node to the replica it is for.
 func (s *Store) Deliver(m *replica.Message) error {
+	r, err := s.Take(m)
+	if r != nil {
+		r.Wake()
+	}
+	return err
+}
+
+// Take is Deliver for those who make the replica attend to what they have brought; it is
+// nil when there is nothing to attend to. A leader's heartbeat, or a candidate, makes a
+// replica that has nothing yet, unless a split will bring it.
+func (s *Store) Take(m *replica.Message) (*replica.Replica, error) {
 	if m.IsLocal() {
-		return nil
+		return nil, nil
 	}
 	r := s.Replica(m.Range)
 	if m.Gone {
 		s.gone(r, m)
-		return nil
+		return nil, nil
 	}
 	if r == nil {
 		if merged, err := s.merged(m.Range); merged || err != nil {
 			if merged {
 				s.o.Send(m.Node, replica.MergedAway(m, s.id.Node))
 			}
-			return err
+			return nil, err
 		}
 		if !m.Makes() {
-			return nil
+			return nil, nil
 		}
 		var err error
 		if r, err = s.adopt(m.Range, m.To, m.Start); r == nil || err != nil {
-			return err
+			return nil, err
 		}
 	}
 	_, self := r.ID()
 	switch {
 	case self == m.To:
-		if m.Snapshot == nil || s.claim(m) {
-			r.Receive(m)
+		if (m.Snapshot == nil || s.claim(m)) && r.Take(m) {
+			return r, nil
 		}
 	case self < m.To && m.IsLeaders(): // this node was removed, and is to come again
 		s.retireSoon(r)
 	}
-	return nil
+	return nil, nil
 }
 
 // retireSoon lets a goroutine destroy a replica that is no longer one of its range.

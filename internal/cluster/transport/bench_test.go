@@ -66,7 +66,7 @@ func benchmarkSend(b *testing.B, kind Kind, size int) {
 	progress := make(chan struct{}, 1)
 	a := c.start(1, nil)
 	c.start(2, func(r Registrar) {
-		r.HandleMessage(kind, func(base.NodeID, []byte) {
+		r.HandleMessage(kind, func(base.NodeID, []byte, bool) {
 			came.Add(1)
 			token(progress)
 		})

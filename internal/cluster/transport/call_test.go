@@ -251,7 +251,7 @@ func TestPanicsAreCaught(t *testing.T) {
 	a := c.start(1, nil)
 	b := c.start(2, func(r Registrar) {
 		withEcho(r)
-		r.HandleMessage(kindEcho, func(base.NodeID, []byte) { panic("message") })
+		r.HandleMessage(kindEcho, func(base.NodeID, []byte, bool) { panic("message") })
 		r.HandleCall(kindOther, func(context.Context, base.NodeID, []byte) ([]byte, error) { panic("call") })
 		r.HandleStream(kindOther, func(context.Context, base.NodeID, []byte, Stream) error { panic("stream") })
 	})

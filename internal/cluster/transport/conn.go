@@ -31,6 +31,7 @@ type conn struct {
 	probed  probed
 	outbox  outbox
 	serving serving
+	more    bool // the reader's: another message follows
 }
 
 // outbox is what waits to be sent, and the exchanges that were begun. A single
@@ -158,6 +159,7 @@ func (c *conn) read(nc net.Conn) error {
 		if err != nil {
 			return err
 		}
+		c.more = another(r, h)
 		n.framesReceived.Add(1)
 		n.bytesReceived.Add(uint64(headerBytes + len(payload)))
 		if c.link != nil {

@@ -236,7 +236,7 @@ func TestStall(t *testing.T) {
 	release := make(chan struct{})
 	a := c.start(1, nil, func(o *Options) { o.Ping, o.Stall, o.Silence = 5*time.Millisecond, 50*time.Millisecond, time.Hour })
 	c.start(2, func(r Registrar) {
-		r.HandleMessage(kindNumber, func(base.NodeID, []byte) { <-release })
+		r.HandleMessage(kindNumber, func(base.NodeID, []byte, bool) { <-release })
 	})
 	defer close(release)
 	payload := make([]byte, 1<<20)

@@ -133,6 +133,16 @@ func readFrame(r *bufio.Reader) (h header, payload []byte, err error) {
 	return h, payload, nil
 }
 
+// another reports whether a message of the kind of the one that was read has arrived behind it.
+func another(r *bufio.Reader, h header) bool {
+	if h.typ != typeMessage || r.Buffered() < headerBytes {
+		return false
+	}
+	b, _ := r.Peek(headerBytes) // it is there
+	next, err := decodeHeader(b)
+	return err == nil && next.typ == typeMessage && next.kind == h.kind && r.Buffered() >= headerBytes+int(next.length)
+}
+
 // trustedBytes is what an announced length may allocate before any of it has come.
 const trustedBytes = 1 << 20
 

@@ -127,3 +127,36 @@ func FuzzGreeting(f *testing.F) {
 		}
 	})
 }
+
+// TestAnother: whether a message is the last of those that have come is told by what has
+// arrived in whole.
+func TestAnother(t *testing.T) {
+	frame := func(typ frameType, kind Kind, payload string) []byte {
+		return append(appendHeader(nil, header{typ: typ, kind: kind}, []byte(payload)), payload...)
+	}
+	message := frame(typeMessage, 7, "payload")
+	damaged := bytes.Clone(message)
+	damaged[9]++
+	for name, c := range map[string]struct {
+		first, next []byte
+		want        bool
+	}{
+		"a message":       {message, message, true},
+		"nothing":         {message, nil, false},
+		"a part":          {message, message[:len(message)-1], false},
+		"a header's part": {message, message[:headerBytes-1], false},
+		"another kind":    {message, frame(typeMessage, 8, "payload"), false},
+		"a request":       {message, frame(typeRequest, 7, "payload"), false},
+		"damage":          {message, damaged, false},
+		"after a request": {frame(typeRequest, 7, "payload"), message, false},
+	} {
+		r := bufio.NewReader(bytes.NewReader(append(bytes.Clone(c.first), c.next...)))
+		h, _, err := readFrame(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := another(r, h); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -230,7 +230,7 @@ func TestNewConnectionDisplacesOldOne(t *testing.T) {
 	c := newCluster(t)
 	handling, release := make(chan string, 10), make(chan struct{}, 10)
 	c.start(2, func(r Registrar) {
-		r.HandleMessage(kindEcho, func(_ base.NodeID, payload []byte) {
+		r.HandleMessage(kindEcho, func(_ base.NodeID, payload []byte, _ bool) {
 			handling <- string(payload)
 			<-release
 		})

@@ -24,7 +24,7 @@ type numbers struct {
 }
 
 func (n *numbers) register(r Registrar) {
-	add := func(_ base.NodeID, payload []byte) {
+	add := func(_ base.NodeID, payload []byte, _ bool) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.mu.got = append(n.mu.got, binary.LittleEndian.Uint64(payload))
@@ -100,7 +100,7 @@ func TestQueueIsBounded(t *testing.T) {
 	a := c.start(1, nil, func(o *Options) { o.QueueBytes = 1 << 20 })
 	c.start(2, func(r Registrar) {
 		withEcho(r)
-		r.HandleMessage(kindNumber, func(base.NodeID, []byte) { <-release })
+		r.HandleMessage(kindNumber, func(base.NodeID, []byte, bool) { <-release })
 	})
 	payload := make([]byte, 64<<10)
 	sent := 0
@@ -181,7 +181,7 @@ func TestLargeAndSmallFramesMixed(t *testing.T) {
 	got := make(chan message, 1000)
 	a := c.start(1, nil, func(o *Options) { o.QueueBytes = 64 << 20 })
 	c.start(2, func(r Registrar) {
-		r.HandleMessage(kindNumber, func(_ base.NodeID, payload []byte) { got <- message{payload} })
+		r.HandleMessage(kindNumber, func(_ base.NodeID, payload []byte, _ bool) { got <- message{payload} })
 	})
 	sizes := []int{0, 1, copyBytesMax, copyBytesMax + 1, pieceBytes - 1, pieceBytes, 3*pieceBytes + 5, 7}
 	for i := range 40 {

@@ -57,8 +57,9 @@ type Registrar interface {
 
 // MessageHandler takes a message. Those of one node and class come one after
 // another, in the order in which they were sent, on the goroutine that reads the
-// connection: it must not block. The payload is the handler's.
-type MessageHandler func(from base.NodeID, payload []byte)
+// connection: it must not block. more says that another one of this kind has
+// arrived behind it. The payload is the handler's.
+type MessageHandler func(from base.NodeID, payload []byte, more bool)
 
 // CallHandler answers a request, on a goroutine of its own. ctx ends with the
 // caller's deadline, its giving up and the connection. The request is the

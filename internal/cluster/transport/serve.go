@@ -38,7 +38,7 @@ func (c *conn) asked(h header, payload []byte) error {
 	switch h.typ {
 	case typeMessage:
 		if handler := c.t.handlers.message[h.kind]; handler != nil {
-			_ = c.t.guarded(h.kind, func() error { handler(c.peer.node, payload); return nil }) // was logged
+			_ = c.t.guarded(h.kind, func() error { handler(c.peer.node, payload, c.more); return nil }) // was logged
 		}
 		return nil
 	case typeRequest, typeOpen:

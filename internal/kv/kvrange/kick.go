@@ -34,9 +34,11 @@ func (q *quiet) kick() {
 	q.mu.ranges, q.mu.spare = q.mu.spare, nil
 	q.some.Store(false)
 	q.mu.Unlock()
+	list := make([]*replica.Replica, 0, len(ranges))
 	for r := range ranges {
-		r.Kick()
+		list = append(list, r)
 	}
+	replica.Kick(list)
 	clear(ranges)
 	q.mu.Lock()
 	q.mu.spare = ranges

@@ -66,8 +66,9 @@ func startNodesWith(t *testing.T, quorum bool, keys ...string) *nodes {
 					s.SendBeat(to, b)
 				}
 			},
-			IdleTicks: 3, // ranges fall asleep all the time
-			Stamp:     func(done func(base.Stamp, error)) { n.sender.Load().AskStamp(done) },
+			IdleTicks:    3, // ranges fall asleep all the time
+			PromptCommit: i != 1,
+			Stamp:        func(done func(base.Stamp, error)) { n.sender.Load().AskStamp(done) },
 		}
 		if i > 0 {
 			o.Join = &store.Join{Cluster: [16]byte{7}, Node: base.NodeID(i + 1)}

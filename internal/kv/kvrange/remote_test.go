@@ -33,14 +33,15 @@ func (a *addresses) Resolve(n base.NodeID) (string, error) {
 // nobody is the store of a node that holds no range.
 type nobody struct{}
 
-func (nobody) Only() *replica.Replica                { return nil }
-func (nobody) Replicas() []*replica.Replica          { return nil }
-func (nobody) Arrangement() uint64                   { return 0 }
-func (nobody) Coordinate(c *coordinator.Coordinator) { c.Close() }
-func (nobody) Range([]byte) *replica.Replica         { return nil }
-func (nobody) Deliver(*replica.Message) error        { return nil }
-func (nobody) TakeBeat(base.NodeID, *sleep.Beat)     {}
-func (nobody) NextStamp() (base.Stamp, error)        { return 0, base.ErrUnavailable }
+func (nobody) Only() *replica.Replica                          { return nil }
+func (nobody) Replicas() []*replica.Replica                    { return nil }
+func (nobody) Arrangement() uint64                             { return 0 }
+func (nobody) Coordinate(c *coordinator.Coordinator)           { c.Close() }
+func (nobody) Range([]byte) *replica.Replica                   { return nil }
+func (nobody) Deliver(*replica.Message) error                  { return nil }
+func (nobody) Take(*replica.Message) (*replica.Replica, error) { return nil, nil }
+func (nobody) TakeBeat(base.NodeID, *sleep.Beat)               {}
+func (nobody) NextStamp() (base.Stamp, error)                  { return 0, base.ErrUnavailable }
 func (nobody) ScanStored(base.Span, bool, func(key, value []byte) bool) error {
 	return nil
 }

@@ -16,6 +16,10 @@
 // one is durable, so that one fsync serves everything that arrived meanwhile;
 // its stamp is asked for after it was closed (C1).
 //
+// On few processors the loop's steps are made by whoever has something for it, if the disk
+// is fast: a client, or, where nothing is flushed, the reader of a connection. Steps of
+// several ranges of a store are made together (together.go), with one flush.
+//
 // A tenure is one spell of leadership. Tickets belong to a tenure: when it ends,
 // those that are not committed answer ErrUnknownOutcome (R3), and the window's
 // tail is dropped.

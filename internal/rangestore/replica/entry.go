@@ -75,7 +75,7 @@ func (a *Attempt) sequenceEntry(e prepared.Entry) (base.Ticket, error) {
 	switch {
 	case err != nil:
 		r.o.OnFatal(err)
-	case dormant && !waits:
+	case dormant && !waits && !awaited(e):
 		r.signal()
 	}
 	return t, err
@@ -183,4 +183,13 @@ func (o *ownEffects) add(m *base.Mutation) {
 		maps.DeleteFunc(o.stamped, func(k string, _ bool) bool { return in(k) })
 		o.cleared = append(o.cleared, s)
 	}
+}
+
+// awaited reports whether who asks for an entry waits for it, and kicks the range then.
+func awaited(e prepared.Entry) bool {
+	switch e.(type) {
+	case *prepared.Prepare, *prepared.Record:
+		return true
+	}
+	return false
 }

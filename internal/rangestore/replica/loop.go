@@ -35,6 +35,7 @@ func (r *Replica) Run(ctx context.Context) {
 			r.driving.Lock()
 			r.Stop()
 			r.driving.Unlock()
+			r.driveBrought()
 			return
 		case <-r.wake:
 		}
@@ -42,6 +43,7 @@ func (r *Replica) Run(ctx context.Context) {
 			// Whoever is runnable now joins the batch: an entry costs more than
 			// letting them go first.
 			runtime.Gosched()
+			r.driveBrought()
 			r.driving.Lock()
 			more = r.drive(ctx)
 			r.driving.Unlock()
@@ -79,18 +81,8 @@ const promptBytes = 1 << 20
 // Kick makes the loop look for work, or does the work: on few processors, if
 // nobody else does, the disk is fast and the batch is small.
 func (r *Replica) Kick() {
-	r.mu.Lock()
-	_, bytes := r.mu.seq.Open()
-	idle := r.dormantLocked()
-	r.mu.Unlock()
-	switch {
-	case idle:
-	case r.o.PromptCommit && bytes <= promptBytes && r.flushTook.Load() <= int64(promptFlush) && r.driving.TryLock():
-		r.drive(context.Background())
-		r.driving.Unlock()
-	default:
-		r.signal()
-	}
+	one := [1]*Replica{r}
+	Kick(one[:])
 }
 
 // Step does what there is to do and reports whether there was anything. It is
@@ -106,18 +98,25 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 	if r.o.Faults.LeaseAtStep {
 		r.stepped.Store(int64(r.o.Clock.Elapsed()))
 	}
-	if r.reposes() {
-		return false, nil
+	if len(r.loop.shared.later) > 0 && !r.loop.shared.light {
+		worked = true
+		if err := r.applyLate(ctx); err != nil {
+			return true, err
+		}
 	}
+	if r.reposes() {
+		return worked, nil
+	}
+	late := worked
 	if worked, err = r.tick(); err != nil {
 		return worked, err
 	}
-	worked = r.receive() || worked
+	worked = r.receive() || worked || late
 	if r.ask() {
 		r.busy()
 		worked = true
 	}
-	if r.loop.leading && len(r.loop.inFlight) == 0 && r.loop.raft.BasicStatus().LeadTransferee == 0 {
+	if r.loop.leading && len(r.loop.inFlight) == 0 && !r.loop.shared.reading && r.loop.raft.BasicStatus().LeadTransferee == 0 {
 		proposed, err := r.propose()
 		if err != nil {
 			return true, err
@@ -127,10 +126,19 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 			worked = true
 		}
 	}
+	worked = r.loop.raft.HasReady() || worked
+	if err := r.finishStep(ctx); err != nil {
+		return worked, err
+	}
+	return worked || r.loop.raft.HasReady(), nil
+}
+
+// finishStep does what Raft asks for. Where others flush the log, it ends there, and is
+// called again.
+func (r *Replica) finishStep(ctx context.Context) error {
 	for r.loop.raft.HasReady() {
-		worked = true
-		if err := r.ready(ctx, r.loop.raft.Ready()); err != nil {
-			return worked, err
+		if err := r.ready(ctx, r.loop.raft.Ready()); err != nil || len(r.loop.shared.unflushed) > 0 {
+			return err
 		}
 	}
 	for _, s := range r.loop.incoming {
@@ -141,7 +149,7 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 	r.loop.incoming = nil
 	r.agree()
 	r.tellTicks()
-	return worked || r.loop.raft.HasReady(), nil
+	return nil
 }
 
 // tick passes a tick on; those that were missed are not made up for, since a
@@ -168,6 +176,9 @@ func (r *Replica) receive() bool {
 	r.lockSoon()
 	inbox := r.mu.inbox
 	r.mu.inbox = nil
+	if r.loop.shared.light {
+		inbox = r.leaveCopiesLocked(inbox)
+	}
 	r.mu.Unlock()
 	for _, m := range inbox {
 		kind := m.Raft.GetType()
@@ -379,7 +390,9 @@ func (r *Replica) ready(ctx context.Context, rd raft.Ready) error {
 		case raft.LocalAppendThread:
 			err = r.storageAppend(ctx, m)
 		case raft.LocalApplyThread:
-			err = r.storageApply(ctx, m)
+			if !r.postpones(m) {
+				err = r.storageApply(ctx, m)
+			}
 		}
 		if err != nil {
 			return err
@@ -444,7 +457,7 @@ func (r *Replica) beginTenure() {
 	if !r.solo.Load() && r.loop.desc.Span.Contains(issueKey) {
 		r.o.Oracle.Observe(r.loop.stamp + IssueReach) // the leader before may have issued as much
 	}
-	r.loop.lead = newTenure(r.loop.term, r.loop.position, r.hurry)
+	r.loop.lead = newTenure(r.loop.term, r.loop.position, r.press)
 	r.mu.Lock()
 	r.mu.seq.DropTail(r.loop.position)
 	r.mu.tenure = r.loop.lead
@@ -478,17 +491,32 @@ func (r *Replica) storageAppend(ctx context.Context, m *pb.Message) error {
 	if len(m.Responses) == 0 {
 		return nil
 	}
+	if r.loop.shared.on && !r.o.Faults.SkipSync {
+		r.loop.shared.unflushed = m.Responses
+		return nil
+	}
 	r.pause(PointAppended)
 	if !r.o.Faults.SkipSync {
 		began := time.Now()
 		if err := r.o.Log.Flush(); err != nil {
 			return errors.Wrap(err, "raft log")
 		}
-		average := r.flushTook.Load()
-		r.flushTook.Store(average + (int64(time.Since(began))-average)/8)
+		r.noteFlush(time.Since(began))
 	}
 	r.pause(PointFlushed)
-	for _, resp := range m.Responses {
+	return r.answerAppend(m.Responses)
+}
+
+// noteFlush keeps the average of what flushes take. One that takes very long says little
+// about the next ones.
+func (r *Replica) noteFlush(took time.Duration) {
+	average := r.flushTook.Load()
+	r.flushTook.Store(average + (int64(min(took, 2*promptFlush))-average)/8)
+}
+
+// answerAppend tells Raft, and others, what is durable.
+func (r *Replica) answerAppend(responses []*pb.Message) error {
+	for _, resp := range responses {
 		if err := r.send(resp); err != nil {
 			return err
 		}

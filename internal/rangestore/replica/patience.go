@@ -32,3 +32,9 @@ func (r *Replica) hurry() {
 	r.patient.Store(0)
 	r.signal()
 }
+
+// press is hurry for who is about to wait, and may as well do the work.
+func (r *Replica) press() {
+	r.patient.Store(0)
+	r.Kick()
+}

@@ -30,9 +30,24 @@ func (v versions) Validate(s base.Stamp, keys [][]byte, spans []base.Span) error
 // operations among its mutations are computed here: the write lock keeps their keys
 // as they are until the transaction ends. It waits for locks of younger holders (C6).
 // A guard counts as read.
+//
+// Who waits for the ticket kicks the range.
 func (r *Replica) Prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, error) {
 	a := r.NewAttempt()
 	a.Begin(0, HoldNever)
+	return a.prepare(p, guards)
+}
+
+// PreparePromptly is Prepare for those who do not wait: it answers base.ErrWouldWait.
+func (r *Replica) PreparePromptly(p *prepared.Prepare, guards []*Watch) (base.Ticket, error) {
+	a := r.NewAttempt()
+	a.Begin(0, HoldNever)
+	a.Prompt()
+	return a.prepare(p, guards)
+}
+
+func (a *Attempt) prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, error) {
+	r := a.r
 	defer a.end()
 	asked := *p
 	for _, w := range guards {

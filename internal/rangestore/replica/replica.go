@@ -169,6 +169,7 @@ type Replica struct {
 
 		leader   base.NodeID // zero: not known
 		inbox    []*Message
+		brought  []*Replica // see bring
 		desc     base.RangeDescriptor
 		bounds   uint64         // counts the changes of desc.Span
 		descs    []descriptorAt // since what is on disk
@@ -243,6 +244,7 @@ type loopState struct {
 	lonely    int  // ticks since a leader was heard
 	ticking   bool // the store was told so
 	rest      resting
+	shared    shared
 	stepping  bool // a step is being made
 	yielded   bool // the left neighbour has taken the loop's place
 }
@@ -343,17 +345,23 @@ func (r *Replica) Leader() base.NodeID {
 
 // Receive takes a message from another replica of the range, and keeps it.
 func (r *Replica) Receive(m *Message) {
+	if r.Take(m) {
+		r.signal()
+	}
+}
+
+// Take is Receive for those who call Attend afterwards, if it answers true.
+func (r *Replica) Take(m *Message) bool {
 	r.mu.Lock()
 	full := len(r.mu.inbox) >= inboxMax || r.mu.stopped
 	if !full {
 		r.mu.inbox = append(r.mu.inbox, m)
 	}
 	r.mu.Unlock()
-	if !full {
-		r.signal()
-	} else if m.Snapshot != nil && m.Snapshot.Done != nil {
+	if full && m.Snapshot != nil && m.Snapshot.Done != nil {
 		m.Snapshot.Done()
 	}
+	return !full
 }
 
 // inboxMax bounds the messages that a replica has not yet looked at; Raft sends

@@ -74,14 +74,21 @@ func (r *Replica) askStamp() {
 	q.number++
 	q.ticks = 0
 	n := q.number
+	asking := true // guarded by mu: an answer that comes at once is seen at once
 	r.o.Stamps(func(s base.Stamp, err error) {
 		r.mu.Lock()
 		if n > r.mu.answer.number {
 			r.mu.answer = stampAnswer{number: n, stamp: s, err: err}
 		}
+		later := !asking
 		r.mu.Unlock()
-		r.signal()
+		if later {
+			r.signal()
+		}
 	})
+	r.mu.Lock()
+	asking = false
+	r.mu.Unlock()
 }
 
 func (r *Replica) stampAnswered() (base.Stamp, bool) {
