@@ -171,6 +171,26 @@ func TestCosts(t *testing.T) {
 	w.Check()
 }
 
+// TestWaitingWritesNothing: who asks again, and finds nothing again, changes nothing.
+func TestWaitingWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.Do("XGROUP", "CREATE", "s", "g", "0")
+	for _, tc := range []struct {
+		waiting bool
+		writes  int
+	}{{true, 0}, {false, 3}, {true, 0}, {false, 1}} { // a consumer, who was seen then
+		w.Now++
+		w.Must(func(t kv.Txn) error {
+			_, err := ReadGroup(t, w.At, []byte("s"), GroupRead{Group: []byte("g"), Consumer: []byte("c"), New: true, Waiting: tc.waiting}, nil)
+			return err
+		})
+		if w.Last.Writes != tc.writes {
+			t.Errorf("waiting %v: %d writes, not %d", tc.waiting, w.Last.Writes, tc.writes)
+		}
+	}
+	w.Check()
+}
+
 // readSpy counts the rows that scans read.
 type readSpy struct {
 	kv.Txn
