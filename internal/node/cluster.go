@@ -121,6 +121,23 @@ func (c *cluster) Resolve(id base.NodeID) (string, error) {
 func (c *cluster) learn(nodes ...catalog.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.learnLocked(nodes...)
+}
+
+// meet is learn for what others say who know no more than addresses.
+func (c *cluster) meet(nodes []catalog.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, n := range nodes {
+		if known, found := c.mu.nodes[n.ID]; found {
+			known.Address = n.Address
+			nodes[i] = known
+		}
+	}
+	c.learnLocked(nodes...)
+}
+
+func (c *cluster) learnLocked(nodes ...catalog.Node) {
 	news := !c.kept
 	for _, n := range nodes {
 		news = news || c.mu.nodes[n.ID] != n
@@ -193,14 +210,17 @@ func (c *cluster) stamp(done func(base.Stamp, error)) {
 // open makes the way to other nodes, over which l is served.
 func (c *cluster) open(s *store.Store, admin, client catalog.Address) {
 	id := s.Identity()
-	c.self = catalog.Node{ID: id.Node, Store: id.Store.String(), Address: c.address, Locality: c.locality}
-	if c.self.Client = client; net.ParseIP(client.Host).IsUnspecified() {
-		c.self.Client.Host = c.host
+	self := catalog.Node{ID: id.Node, Store: id.Store.String(), Address: c.address, Locality: c.locality}
+	if self.Client = client; net.ParseIP(client.Host).IsUnspecified() {
+		self.Client.Host = c.host
 	}
 	if admin.Port != 0 {
-		c.self.Admin = net.JoinHostPort(admin.Host, strconv.Itoa(admin.Port))
+		self.Admin = net.JoinHostPort(admin.Host, strconv.Itoa(admin.Port))
 	}
-	c.learn(c.self)
+	c.mu.Lock() // learn is called behind the back
+	c.self = self
+	c.mu.Unlock()
+	c.learn(self)
 	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log,
 		ServerTLS: c.serverTLS, ClientTLS: c.clientTLS, Admit: c.admit, Dismissed: c.dismissed})
 	c.server = remote.NewServer(s, c.log, c.transport)

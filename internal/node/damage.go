@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"os"
@@ -146,7 +147,7 @@ func (n *Node) decide(c config.Config, dir string, d *damage) error {
 	// The same one again if this start is interrupted.
 	sum := sha256.Sum256(append([]byte("in place of "), old.Store[:]...))
 	p := place{store: base.StoreID(sum[:len(base.StoreID{})]), address: n.cluster.address, replaces: old.Store}
-	j, err := join(doors, c.RequirePass, p)
+	j, err := join(context.Background(), doors, c.RequirePass, p)
 	if err != nil {
 		return errors.Wrap(err, "no other node gives its replacement a place: start again when one does")
 	}

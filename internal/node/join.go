@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/hex"
 	"net"
 	"strconv"
@@ -42,10 +43,10 @@ type place struct {
 
 // join asks one of the addresses for a place in its cluster. Asking again gives the
 // same place.
-func join(addrs []string, password string, p place) (j joined, err error) {
+func join(ctx context.Context, addrs []string, password string, p place) (j joined, err error) {
 	for _, addr := range addrs {
 		var last error
-		if j, last = joinAt(addr, password, p); last == nil {
+		if j, last = joinAt(ctx, addr, password, p); last == nil {
 			return j, nil
 		}
 		err = errors.CombineErrors(err, errors.Wrapf(last, "joining at %s", addr))
@@ -53,11 +54,12 @@ func join(addrs []string, password string, p place) (j joined, err error) {
 	return j, err
 }
 
-func joinAt(addr, password string, p place) (j joined, err error) {
-	c, err := net.DialTimeout("tcp", addr, joinTimeout)
+func joinAt(ctx context.Context, addr, password string, p place) (j joined, err error) {
+	c, err := (&net.Dialer{Timeout: joinTimeout}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return j, err
 	}
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	defer func() { _ = c.Close() }()
 	if err := c.SetDeadline(time.Now().Add(joinTimeout)); err != nil {
 		return j, err

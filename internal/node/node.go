@@ -181,26 +181,53 @@ func (n *Node) join(c config.Config, dir string) (*store.Join, error) {
 	if len(doors) == 0 {
 		return nil, errors.Newf("--join %q names no node", c.Join)
 	}
-	if fresh {
-		if id, err = identity.Reserve(vfs.Default, dir); err != nil {
-			return nil, err
-		}
+	if !fresh {
+		return nil, n.locate(doors, c.RequirePass, dir, id)
 	}
-	j, err := join(doors, c.RequirePass, place{store: id.Store, address: n.cluster.address})
-	switch {
-	case err == nil:
-		n.cluster.learn(j.nodes...)
-	case !fresh: // its own disk knows the others
-		n.log.Warn("no node answers at the addresses of --join", "error", err)
-		return nil, nil
-	default:
+	if id, err = identity.Reserve(vfs.Default, dir); err != nil {
 		return nil, err
 	}
-	if !fresh && (j.cluster != id.Cluster || j.node != id.Node) {
-		return nil, errors.Newf("the store in %s is node %d of cluster %x, but --join leads to cluster %x: "+
-			"choose another data directory", dir, id.Node, id.Cluster, j.cluster)
+	j, err := join(context.Background(), doors, c.RequirePass, place{store: id.Store, address: n.cluster.address})
+	if err != nil {
+		return nil, err
 	}
+	n.cluster.learn(j.nodes...)
 	return &store.Join{Cluster: j.cluster, Node: j.node, Store: id.Store}, nil
+}
+
+// locateSoon is how long a node waits, before it opens its store, for those who know where
+// the others are. They may need this node to answer.
+const locateSoon = 500 * time.Millisecond
+
+// locate asks where the others are; those who answer late are heard behind its back.
+func (n *Node) locate(doors []string, password, dir string, id identity.Identity) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	n.wait.Go(func() {
+		<-n.stop
+		cancel()
+	})
+	answered := make(chan error, 1)
+	n.wait.Go(func() {
+		j, err := join(ctx, doors, password, place{store: id.Store, address: n.cluster.address})
+		switch {
+		case err != nil: // its own disk knows the others
+			n.log.Warn("no node answers at the addresses of --join", "error", err)
+			err = nil
+		case j.cluster != id.Cluster || j.node != id.Node:
+			err = errors.Newf("the store in %s is node %d of cluster %x, but --join leads to cluster %x: "+
+				"choose another data directory", dir, id.Node, id.Cluster, j.cluster)
+			n.fatal(err)
+		default:
+			n.cluster.meet(j.nodes)
+		}
+		answered <- err
+	})
+	select {
+	case err := <-answered:
+		return err
+	case <-time.After(locateSoon):
+		return nil
+	}
 }
 
 var errRemoved = errors.New("this node was removed from its cluster; its data directory is of no use any more")
