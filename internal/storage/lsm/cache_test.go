@@ -10,9 +10,10 @@ import (
 )
 
 // TestCacheBesideMemtables: what has been read stays in the block cache, also when the
-// memtables, which Pebble counts as part of it, are as large as they get.
+// memtables, which Pebble counts as part of it, are as large as they get. Nothing is compacted
+// meanwhile: that makes other blocks.
 func TestCacheBesideMemtables(t *testing.T) {
-	s := mustOpen(t, Options{FS: vfs.NewMem(), Dir: "lsm", CacheBytes: 4 << 20, MemtableBytes: 4 << 20})
+	s := mustOpen(t, Options{FS: vfs.NewMem(), Dir: "lsm", CacheBytes: 4 << 20, MemtableBytes: 4 << 20, Inline: true})
 	defer func() { must(t, s.Close()) }()
 	value := make([]byte, 1000)
 	write := func(prefix string, rows int) {
