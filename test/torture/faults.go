@@ -184,24 +184,37 @@ func (f *faults) move(rnd *rand.Rand, stop <-chan struct{}) {
 				return err
 			}
 			route := known.Routes[rnd.IntN(len(known.Routes))].RouteId
-			from, err := f.c.id(rnd, f.c.any(rnd))
-			if err != nil {
-				return err
-			}
 			to, err := f.c.id(rnd, f.c.any(rnd))
 			if err != nil {
 				return err
 			}
-			if rnd.IntN(3) == 0 {
-				if _, err = d.MoveReplica(ctx, &proto.MoveReplicaRequest{RouteId: route, FromNodeId: uint64(from), ToNodeId: uint64(to)}); err == nil {
-					f.moved.Add(1)
-				}
-				return err
+			if rnd.IntN(2) == 0 {
+				return f.moveCopy(ctx, d, rnd, to)
 			}
 			_, err = d.TransferLeader(ctx, &proto.TransferLeaderRequest{RouteId: route, NodeId: uint64(to)})
 			return err
 		})
 	}
+}
+
+// moveCopy moves a copy of a range that a node does not hold to it.
+func (f *faults) moveCopy(ctx context.Context, d proto.DistributionClient, rnd *rand.Rand, to int) error {
+	list, err := f.c.copies(rnd)
+	if err != nil {
+		return err
+	}
+	rnd.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	for _, r := range list {
+		if len(r.Voters) != size || len(r.Learners) > 0 || slices.Contains(r.Voters, to) {
+			continue
+		}
+		_, err := d.MoveReplica(ctx, &proto.MoveReplicaRequest{RouteId: uint64(r.ID), FromNodeId: uint64(r.Voters[rnd.IntN(size)]), ToNodeId: uint64(to)})
+		if err == nil {
+			f.moved.Add(1)
+		}
+		return err
+	}
+	return nil
 }
 
 // ranges is how many there are at most.
