@@ -138,8 +138,12 @@ func (s *Store) retire(r *replica.Replica) error {
 
 // forget stops a replica; what it has on disk stays.
 func (s *Store) forget(id base.RangeID) {
-	if stop := s.remove(id); stop != nil {
+	r := s.Replica(id)
+	switch stop := s.remove(id); {
+	case stop != nil:
 		stop()
+	case s.o.Manual && r != nil: // it has no loop that could do it
+		r.Stop()
 	}
 }
 
