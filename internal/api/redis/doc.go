@@ -31,6 +31,10 @@
 //	D6  A handler may run several times (K1); what it wrote to its reply before is
 //	    cut off each time. It must not change the session but for its choice, as
 //	    SELECT and SWAPDB do: EXEC takes that back when it has to begin again.
+//	D7  The writes of a connection are seen in their order, whatever ranges they go to: one
+//	    to another range waits for the one before (order.go).
+//	D7  The writes of a connection are seen in their order, whatever ranges they go to: one
+//	    to another range waits for the one before (order.go).
 //
 // With a Topology the server speaks Redis Cluster's protocol to clients that have
 // asked for it, by CLUSTER SLOTS, SHARDS or NODES, or by READONLY, on the same

@@ -68,6 +68,7 @@ type session struct {
 	// snapshotReads is SNAPSHOTREAD.
 	snapshotReads bool
 	past          past
+	last          lastWrite
 	subs          subscriptions
 	keepsApart    int // how many times its writes to several ranges do not run together
 

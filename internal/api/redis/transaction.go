@@ -331,9 +331,20 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 		}
 		x.fence.Raise(s.srv.catalog, s.area(x.call.cmd), b)
 		x.kvs.Fence = &x.fence
+		place := base.RangeID(0)
+		if write && !s.srv.db.Local() {
+			var err error
+			if place, err = s.takeTurn(x, c); err != nil {
+				x.kvs.Fence = nil
+				return err
+			}
+		}
 		x.attempt = attempt{x, c}
 		t, err := x.kvs.Run(&x.attempt)
 		x.kvs.Fence = nil
+		if write && t.Pos != 0 {
+			s.last = lastWrite{t, place}
+		}
 		x.note(t)
 		if err == nil && len(x.published) > 0 {
 			s.srv.broker.After(t, x.published)
