@@ -41,6 +41,7 @@ type cluster struct {
 type seat struct {
 	taken         bool // by a node of the cluster
 	id            int  // of that node; zero: it has not been asked for yet
+	gone          int  // the node that was there before, which some still list
 	node          *process.Node
 	admin         string // where the node was last
 	options       process.Options
@@ -95,7 +96,8 @@ func (c *cluster) take(i int) {
 func (c *cluster) leave(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seats[i].taken, c.seats[i].id = false, 0
+	s := &c.seats[i]
+	s.taken, s.gone, s.id = false, s.id, 0
 }
 
 // seat is what is in one.
@@ -204,7 +206,7 @@ func (c *cluster) id(rnd *rand.Rand, i int) (int, error) {
 		return 0, err
 	}
 	for _, n := range list {
-		if n.Address == s.address {
+		if n.Address == s.address && n.ID > s.gone {
 			c.mu.Lock()
 			c.seats[i].id = n.ID
 			c.mu.Unlock()
