@@ -49,7 +49,8 @@ func start(t testing.TB) *node {
 		t.Fatal(err)
 	}
 	n.admin, err = New(Options{
-		DB: n.db, Shards: shards, MemberID: self, Nodes: &n.told, Now: func() time.Time { return time.Now().Add(time.Duration(n.ahead.Load())) },
+		Cluster: "c1",
+		DB:      n.db, Shards: shards, MemberID: self, Nodes: &n.told, Now: func() time.Time { return time.Now().Add(time.Duration(n.ahead.Load())) },
 		External: catalog.Address{Host: "db1", Port: 5484}, Internal: catalog.Address{Host: "db1", Port: 3320},
 	})
 	if err != nil {

@@ -76,7 +76,6 @@ func TestNode(t *testing.T) {
 	checkGone(t, n, store, standing)
 
 	// Who joins is not sent to those that are gone.
-	n.admin.o.Cluster = "c1"
 	l.script("KR.ADMIN JOIN " + strings.Repeat("d", 32) + " 10.0.0.4:7000 => [c1 4 [1 " +
 		strings.Repeat("a", 32) + " 10.0.0.1:7000] [4 " + strings.Repeat("d", 32) + " 10.0.0.4:7000]]")
 }
