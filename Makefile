@@ -18,7 +18,7 @@ help: ## this list
 build: ## build bin/strata
 	$(GO) build -trimpath -o bin/strata ./cmd/strata
 
-test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; below 15 minutes
+test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; below 10 minutes
 	$(GO) vet ./...
 	scripts/fuzz 20000x
 	$(GO) test -race -short -timeout 20m $(RACED)

@@ -55,7 +55,8 @@ func newNodes(p Process) *cobra.Command {
 
 func newRanges(p Process) *cobra.Command {
 	cmd := newOverview(p, "ranges", "list the ranges of a cluster and where their replicas are",
-		"One line per range, in the order of their keys. A leader of 0 says that nobody answers for it. READS and WRITES are\n"+
+		"One line per range, in the order of their keys. A leader of 0 says that nobody answers for it; TERM\n"+
+			"grows whenever another spell of leadership begins. READS and WRITES are\n"+
 			"transactions per second; LOAD says, of a busy range, whether there is a key that divides them.", printTable)
 	cmd.AddCommand(newExplain(p))
 	return cmd

@@ -61,7 +61,7 @@ func viewOf(r remote.Report) admin.NodeView {
 		LogBytes: r.LogBytes, StateBytes: r.StateBytes, DiskFull: r.DiskFull, Sleeping: r.Sleeping, Beats: r.Beats, Clients: r.Clients, Commands: r.Commands}
 	for _, p := range r.Replicas {
 		v.Replicas = append(v.Replicas, admin.ReplicaView{Range: p.Range, Epoch: p.Epoch, Span: base.Span{Start: p.Start, End: p.End},
-			Voters: p.Voters, Learners: p.Learners, Leads: p.Leads, Applied: p.Applied, Bytes: p.Bytes, Position: p.Position,
+			Voters: p.Voters, Learners: p.Learners, Leads: p.Leads, Term: p.Term, Applied: p.Applied, Bytes: p.Bytes, Position: p.Position,
 			Reads: p.Reads, Writes: p.Writes, Hot: p.Hot})
 	}
 	return v

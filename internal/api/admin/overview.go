@@ -58,6 +58,7 @@ type ReplicaView struct {
 	Span             base.Span
 	Voters, Learners []base.NodeID
 	Leads            bool
+	Term             base.Term // of Raft, since when it leads; else zero
 	Applied          base.LogIndex
 	// Position counts the transactions that have written something.
 	Position base.Position
@@ -223,12 +224,13 @@ func (a *Admin) ranges(c *redis.Call) error {
 	c.W.Array(len(list))
 	for i := range list {
 		r := &list[i]
-		c.W.Map(13)
+		c.W.Map(14)
 		f.number("id", int64(r.Range))
 		f.text("start", keyspace.Pretty(r.Span.Start))
 		f.text("end", keyspace.Pretty(r.Span.End))
 		f.number("epoch", int64(r.Epoch))
 		f.number("leader", int64(r.leader))
+		f.number("term", int64(r.Term))
 		f.nodes("voters", r.Voters)
 		f.nodes("learners", r.Learners)
 		f.number("applied", int64(r.Applied))

@@ -57,8 +57,8 @@ func TestOverview(t *testing.T) {
 	n.line(n.admAt).script(`
 		KR.ADMIN STATUS x => ERR invalid number of parameters
 		KR.ADMIN STATUS   => map[cluster:c1 member:` + self + ` nodes_disk_full:1 nodes_live:2 nodes_silent:1 ranges:2 ranges_missing_copies:1 ranges_without_leader:1 version:]
-		KR.ADMIN RANGES   => [map[applied:9 bytes:100 end:/data/1 epoch:4 id:1 leader:19088743 learners:[] load:single hot key reads_per_second:10 start:/range-local/ transactions:77 voters:[1 2 3] writes_per_second:2] ` +
-		`map[applied:12 bytes:0 end:/ff epoch:4 id:2 leader:0 learners:[3] load: reads_per_second:0 start:/data/1 transactions:0 voters:[2] writes_per_second:0]]
+		KR.ADMIN RANGES   => [map[applied:9 bytes:100 end:/data/1 epoch:4 id:1 leader:19088743 learners:[] load:single hot key reads_per_second:10 start:/range-local/ term:0 transactions:77 voters:[1 2 3] writes_per_second:2] ` +
+		`map[applied:12 bytes:0 end:/ff epoch:4 id:2 leader:0 learners:[3] load: reads_per_second:0 start:/data/1 term:0 transactions:0 voters:[2] writes_per_second:0]]
 		KR.ADMIN RANGES EXPLAIN 2 => because
 		KR.ADMIN RANGES EXPLAIN 3 => ERR no such range
 		KR.ADMIN RANGES EXPLAIN x => ERR invalid range id

@@ -35,6 +35,7 @@ type ReplicaReport struct {
 	Voters   []base.NodeID `json:"voters"`   // those of a joint configuration, too
 	Learners []base.NodeID `json:"learners"` // and those that are being demoted
 	Leads    bool          `json:"leads"`    // it may answer
+	Term     base.Term     `json:"term"`     // of Raft, since when it leads; else zero
 	Applied  base.LogIndex `json:"applied"`
 	Bytes    int64         `json:"bytes"` // on disk, about
 	// Position counts the transactions that have written something.
@@ -51,7 +52,7 @@ type ReplicaReport struct {
 func ReportOf(r *replica.Replica, bytes func(base.Span) (int64, error)) ReplicaReport {
 	d, st := r.Descriptor(), r.Stats()
 	_, self := r.ID()
-	out := ReplicaReport{Range: d.ID, Epoch: d.Epoch, Start: d.Span.Start, End: d.Span.End, Leads: st.Serving, Applied: st.Applied, Replica: self,
+	out := ReplicaReport{Range: d.ID, Epoch: d.Epoch, Start: d.Span.Start, End: d.Span.End, Leads: st.Serving, Term: st.Term, Applied: st.Applied, Replica: self,
 		Position: st.Position}
 	for _, m := range d.Replicas {
 		if m.Role == base.Learner || m.Role == base.Demoting {

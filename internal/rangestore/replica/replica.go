@@ -426,14 +426,19 @@ type Stats struct {
 	Carried       int
 	Speculative   int64
 	Serving       bool
+	Term          base.Term // since when it serves; else zero
 }
 
 // Stats takes a snapshot of the replica's figures.
 func (r *Replica) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	term := base.Term(0)
+	if r.mu.tenure != nil {
+		term = r.mu.tenure.term
+	}
 	return Stats{
-		Applied: r.mu.applied, Position: r.mu.seq.Position(), WindowBytes: r.mu.win.Bytes(),
+		Term: term, Applied: r.mu.applied, Position: r.mu.seq.Position(), WindowBytes: r.mu.win.Bytes(),
 		WindowEntries: r.mu.win.Entries(), Carried: r.mu.win.Carried(),
 		Speculative: r.mu.seq.Speculative(), Serving: r.mu.tenure != nil,
 	}
