@@ -1,16 +1,18 @@
 # Targets with a description after ## are listed by `make`.
-# Settings: SEED, GROUP and SEEDS for sim, ROUNDS for crash, KILLS for cluster-crash, FUZZTIME for fuzz.
+# Settings: SEED, GROUP and SEEDS for sim, ROUNDS for crash, KILLS for cluster-crash, CUTS for partitions, FUZZTIME for fuzz, JOBS for frameworks.
 
 GO       ?= go
 FUZZTIME ?= 20s
 ROUNDS   ?= 100
 KILLS    ?= 30
+CUTS     ?= 20
+JOBS     ?= 100000
 SEEDS    ?= 2000
 RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/... ./internal/kv/... \
-            ./internal/api/... ./client ./internal/check ./internal/recovery ./internal/bench ./internal/cli
+            ./internal/api/... ./client ./internal/check ./internal/recovery ./internal/bench ./internal/cli ./internal/proxy ./internal/migrate/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz sim crash cluster-crash torture bench bench-cluster bench-ranges docs proto clean
+.PHONY: help build test lint race fuzz sim crash cluster-crash torture partitions frameworks bench bench-cluster bench-ranges docs proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,11 +20,11 @@ help: ## this list
 build: ## build bin/strata
 	$(GO) build -trimpath -o bin/strata ./cmd/strata
 
-test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; below 10 minutes
+test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; about 10 minutes
 	$(GO) vet ./...
 	scripts/fuzz 20000x
 	$(GO) test -race -short -timeout 20m $(RACED)
-	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 20m ./test/e2e ./test/torture ./...
 
 lint: ## go vet, the rules of the house, and golangci-lint where it is installed
 	$(GO) vet ./...
@@ -52,6 +54,12 @@ cluster-crash: ## kill -9, and then stop, the nodes of a cluster in turn, under 
 
 torture: ## three nodes, clients, and everything that can be done to them, for ten minutes (Linux with network namespaces for all of it)
 	$(GO) test ./test/torture -count 1 -v -timeout 30m -args -for 10m
+
+partitions: ## three nodes are cut off from each other, in each of five ways, CUTS (20) times (Linux with network namespaces)
+	$(GO) test ./test/torture -run Partitions -count 1 -v -timeout 60m -args -cuts $(CUTS)
+
+frameworks: build ## run BullMQ, ioredis (need node and npm) and asynq on one node and on three, which are killed meanwhile: JOBS (100000)
+	JOBS=$(JOBS) test/frameworks/run.sh bin/strata
 
 bench: build ## compare with redis-server on this machine (needs redis-server and redis-benchmark)
 	$(GO) run ./scripts/compare -strata bin/strata

@@ -68,6 +68,18 @@
 //	B4  A WATCH on a key sees a swap, though the key's header is where the database
 //	    was: the swap touches both databases (F1).
 //
+// # Scripts
+//
+// The scripts that were loaded, by digest, and the libraries of functions, by name:
+//
+//	sys/script/<namespace> 0x00         →  how many scripts there are
+//	sys/script/<namespace> 0x01 <sha1>  →  a script
+//	sys/script/<namespace> 0x02 <name>  →  a library
+//
+//	P1  A change of libraries writes the epoch and touches the namespace's data: who
+//	    commits behind a fence has read the libraries that were there at its epoch.
+//	    A script is named after what it is, and needs no such care.
+//
 // # Shards
 //
 // A shard of kind REDIS is a contiguous span of the hash slots; kind BUCKET is

@@ -79,6 +79,7 @@ func purgeStep(t kv.Txn, way []frame) ([]frame, error) {
 	}
 	t.ClearRange(base.PrefixSpan(keyspace.AppendNamespace(nil, last.id)))
 	t.Clear(databasesKey(last.id))
+	t.ClearRange(base.PrefixSpan(scriptsKey(last.id)))
 	t.Clear(rowKey(last.parent, last.name))
 	if len(way) == 1 {
 		bumpEpoch(t)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/auth"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/cluster/store"
@@ -172,10 +173,36 @@ func (c *checker) unknown(key []byte) (base.Span, func(base.Span) error) {
 }
 
 func (c *checker) sysPart(r reader, key []byte, count func(base.Span) error) (base.Span, func(base.Span) error) {
-	if len(key) < 2 || key[1] < keyspace.SysNamespaceByPath || key[1] > keyspace.SysNodeVersion {
+	if len(key) < 2 || key[1] < keyspace.SysNamespaceByPath || key[1] > keyspace.SysScript {
 		return c.unknown(key)
 	}
 	visit := count
+	if key[1] == keyspace.SysUser {
+		visit = func(span base.Span) error {
+			if err := count(span); err != nil {
+				return err
+			}
+			return r.Scan(span, kv.ScanOptions{}, func(key, value []byte) bool {
+				if err := auth.CheckRow(key, value); err != nil {
+					c.r.problem("key "+keyspace.Pretty(key), "%v", err)
+				}
+				return true
+			})
+		}
+	}
+	if key[1] == keyspace.SysScript {
+		visit = func(span base.Span) error {
+			if err := count(span); err != nil {
+				return err
+			}
+			return r.Scan(span, kv.ScanOptions{}, func(key, value []byte) bool {
+				if err := catalog.CheckScriptRow(key, value); err != nil {
+					c.r.problem("key "+keyspace.Pretty(key), "%v", err)
+				}
+				return true
+			})
+		}
+	}
 	if key[1] == keyspace.SysRedisDatabase {
 		visit = func(span base.Span) error {
 			if err := count(span); err != nil {

@@ -28,6 +28,7 @@ type client struct {
 	db             int
 	out            io.Writer
 	raw            bool
+	patience       time.Duration // for an answer; zero: no end
 
 	conn net.Conn
 	dec  *resp.Decoder
@@ -194,6 +195,11 @@ func (c *client) stale() bool {
 }
 
 func (c *client) roundTrip(args []string) (resp.Value, error) {
+	if c.patience > 0 {
+		if err := c.conn.SetDeadline(time.Now().Add(c.patience)); err != nil {
+			return resp.Value{}, err
+		}
+	}
 	c.buf = resp.AppendCommand(c.buf[:0], args...)
 	if _, err := c.conn.Write(c.buf); err != nil {
 		return resp.Value{}, err

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/cockroachdb/errors"
 	"github.com/spf13/cobra"
@@ -19,19 +21,27 @@ import (
 type operatorOptions struct {
 	admin, password string
 	json            bool
+	timeout         time.Duration
 }
 
 func (o *operatorOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.admin, "admin", "127.0.0.1:3320", "administration address of any node: host:port")
 	f.StringVarP(&o.password, "pass", "a", "", "password; by default that in "+passwordEnv)
+	f.DurationVar(&o.timeout, "timeout", answerWithin, "how long to wait for each of the node's answers")
 }
+
+// answerWithin is enough for a node that has to find a leader first.
+const answerWithin = 15 * time.Second
 
 // ask sends KR.ADMIN to the node.
 func (o *operatorOptions) ask(p Process, args ...string) (resp.Value, error) {
-	c := &client{addr: o.admin, password: passwordOf(p, o.password), resp3: true, out: io.Discard}
+	c := &client{addr: o.admin, password: passwordOf(p, o.password), resp3: true, out: io.Discard, patience: o.timeout}
 	defer c.close()
 	v, err := c.do(append([]string{"KR.ADMIN"}, args...))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errors.Newf("no answer within %v; what was asked for may be done all the same, and may be asked for again (--timeout)", o.timeout)
+	}
 	if err != nil {
 		return v, failed(err, o.admin)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/stratadb/strata/internal/wire/resp"
@@ -79,5 +80,20 @@ func TestOverview(t *testing.T) {
 	}
 	if code, _, _ := run(t, "", "nodes", "extra"); code != ExitUsage {
 		t.Errorf("an argument: exit code %d", code)
+	}
+}
+
+// TestNoAnswer: a command for operators ends when the node says nothing, and says what that means.
+func TestNoAnswer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // whoever has connected waits in its queue
+	for _, args := range [][]string{{"node", "drain", "3"}, {"node", "drain", "3", "--wait"}, {"node", "remove", "3", "--dead"}, {"status"}, {"ranges", "explain", "1"}} {
+		code, out, errs := run(t, "", append(args, "--admin", l.Addr().String(), "--timeout", "20ms")...)
+		if code != ExitFailed || out != "" || !strings.Contains(errs, "no answer within 20ms") {
+			t.Errorf("%q: exit %d, %q, %q", args, code, out, errs)
+		}
 	}
 }

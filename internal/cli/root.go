@@ -60,7 +60,7 @@ func exit(code int) error { return &exitError{code: code} }
 // Main runs the command that p.Args name and returns the exit code.
 func Main(p Process) int {
 	root := newRoot(p)
-	root.SetArgs(p.Args)
+	root.SetArgs(twoDashes(p.Args))
 	root.SetIn(p.Stdin)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
@@ -93,7 +93,7 @@ func newRoot(p Process) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newStart(p), newDemo(p), newClient(p), newStatus(p), newNodes(p), newRanges(p), newTop(p), newNode(p), newCheck(p), newRecover(p), newBench(p), newVersion(), newReference(), newConfigTopic())
+	root.AddCommand(newStart(p), newDemo(p), newClient(p), newStatus(p), newNodes(p), newRanges(p), newTop(p), newNode(p), newCheck(p), newRecover(p), newBench(p), newProxy(p), newImport(p), newVersion(), newReference(), newConfigTopic())
 	return root
 }
 

@@ -17,8 +17,12 @@ import (
 	"github.com/stratadb/strata/internal/node"
 )
 
-// drainMax is how long a node that was told to stop waits for its clients.
-const drainMax = 30 * time.Second
+// drainMax is how long a node that was told to stop waits for its clients, stopMax how long
+// all of it may take: what has not been written by then is in the log.
+const (
+	drainMax = 30 * time.Second
+	stopMax  = 2 * time.Minute
+)
 
 func newStart(p Process) *cobra.Command {
 	cmd := &cobra.Command{
@@ -97,6 +101,9 @@ func runNode(p Process, c config.Config, log *slog.Logger) error {
 	case got := <-signals:
 		log.Info("stopping", "signal", got.String())
 		return drain(s.node, signals, log)
+	case <-s.node.Asked():
+		log.Info("stopping", "asked by", "a client")
+		return drain(s.node, signals, log)
 	case err := <-s.node.Done():
 		// What is on disk can no longer be relied on: nothing more is written.
 		log.Error("the node has to stop", "error", err)
@@ -116,6 +123,12 @@ func drain(n *node.Node, signals <-chan os.Signal, log *slog.Logger) error {
 		}
 		log.Info("stopped")
 		return nil
+	case err := <-n.Done():
+		log.Error("stopping at once", "error", err)
+		return exit(ExitFailed)
+	case <-time.After(stopMax):
+		log.Error("stopping at once: it takes too long")
+		return exit(ExitFailed)
 	case got := <-signals:
 		log.Warn("stopping at once", "signal", got.String())
 		return exit(ExitForced)

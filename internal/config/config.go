@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"time"
@@ -60,11 +61,14 @@ type Config struct {
 
 	WindowBytes   int64 `koanf:"window-bytes" default:"0" help:"memory for the writes of the last seconds, in bytes, all ranges together; 0: a sixteenth of the machine's or container's, at least 64 MiB and at most 1 GiB"`
 	CacheBytes    int64 `koanf:"cache-bytes" default:"100663296" help:"block cache of the state on disk, in bytes; while memtables are small, up to 192 MiB more"`
-	RowCacheBytes int64 `koanf:"row-cache-bytes" default:"268435456" help:"cache of single rows, in bytes; allocated as it fills"`
+	RowCacheBytes int64 `koanf:"row-cache-bytes" default:"0" help:"cache of single rows, in bytes; allocated as it fills; 0: a thirty-second of the machine's or container's memory, at least 64 MiB and at most 1 GiB"`
 	ReserveBytes  int64 `koanf:"disk-reserve-bytes" default:"0" help:"free disk space kept for deletions, in bytes; 0: 256 MiB, or an eighth of a smaller disk"`
 
 	LogLevel  string `koanf:"log-level" default:"info" help:"debug, info, warn or error"`
 	LogFormat string `koanf:"log-format" default:"text" help:"text or json; logs go to standard error"`
+
+	// File is the configuration file; empty: none. It is not a setting.
+	File string `koanf:"-"`
 }
 
 // EnvPrefix begins the names of environment variables: STRATA_RESP_ADDR.
@@ -98,6 +102,9 @@ func Settings() []Setting {
 	out := make([]Setting, 0, t.NumField())
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Tag.Get("koanf") == "-" {
+			continue
+		}
 		out = append(out, Setting{Name: f.Tag.Get("koanf"), Default: f.Tag.Get("default"), Help: f.Tag.Get("help"),
 			Address: f.Tag.Get("addr") != "", kind: f.Type.Kind(),
 			duration: f.Type == reflect.TypeFor[time.Duration]()})
@@ -161,6 +168,11 @@ func Load(fs *pflag.FlagSet, environ []string) (Config, error) {
 	var c Config
 	if err := k.Unmarshal("", &c); err != nil {
 		return Config{}, errors.Wrap(err, "configuration")
+	}
+	if path != "" {
+		if c.File, err = filepath.Abs(path); err != nil {
+			return Config{}, errors.Wrap(err, "configuration file")
+		}
 	}
 	return c, c.check()
 }

@@ -41,7 +41,7 @@ func TestPrecedence(t *testing.T) {
 	if c, err = load(t, []string{"--dead-after", "2m"}, []string{"STRATA_DEAD_AFTER=90s"}); err != nil || c.DeadAfter != 2*time.Minute {
 		t.Fatalf("%+v, %v", c, err)
 	}
-	if c, err = load(t, nil, nil); err != nil || c.Data != "strata-data" || !c.ProtectedMode || c.DeadAfter != 5*time.Minute || c.RowCacheBytes != 256<<20 {
+	if c, err = load(t, nil, nil); err != nil || c.Data != "strata-data" || !c.ProtectedMode || c.DeadAfter != 5*time.Minute || c.CacheBytes != 96<<20 {
 		t.Fatalf("%+v, %v", c, err)
 	}
 }

@@ -28,9 +28,10 @@ func Tag(key []byte) []byte {
 
 const polynomial = 0x1021
 
-// table holds the remainder of every byte; it is never written again.
-var table = func() (t [256]uint16) {
-	for i := range t {
+// tables hold the remainder of every byte, the kth with k zero bytes behind it; they are
+// never written again.
+var tables = func() (t [8][256]uint16) {
+	for i := range t[0] {
 		crc := uint16(i) << 8
 		for range 8 {
 			carry := crc & 0x8000
@@ -39,14 +40,25 @@ var table = func() (t [256]uint16) {
 				crc ^= polynomial
 			}
 		}
-		t[i] = crc
+		t[0][i] = crc
+	}
+	for k := 1; k < len(t); k++ {
+		for i, crc := range t[k-1] {
+			t[k][i] = crc<<8 ^ t[0][crc>>8]
+		}
 	}
 	return t
 }()
 
+// crc16 takes eight bytes at a time, whose look-ups do not wait for each other.
 func crc16(b []byte) (crc uint16) {
+	t := &tables
+	for ; len(b) >= 8; b = b[8:] {
+		crc = t[7][b[0]^byte(crc>>8)] ^ t[6][b[1]^byte(crc)] ^ t[5][b[2]] ^ t[4][b[3]] ^
+			t[3][b[4]] ^ t[2][b[5]] ^ t[1][b[6]] ^ t[0][b[7]]
+	}
 	for _, c := range b {
-		crc = crc<<8 ^ table[byte(crc>>8)^c]
+		crc = crc<<8 ^ t[0][byte(crc>>8)^c]
 	}
 	return crc
 }

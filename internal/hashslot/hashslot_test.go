@@ -25,6 +25,27 @@ func TestSlot(t *testing.T) {
 	}
 }
 
+// TestSlotOfAnyLength compares with the definition, bit by bit.
+func TestSlotOfAnyLength(t *testing.T) {
+	key := []byte(nil)
+	for n := range 100 {
+		var crc uint16
+		for _, c := range key {
+			crc ^= uint16(c) << 8
+			for range 8 {
+				carry := crc & 0x8000
+				if crc <<= 1; carry != 0 {
+					crc ^= polynomial
+				}
+			}
+		}
+		if got := Slot(key); got != crc%Slots {
+			t.Errorf("Slot(%q) = %d, want %d", key, got, crc%Slots)
+		}
+		key = append(key, byte(n*89+3)&^2) // never an opening brace
+	}
+}
+
 func BenchmarkSlot(b *testing.B) {
 	key := []byte("{user1000}.following")
 	for b.Loop() {

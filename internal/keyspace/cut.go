@@ -51,16 +51,28 @@ func unit(key []byte, whole Together) int {
 		return len(key)
 	}
 	area := rest[4:] // behind model, database and slot
-	slot := len(key) - len(area)
 	if whole == Slots {
-		return slot
+		return len(key) - len(area)
 	}
+	if n, ok := headerIn(area); ok {
+		return len(key) - len(area) + n
+	}
+	return len(key)
+}
+
+// headerIn is the length of the header's row of the Redis key to which a row belongs, both
+// counted from behind the slot; ok is false for rows of no key.
+func headerIn(area []byte) (n int, ok bool) {
 	if len(area) <= 1+RedisPlaceBytes || area[0] != SlotKeys {
-		return len(key)
+		return 0, false
 	}
-	_, part, ok := DecodeEscaped(nil, area[1+RedisPlaceBytes:])
-	if !ok {
-		return len(key)
+	for i := 1 + RedisPlaceBytes; i+1 < len(area); i++ {
+		if area[i] != 0 {
+			continue
+		}
+		if i++; area[i] != 0xFF {
+			return i + 1, area[i] == 0x01
+		}
 	}
-	return len(key) - len(part)
+	return 0, false
 }

@@ -65,6 +65,8 @@ const (
 	SysRedisDatabase   byte = 0x08
 	SysNode            byte = 0x09
 	SysNodeVersion     byte = 0x0A
+	SysUser            byte = 0x0B
+	SysScript          byte = 0x0C
 )
 
 // Areas of the table SysRedisDatabase.
@@ -204,7 +206,7 @@ func Pretty(key []byte) string {
 func prettySys(b []byte) string {
 	names := map[byte]string{
 		SysNamespaceByPath: "namespace-path", SysNamespaceByID: "namespace-id", SysNextNamespace: "next-namespace",
-		SysPurge: "purge", SysMember: "member", SysShard: "shard", SysSetting: "setting",
+		SysPurge: "purge", SysMember: "member", SysShard: "shard", SysSetting: "setting", SysScript: "script", SysUser: "user",
 	}
 	if len(b) == 0 {
 		return "/sys"

@@ -53,14 +53,19 @@ type Session struct {
 	Guards []Watch
 	// Fence is one more guard for the next Run; nil for none.
 	Fence Fence
+	// Origin is who writes; see CommitRequest.
+	Origin uint64
 	// Prompt makes Run fail with base.ErrWouldWait, and do nothing, where it would have to
 	// wait for something other than its turn in a range of this node.
 	Prompt bool
 	// Quiet leaves it to the caller to Kick the database once it has run all the
 	// closures at hand: they commit together then.
 	Quiet bool
-	req   CommitRequest
-	past  txn // of ReadStale
+	// Free says that the closures may take their time: they read at a stamp, and keep nobody
+	// out, however often they conflict. When to give up is theirs to say.
+	Free bool
+	req  CommitRequest
+	past txn // of ReadStale
 }
 
 // NewSession makes a session.
@@ -81,6 +86,9 @@ const (
 // error included, may be revealed before the ticket is done. Memory that the
 // closure got from the transaction stays valid until the next Run.
 func (s *Session) Run(c Closure) (base.Ticket, error) {
+	if s.Free {
+		return s.runFree(c)
+	}
 	for attempt := 0; ; attempt++ {
 		o := AttemptOptions{Hold: HoldShort, Again: attempt > 0, Prompt: s.Prompt}
 		if attempt >= exclusiveAttempt {
@@ -101,6 +109,24 @@ func (s *Session) Run(c Closure) (base.Ticket, error) {
 			}
 		}
 		r, err := s.once(c, o)
+		if !base.Retryable(err) || s.guardDirty() {
+			return r.Ticket, err
+		}
+	}
+}
+
+func (s *Session) runFree(c Closure) (base.Ticket, error) {
+	for attempt := 0; ; attempt++ {
+		if attempt > 0 {
+			if err := backoff(context.Background(), attempt); err != nil {
+				return base.Ticket{}, err
+			}
+		}
+		at, err := s.db.engine.ReadVersion(context.Background())
+		if err != nil {
+			return base.Ticket{}, err
+		}
+		r, err := s.once(c, AttemptOptions{At: at, Again: attempt > 0})
 		if !base.Retryable(err) || s.guardDirty() {
 			return r.Ticket, err
 		}
@@ -149,8 +175,26 @@ func (s *Session) once(c Closure, o AttemptOptions) (Receipt, error) {
 		return t.refused(&s.req, err)
 	}
 	s.req = CommitRequest{ReadKeys: t.readKeys, ReadSpans: t.readSpans, Mutations: t.w.muts, Guards: s.Guards,
-		Fence: s.Fence, Quiet: s.Quiet}
+		Fence: s.Fence, Quiet: s.Quiet, Origin: s.Origin}
 	return t.att.Commit(&s.req)
+}
+
+// ReadAt runs fn on the state as of a stamp, which stays readable for limits.WindowAge, and
+// longer where little is written; then the error is base.ErrTooOld. What fn writes, it alone sees.
+// Memory that it got stays valid until the session's next transaction.
+func (s *Session) ReadAt(at base.Stamp, fn func(t Txn) error) error {
+	t := &s.t
+	t.begin(AttemptOptions{Hold: HoldNever, At: at})
+	defer t.att.Abort()
+	err := fn(t)
+	if err == nil {
+		err = t.err
+	}
+	if err != nil {
+		return err
+	}
+	r, err := t.att.Commit(&CommitRequest{})
+	return told(r.Ticket, err)
 }
 
 // CommitInfo describes a committed transaction. Both are zero for one that only read.
@@ -289,6 +333,9 @@ func (db *DB) Kick() { db.engine.Kick() }
 
 // Watch registers an interest in key.
 func (db *DB) Watch(key []byte) Watch { return db.engine.Watch(key) }
+
+// Follow tells f what is written in span, until the result is called.
+func (db *DB) Follow(span base.Span, f Follower) (stop func()) { return db.engine.Follow(span, f) }
 
 // EstimateSize is a rough count of the bytes stored in span.
 func (db *DB) EstimateSize(span base.Span) (int64, error) { return db.engine.EstimateSize(span) }

@@ -17,6 +17,9 @@ type Engine interface {
 	NewAttempt() Attempt
 	// Watch registers an interest in key.
 	Watch(key []byte) Watch
+	// Follow tells f what is written in span, until the result is called; see package
+	// cluster/feed for what holds.
+	Follow(span base.Span, f Follower) (stop func())
 	// ScanStored visits what the engine has on disk, and nothing that is newer:
 	// it is cheap and may be seconds behind. Key and value are valid during the
 	// call only.
@@ -96,6 +99,9 @@ type CommitRequest struct {
 	// Guards are watches that must not have been dirtied, or the commit is
 	// refused with ErrConflict.
 	Guards []Watch
+	// Origin is who writes, for those who follow; zero: nobody has to know. It is not told of
+	// transactions over several ranges.
+	Origin uint64
 	// Fence, if there is one, stands for one more guard, which the engine chooses.
 	Fence Fence
 	// Quiet says that the caller sequences more at once and will Kick then.
@@ -146,4 +152,17 @@ type Watch interface {
 	// Close ends the interest. Nothing commits under a closed watch any more, and who
 	// waits for it is woken.
 	Close()
+}
+
+// Follower is told of the changes of Redis keys, by the rows of their headers. It must not wait,
+// nor use the database, and it may be told by several goroutines at once.
+type Follower interface {
+	// Covered says that what is sequenced in a piece from now on is told.
+	Covered(piece base.Span)
+	// Changed tells of what is committed, in the order of each range, where it is worked on in
+	// this process, and lies in one range, before who has written it is told.
+	Changed(list []base.Change)
+	// Lost says that anything may have been written in a piece, and that it is not covered any
+	// more. It takes back one Covered of the same piece.
+	Lost(piece base.Span)
 }

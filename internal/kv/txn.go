@@ -78,6 +78,9 @@ type Txn interface {
 	// Expect tells that keys will be read. It is a hint, which pays where they are asked
 	// of other nodes: all at once then.
 	Expect(keys [][]byte)
+	// Save remembers the writes so far, and Restore undoes those since.
+	Save() Saved
+	Restore(Saved)
 	// Alloc returns n bytes that live until the transaction ends.
 	Alloc(n int) []byte
 }

@@ -309,3 +309,17 @@ func addSpan(spans []base.Span, s base.Span) []base.Span {
 	out := append(spans[:i:i], s)
 	return append(out, spans[j:]...)
 }
+
+// Saved are a transaction's writes at some time.
+type Saved struct{ muts []base.Mutation }
+
+// Save implements Txn.
+func (t *txn) Save() Saved { return Saved{append([]base.Mutation(nil), t.w.muts...)} }
+
+// Restore implements Txn.
+func (t *txn) Restore(s Saved) {
+	t.w.reset()
+	for _, m := range s.muts {
+		t.w.add(m)
+	}
+}

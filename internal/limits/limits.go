@@ -38,6 +38,10 @@ const (
 	WindowBytes    = 256 << 20
 	WindowBytesMin = 64 << 20
 	WindowBytesMax = 1 << 30
+	// RowCacheBytes likewise bounds the memory for rows that are read again.
+	RowCacheBytes    = 256 << 20
+	RowCacheBytesMin = 64 << 20
+	RowCacheBytesMax = 1 << 30
 
 	// BatchBytes closes an open batch early.
 	BatchBytes = 1 << 20
@@ -116,6 +120,14 @@ const (
 	// TransportStreamBytes bounds what a stream holds that its receiver has not
 	// taken yet.
 	TransportStreamBytes = 1 << 20
+	// FollowerBytes bounds what waits to be told to a node that follows what is written.
+	FollowerBytes = 16 << 20
+	// InvalidationsHeld is of how many keys a client is told behind the replies of what it runs,
+	// before it is told to forget everything.
+	InvalidationsHeld = 10_000
+	// FollowedNamespaces is of how many namespaces a node is told what other nodes write there:
+	// each takes one of the streams below.
+	FollowedNamespaces = 32
 	// TransportStreams bounds the open streams of a connection.
 	TransportStreams = 128
 	// TransportQueueBytes bounds what waits to be sent on a connection; a single
@@ -138,7 +150,7 @@ const (
 	// TransportDial bounds the time to connect and greet.
 	TransportDial = 3 * time.Second
 	// TransportPing is how often a connection is probed.
-	TransportPing = time.Second
+	TransportPing = 500 * time.Millisecond
 	// TransportSilence ends a connection on which nothing is heard.
 	TransportSilence = 4 * time.Second
 	// TransportStall ends a connection on which nothing can be sent.
@@ -150,4 +162,31 @@ const (
 	TransportBackoffMax = 2 * time.Second
 	// TransportRefused is the pause after a refusal.
 	TransportRefused = 15 * time.Second
+
+	// ProxyDivergedKeys and ProxyDivergedBytes bound the keys that a proxy knows to differ;
+	// with more, everything counts as different.
+	ProxyDivergedKeys  = 200_000
+	ProxyDivergedBytes = 64 << 20
+	// ProxyScripts and ProxyScriptBytes bound the scripts whose text it remembers.
+	ProxyScripts     = 10_000
+	ProxyScriptBytes = 64 << 20
+	// ProxyRechecks bounds the reads that wait to be made again.
+	ProxyRechecks = 1024
+	// ProxySent bounds what is sent to the side that follows and not acknowledged.
+	ProxySent = 1024
+	// ProxyComparedBytes bounds a reply that is compared.
+	ProxyComparedBytes = 64 << 10
+	// ProxyHeldBytes is how much of replies a session keeps while it has locks, and
+	// ProxyHeldBytesAll all sessions together.
+	ProxyHeldBytes    = 64 << 20
+	ProxyHeldBytesAll = 256 << 20
+	// ProxyBatchBytes and ProxyBatchCommands bound what goes to a server at once.
+	ProxyBatchBytes    = 48 << 10
+	ProxyBatchCommands = 512
+	// ProxyDifferences bounds the differences that a report lists.
+	ProxyDifferences = 100
+	// TransferWholeBytes is up to how much memory a value is copied whole between servers,
+	// TransferPieceBytes about how long a piece of a larger one is.
+	TransferWholeBytes = 8 << 20
+	TransferPieceBytes = 1 << 20
 )

@@ -9,6 +9,9 @@
 //	            └──────── Park ────────┘            └─► owned by a goroutine:
 //	            └───────────────────── Park ──────────  Read, Write, deadlines
 //
+// One that is the only connection with bytes may also keep the loop's goroutine and
+// leave the loop to another (Leave): then nobody is woken for what it has to wait for.
+//
 // It exists because waking a goroutine for each command costs more than the
 // command, and so does a second look at a socket that has just been emptied.
 //
@@ -16,7 +19,8 @@
 //
 //	N1  A connection has one owner: nobody (parked), the loop or a goroutine.
 //	N2  Bytes that arrive are never forgotten: an event that finds the connection
-//	    owned leaves a token, and Park refuses while there is one.
+//	    owned leaves a token, and Park refuses while there is one. Who claims a parked
+//	    connection reads it, and so needs none.
 //	N3  The descriptor is closed when Close was called and nobody is inside a
 //	    system call on it; it is never used after that.
 //

@@ -13,6 +13,7 @@ import (
 type Loop struct {
 	epoll int
 	event int // eventfd: something was posted
+	round round
 	mu    struct {
 		sync.Mutex
 		conns  map[int32]*Conn // by token
@@ -70,33 +71,92 @@ func (c *Conn) Start(h Handler) error {
 // roundMax is how many connections are claimed together.
 const roundMax = 32
 
+// driver is a goroutine that serves the loop. There is one at a time.
+type driver struct{ left bool }
+
+// round is what the driver of a loop is doing. Nobody else touches it.
+type round struct {
+	driver   *driver
+	events   []unix.EpollEvent
+	ready    []*Conn
+	next     int // of ready: those before have been claimed
+	claimed  [roundMax]Handler
+	handlers []Handler // of claimed: those that have not been told
+	before   func([]Handler)
+	after    func()
+	ended    chan error
+}
+
 // Run serves until Close. Of several connections that have bytes before is told first: they
 // are owned by the loop. after is called behind every batch of events.
 func (l *Loop) Run(before func([]Handler), after func()) error {
-	events := make([]unix.EpollEvent, eventsMax)
-	ready := make([]*Conn, 0, eventsMax)
-	var round [roundMax]Handler
-	for {
-		n, err := l.poll(events)
-		if err != nil {
-			return err
-		}
-		if ready, err = l.collect(events[:n], ready[:0]); err != nil || ready == nil {
-			return err
-		}
-		for from := 0; from < len(ready); from += roundMax {
-			handlers := claim(round[:0], ready[from:min(from+roundMax, len(ready))])
-			if len(handlers) > 1 {
-				before(handlers)
+	l.round = round{driver: &driver{}, events: make([]unix.EpollEvent, eventsMax), ready: make([]*Conn, 0, eventsMax),
+		before: before, after: after, ended: make(chan error, 1)}
+	go l.drive(l.round.driver, false)
+	return <-l.round.ended
+}
+
+// drive serves the loop until it ends, or d has left it. underWay says that a driver before
+// has left it amidst a batch of events.
+func (l *Loop) drive(d *driver, underWay bool) {
+	r := &l.round
+	for ; ; underWay = false {
+		if !underWay {
+			n, err := l.poll(r.events)
+			if err == nil {
+				r.next = 0
+				r.ready, err = l.collect(r.events[:n], r.ready[:0])
 			}
-			for _, h := range handlers {
-				h.Readable()
+			if err != nil || r.ready == nil {
+				r.ended <- err
+				return
 			}
-			clear(handlers)
 		}
-		clear(ready)
-		after()
+		if !l.tell(d) {
+			return
+		}
+		r.after()
 	}
+}
+
+// tell serves those that are ready, and answers false when d has left the loop meanwhile.
+func (l *Loop) tell(d *driver) bool {
+	r := &l.round
+	for {
+		for len(r.handlers) > 0 {
+			h := r.handlers[0]
+			r.handlers[0] = nil
+			r.handlers = r.handlers[1:]
+			if h.Readable(); d.left {
+				return false
+			}
+		}
+		if r.next == len(r.ready) {
+			clear(r.ready)
+			return true
+		}
+		end := min(r.next+roundMax, len(r.ready))
+		r.handlers = claim(r.claimed[:0], r.ready[r.next:end])
+		if r.next = end; len(r.handlers) > 1 {
+			r.before(r.handlers)
+		}
+	}
+}
+
+// Leave is for a handler in Readable that is going to wait: another goroutine goes on with the
+// loop, and the handler keeps this one, so that nobody has to be woken for it. It answers
+// false where other connections are ready: they would wait for that goroutine, so the handler
+// had better go on in one of its own.
+func (c *Conn) Leave() bool {
+	l := c.loop
+	r := &l.round
+	if len(r.handlers) > 0 || r.next < len(r.ready) {
+		return false
+	}
+	r.driver.left = true
+	r.driver = &driver{}
+	go l.drive(r.driver, true)
+	return true
 }
 
 // claim takes the connections that nobody owns.
@@ -153,7 +213,9 @@ func (l *Loop) collect(events []unix.EpollEvent, ready []*Conn) ([]*Conn, error)
 			c.ending.Store(true)
 		}
 		if e.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-			leave(c.readable)
+			if c.state.Load() == owned { // a parked one is read by whoever claims it
+				leave(c.readable)
+			}
 			ready = append(ready, c)
 		}
 	}

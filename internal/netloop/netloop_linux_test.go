@@ -7,18 +7,20 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
 // echo answers what it reads, on the loop, and takes itself to a goroutine when a
-// message begins with '!'.
+// message begins with '!', to the loop's if it begins with '?' and nobody else is ready.
 type echo struct {
 	c     *Conn
 	ended chan error
 	poked chan struct{}
 	wg    *sync.WaitGroup
 	hold  chan struct{} // what begins with 'H' waits for it
+	left  atomic.Int32  // how often it has kept the loop's goroutine
 }
 
 func (e *echo) Readable() {
@@ -43,7 +45,12 @@ func (e *echo) Readable() {
 		if buf[0] == 'H' {
 			<-e.hold
 		}
-		if buf[0] == '!' {
+		if buf[0] == '?' && e.c.Leave() {
+			e.left.Add(1)
+			e.blocking(bytes.Clone(buf[:n]))
+			return
+		}
+		if buf[0] == '!' || buf[0] == '?' {
 			first := bytes.Clone(buf[:n])
 			e.wg.Go(func() { e.blocking(first) })
 			return
@@ -166,6 +173,25 @@ func TestEchoOnLoopAndOnGoroutine(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = e.c.Close()
+}
+
+// TestLeave: a connection that waits on the loop's goroutine keeps no other one waiting, and
+// comes back to the loop.
+func TestLeave(t *testing.T) {
+	b := open(t)
+	waits, e := b.dial()
+	other, o := b.dial()
+	for range 100 {
+		say(t, waits, "?wait", "?") // and now it waits for more
+		say(t, other, "?wait", "?")
+		say(t, other, " more", "?wait more")
+		say(t, other, "hello", "hello")
+		say(t, waits, " more", "?wait more")
+		say(t, waits, "hello", "hello")
+	}
+	if e.left.Load() == 0 || o.left.Load() == 0 {
+		t.Error("nobody has left the loop")
+	}
 }
 
 // TestSeveralAreTold: before connections that have bytes at the same time are served, who
@@ -298,9 +324,9 @@ func TestManyAtOnce(t *testing.T) {
 		c, e := b.dial()
 		wg.Go(func() {
 			for i := range 200 {
-				if i%7 == 0 {
-					say(t, c, "!wait", "?")
-					say(t, c, " more", "!wait more")
+				if first := []string{"!wait", "?wait"}[i%2]; i%7 == 0 {
+					say(t, c, first, "?")
+					say(t, c, " more", first+" more")
 				}
 				say(t, c, "hello", "hello")
 			}

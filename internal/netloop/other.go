@@ -28,6 +28,9 @@ func (*Loop) Release() error { return nil }
 // Start answers ErrUnsupported.
 func (*Conn) Start(Handler) error { return ErrUnsupported }
 
+// Leave answers false.
+func (*Conn) Leave() bool { return false }
+
 // TryRead answers ErrUnsupported.
 func (*Conn) TryRead([]byte) (int, error) { return 0, ErrUnsupported }
 

@@ -224,6 +224,7 @@ func (c *cluster) open(s *store.Store, admin, client catalog.Address) {
 	c.transport = transport.New(transport.Options{Cluster: id.Cluster, Node: id.Node, Store: id.Store, Resolver: c, Log: c.log,
 		ServerTLS: c.serverTLS, ClientTLS: c.clientTLS, Admit: c.admit, Dismissed: c.dismissed})
 	c.server = remote.NewServer(s, c.log, c.transport)
+	remote.HandleDetours(c.transport)
 	c.client = remote.NewClient(id.Node, c.transport, s, c.Nodes, c.log)
 	c.client.Keep(c.server)
 	c.sender.Store(c.client)

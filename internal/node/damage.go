@@ -29,6 +29,8 @@ const (
 	damagedName = identity.DamagedName
 	// asideName is the folder to which damaged stores are moved.
 	asideName = "damaged"
+	// savesName is the folder of the files that clients have saved, which are nobody's store.
+	savesName = "rdb"
 )
 
 // damage is the content of the file.
@@ -175,7 +177,7 @@ func putAside(dir, aside string, next base.StoreID) error {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); name {
-		case identity.LockName, peersName, damagedName, asideName:
+		case identity.LockName, peersName, damagedName, asideName, savesName:
 		default:
 			// By another name nobody takes it for a store.
 			if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name+".damaged")); err != nil {

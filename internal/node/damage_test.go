@@ -44,7 +44,7 @@ func TestPutAside(t *testing.T) {
 		if err := identity.Save(vfs.Default, dir, old); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"log/1.log", "state/2.sst", identity.LockName, peersName} {
+		for _, name := range []string{"log/1.log", "state/2.sst", identity.LockName, peersName, savesName + "/dump.rdb"} {
 			write(t, filepath.Join(dir, name))
 		}
 		if err := (&damage{Found: "a bit", Old: old.Store.String()}).write(dir); err != nil {
@@ -61,7 +61,7 @@ func TestPutAside(t *testing.T) {
 		if err := putAside(dir, aside, next); err != nil {
 			t.Fatal(err)
 		}
-		want := []string{damagedName, identity.LockName, peersName, asideName}
+		want := []string{damagedName, identity.LockName, peersName, asideName, savesName}
 		if got := names(t, dir); !slices.Equal(got, want) {
 			t.Errorf("%d moved before: left are %q", moved, got)
 		}

@@ -9,21 +9,36 @@ import (
 	"github.com/stratadb/strata/internal/limits"
 )
 
-// windowShare is the part of the machine's memory that the windows of a node may take.
-const windowShare = 16
+// windowShare and rowCacheShare are the parts of the machine's memory that the windows of a
+// node, and its cache of rows, may take.
+const (
+	windowShare   = 16
+	rowCacheShare = 32
+)
 
 // windowBytes is the setting, or what suits the machine, or the container, that the node
 // is in. A large window is for bursts: a write that is overwritten inside of it never
 // reaches Pebble. Collected garbage comes on top of it.
 func windowBytes(setting int64) int64 {
+	return share(setting, windowShare, limits.WindowBytes, limits.WindowBytesMin, limits.WindowBytesMax)
+}
+
+// rowCacheBytes likewise. A row that is not there costs a read of Pebble, several times
+// what the rest of a command does.
+func rowCacheBytes(setting int64) int64 {
+	return share(setting, rowCacheShare, limits.RowCacheBytes, limits.RowCacheBytesMin, limits.RowCacheBytesMax)
+}
+
+// share is the setting if there is one, else so small a part of the memory within bounds.
+func share(setting int64, part uint64, unknown, least, most int64) int64 {
 	if setting != 0 {
 		return setting
 	}
 	memory := machineMemory()
 	if memory == 0 {
-		return limits.WindowBytes
+		return unknown
 	}
-	return int64(min(max(memory/windowShare, limits.WindowBytesMin), limits.WindowBytesMax))
+	return min(max(int64(min(memory, 1<<62)/part), least), most)
 }
 
 // machineMemory is the memory of the machine, or of the control group if it has less;

@@ -65,6 +65,8 @@ type Node struct {
 	done    chan error
 	stop    chan struct{} // closed by Close
 	once    sync.Once
+	asked   chan struct{} // closed by a client's SHUTDOWN
+	asking  sync.Once
 	wait    sync.WaitGroup
 }
 
@@ -80,7 +82,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 	// Most of the heap is buffers without pointers, which cost memory and no
 	// time: collect earlier than usual.
 	debug.SetGCPercent(gcPercent)
-	n := &Node{log: log, started: time.Now(), done: make(chan error, 1), stop: make(chan struct{})}
+	n := &Node{log: log, started: time.Now(), done: make(chan error, 1), stop: make(chan struct{}), asked: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.CombineErrors(err, n.Close(ctx))
@@ -109,7 +111,7 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 func (n *Node) open(ctx context.Context, c config.Config, dir string) (_ *kv.DB, err error) {
 	o := store.Options{
 		FS: vfs.Default, Dir: dir, Log: n.log, OnFatal: n.fatal,
-		WindowBytes: windowBytes(c.WindowBytes), CacheBytes: c.CacheBytes, RowCacheBytes: c.RowCacheBytes, ReserveBytes: c.ReserveBytes,
+		WindowBytes: windowBytes(c.WindowBytes), CacheBytes: c.CacheBytes, RowCacheBytes: rowCacheBytes(c.RowCacheBytes), ReserveBytes: c.ReserveBytes,
 		PromptCommit: runtime.NumCPU() <= promptProcessors, QuorumReads: c.ReadMode == config.ReadQuorum,
 	}
 	recovery, err := recovered(o)
@@ -293,6 +295,12 @@ func (n *Node) serve(ctx context.Context, c config.Config, db *kv.DB) (err error
 		}
 		o := common
 		if d.name == "resp" {
+			o.ConfigFile, o.Stop = c.File, n.askToStop
+			o.SaveDir = n.saves(c)
+			o.Executable, _ = os.Executable() // for INFO only
+			if c.File != "" {
+				o.Rewrite = func(values map[string]any) error { return config.Rewrite(c.File, values) }
+			}
 			o.Shards, o.Topology, o.ReadonlyStaleness, o.Broker = n.shards, n.topology(c), c.ReadonlyStaleness, n.broker()
 		} else {
 			var a *admin.Admin
@@ -309,11 +317,23 @@ func (n *Node) serve(ctx context.Context, c config.Config, db *kv.DB) (err error
 		}
 		s := redis.NewServer(o)
 		if d.door = s; d.name == "resp" {
+			if err := insist(ctx, n.log, s.ShareUsers); err != nil {
+				return errors.Wrap(err, "reading the users")
+			}
 			n.resp.Store(s)
 		}
 		n.run(d)
 	}
 	return nil
+}
+
+// saves is where files are that clients save. A relative path would say nothing to them.
+func (n *Node) saves(c config.Config) string {
+	dir := filepath.Join(c.Data, savesName)
+	if whole, err := filepath.Abs(dir); err == nil {
+		dir = whole
+	}
+	return dir
 }
 
 // broker delivers what clients of any node publish.
@@ -380,6 +400,11 @@ func (n *Node) Admin() string {
 	a := n.address("admin")
 	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 }
+
+// Asked is closed when a client has asked the node to stop.
+func (n *Node) Asked() <-chan struct{} { return n.asked }
+
+func (n *Node) askToStop() { n.asking.Do(func() { close(n.asked) }) }
 
 // Done yields the error that makes it impossible to go on.
 func (n *Node) Done() <-chan error { return n.done }

@@ -123,10 +123,6 @@ func (b *Broker) Unsubscribe(s Subscriber, kind Kind, space Space, text string) 
 func (b *Broker) Publish(m *Message) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.publishLocked(m)
-}
-
-func (b *Broker) publishLocked(m *Message) int {
 	if b.relay != nil {
 		b.relay(encode(m))
 	}
@@ -164,7 +160,11 @@ func (b *Broker) visitLocked(m *Message, visit func(s Subscriber, d *Delivery)) 
 }
 
 // After publishes messages once t is done, behind those of earlier calls about the same log.
+// They are the broker's.
 func (b *Broker) After(t base.Ticket, list []Message) {
+	if len(list) == 0 {
+		return
+	}
 	l := &b.late
 	l.Lock()
 	if t.Log == nil || t.Done() && len(l.logs[t.Log]) == 0 {
@@ -212,7 +212,7 @@ func (a *announcement) Committed(err error) {
 // laterLocked publishes from another goroutine.
 func (b *Broker) laterLocked(list []Message) {
 	l := &b.late
-	if l.list = append(l.list, list...); !l.running && len(l.list) > 0 {
+	if l.list = append(l.list, list...); !l.running && len(l.list) > 0 { // a list may be of what was lost
 		l.running = true
 		go b.drain()
 	}
@@ -252,6 +252,17 @@ func (b *Broker) Subscribers(kind Kind, space Space, text []byte) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.names[name{kind, space, string(text)}])
+}
+
+// Each visits every subscription of this process. visit must not call the broker.
+func (b *Broker) Each(visit func(s Subscriber, kind Kind, text string)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for n, all := range b.names {
+		for s := range all {
+			visit(s, n.kind, n.text)
+		}
+	}
 }
 
 // Patterns is how many patterns have subscribers.

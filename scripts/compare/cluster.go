@@ -38,7 +38,11 @@ func clusters(o *options, dir string) (err error) {
 			}
 		}
 	}()
-	for _, start := range []func(*options, string) (*trio, error){strataTrio, etcdTrio, redisTrio} {
+	systems := []func(*options, string) (*trio, error){strataTrio, etcdTrio, redisTrio}
+	if o.only == onlyRanges {
+		systems = systems[:1]
+	}
+	for _, start := range systems {
 		t, err := start(o, dir)
 		if t != nil {
 			all = append(all, t)
@@ -46,6 +50,9 @@ func clusters(o *options, dir string) (err error) {
 		if err != nil {
 			return err
 		}
+	}
+	if o.only == onlyRanges {
+		return ranges(o, all[0], all[0].grpc)
 	}
 	fmt.Printf("\nthree servers each, %d clients of the leader, values of %d bytes, %d keys, medians of %d alternating rounds;\n"+
 		"redis: appendfsync always, two replicas, WAIT 1 0 behind each SET\n\n", o.clients, valueBytes, keyspace, o.rounds)

@@ -11,7 +11,8 @@
 // time of a split, memory, the processor while nothing is done, and the time of a start.
 //
 // Both servers run all the time; a test is run on one and then on the other,
-// several times, and the medians are compared. Next to the throughput stands the
+// several times, and the medians are compared. Both are left alone between two tests until
+// they have worked off what the one before has left to do. Next to the throughput stands the
 // processor time that each server took per operation (/proc/<pid>/stat), which is
 // what to trust on a machine whose processors the load generator shares.
 package main
@@ -42,10 +43,10 @@ func main() {
 	flag.StringVar(&o.redis, "redis-server", "redis-server", "the server to compare with")
 	flag.StringVar(&o.benchmark, "redis-benchmark", "redis-benchmark", "the load generator")
 	flag.StringVar(&o.dir, "dir", ".", "where the data directories are made; choose a real disk")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often each test is run on each server")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often each test is run on each server")
 	flag.IntVar(&o.clients, "clients", 50, "connections")
-	flag.IntVar(&o.requests, "requests", 200_000, "requests per run without a pipeline; five times as many with one")
-	flag.StringVar(&o.only, "only", "", "run the throughput test of that name only, for example SET")
+	flag.IntVar(&o.requests, "requests", 200_000, "requests per run without a pipeline; five times as many with one, an eighth of LRANGE and MSET")
+	flag.StringVar(&o.only, "only", "", "run the throughput tests of these names only, for example SET,GET; with -cluster one of SET, GET, and MSET for transactions over two ranges")
 	flag.BoolVar(&o.skipMillion, "skip-million", false, "leave out what needs a million keys")
 	flag.BoolVar(&o.cluster, "cluster", false, "compare three nodes, with etcd and with redis-server and two replicas")
 	flag.StringVar(&o.etcd, "etcd", "etcd", "the server to compare three nodes with")
@@ -65,6 +66,9 @@ func run(o *options) (err error) {
 		needed = needed[:1]
 	case o.cluster:
 		needed = []string{o.strata, o.redis, o.etcd}
+		if o.only == onlyRanges {
+			needed = needed[:1]
+		}
 	}
 	for _, name := range needed {
 		if _, err := exec.LookPath(name); err != nil {

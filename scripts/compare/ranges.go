@@ -14,6 +14,9 @@ import (
 // twoRanges is the most that a transaction over two ranges may take, in those over one.
 const twoRanges = 2.5
 
+// onlyRanges is the name of the comparison of one range with two, which needs no other system.
+const onlyRanges = "MSET"
+
 // ranges cuts the slots in two, and measures what a transaction over both ranges costs, when
 // the same node leads both and when two do, and what a stamp does.
 func ranges(o *options, t *trio, grpcAddr string) error {

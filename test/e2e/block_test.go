@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,24 +16,40 @@ import (
 	"github.com/stratadb/strata/test/process"
 )
 
-// TestBlockedInOrder: a hundred clients of three nodes wait at one list. Each element is
-// delivered once, to whoever has waited for longest, wherever it was pushed and whoever leads.
-func TestBlockedInOrder(t *testing.T) {
+// TestServedOnce: what is waited for on three nodes comes once: elements to a hundred clients
+// that block, and the end of keys to those who listen.
+func TestServedOnce(t *testing.T) {
 	c := startTrio(t)
+	c.blockedInOrder(t)
+	c.expiredOnce(t)
+}
+
+// line is a hundred clients of three nodes that wait at one list.
+type line struct {
+	*trio
+	t      *testing.T
+	at     [3]*conn
+	served chan delivery
+	left   []int // who waits, in order
+	next   int   // element
+}
+
+// delivery is what one of them was served.
+type delivery struct {
+	client  int
+	element string
+	err     error
+}
+
+// lineUp makes them wait, one after another.
+func (c *trio) lineUp(t *testing.T) *line {
 	const clients = 100
-	type delivery struct {
-		client  int
-		element string
-		err     error
+	l := &line{trio: c, t: t, served: make(chan delivery, clients)}
+	for i, n := range c.nodes {
+		l.at[i] = dial(t, n.RESP)
 	}
-	served := make(chan delivery, clients)
 	for i := range clients {
-		at := c.nodes[i%3]
-		conn, err := process.Dial(at.RESP)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = conn.Close() }()
+		conn := dial(t, c.nodes[i%3].RESP)
 		if err := conn.SetDeadline(time.Now().Add(3 * replyWithin)); err != nil {
 			t.Fatal(err)
 		}
@@ -42,67 +59,110 @@ func TestBlockedInOrder(t *testing.T) {
 				err = fmt.Errorf("%s", resp.AppendFormat(nil, v))
 			}
 			if err != nil {
-				served <- delivery{client: i, err: err}
+				l.served <- delivery{client: i, err: err}
 				return
 			}
-			served <- delivery{client: i, element: string(v.Array[1].Str)}
+			l.served <- delivery{client: i, element: string(v.Array[1].Str)}
 		}()
 		want := fmt.Sprintf("blocked_clients:%d\r\n", i/3+1)
-		c.until("the client waits", func() error { return c.info(i%3, "clients", want) })
-	}
-	var left []int // who waits, in order
-	for i := range clients {
-		left = append(left, i)
-	}
-	next := 0
-	push := func(node, many int, inOrder bool) {
-		t.Helper()
-		term := c.term()
-		command := "RPUSH queue"
-		for n := range many {
-			command += fmt.Sprintf(" e%d", next+n)
-		}
-		dial(t, c.nodes[node].RESP).expect(command, fmt.Sprintf("(integer) %d", many))
-		got := map[string]int{} // element: client
-		for range many {
-			select {
-			case s := <-served:
-				if s.err != nil || got[s.element] != 0 {
-					t.Fatalf("%+v, %v", s, got)
-				}
-				got[s.element] = s.client + 1
-			case <-time.After(replyWithin):
-				t.Fatalf("%d of %d were served", len(got), many)
+		for end := time.Now().Add(replyWithin); !strings.Contains(string(l.at[i%3].do("INFO clients").Str), want); <-time.After(time.Millisecond) {
+			if time.Now().After(end) {
+				c.stuck(fmt.Sprintf("client %d does not wait", i))
 			}
 		}
-		if now := c.term(); inOrder && now != term {
-			t.Logf("a leader was elected meanwhile (term %d, then %d): for a moment there may have been two lines", term, now)
-			inOrder = false
+		l.left = append(l.left, i)
+	}
+	return l
+}
+
+// await says who was served which of the next elements.
+func (l *line) await(many int) (client map[string]int) {
+	l.t.Helper()
+	client = map[string]int{}
+	for range many {
+		select {
+		case s := <-l.served:
+			if _, twice := client[s.element]; s.err != nil || twice {
+				l.t.Fatalf("%+v, %v", s, client)
+			}
+			client[s.element] = s.client
+		case <-time.After(replyWithin):
+			l.t.Fatalf("%d of %d were served", len(client), many)
 		}
-		for n := range many {
-			client := got[fmt.Sprintf("e%d", next+n)] - 1
-			if at := slices.Index(left, client); at < 0 || inOrder && at > 0 {
-				t.Fatalf("element %d was delivered to client %d; waiting are %v", next+n, client, left)
-			} else {
-				left = slices.Delete(left, at, at+1)
+	}
+	return client
+}
+
+// push serves some of them.
+func (l *line) push(node, many int, inOrder bool) {
+	l.t.Helper()
+	term := l.term()
+	command := "RPUSH queue"
+	for n := range many {
+		command += fmt.Sprintf(" e%d", l.next+n)
+	}
+	l.at[node].expect(command, fmt.Sprintf("(integer) %d", many))
+	client := l.await(many)
+	if now := l.term(); inOrder && now != term {
+		l.t.Logf("a leader was elected meanwhile (term %d, then %d): for a moment there may have been two lines", term, now)
+		inOrder = false
+	}
+	for n := range many {
+		who, some := client[fmt.Sprintf("e%d", l.next+n)]
+		at := slices.Index(l.left, who)
+		if !some || at < 0 || inOrder && at > 0 {
+			l.t.Fatalf("element %d was delivered to client %d; waiting are %v", l.next+n, who, l.left)
+		}
+		l.left = slices.Delete(l.left, at, at+1)
+	}
+	l.next += many
+}
+
+// pushTogether pushes from all nodes at the same time: nobody knows in which order, but to whom.
+func (l *line) pushTogether(each int) {
+	l.t.Helper()
+	term := l.term()
+	for n := range each {
+		for node, at := range l.at {
+			if _, err := at.Write(resp.AppendCommand(nil, "RPUSH", "queue", fmt.Sprintf("e%d", l.next+node*each+n))); err != nil {
+				l.t.Fatal(err)
 			}
 		}
-		next += many
 	}
+	front := slices.Sorted(maps.Values(l.await(3 * each)))
+	for _, at := range l.at { // what they are told
+		for range each {
+			if v, err := at.Decoder.Decode(); err != nil || v.Kind != resp.KindInt {
+				l.t.Fatalf("%+v, %v", v, err)
+			}
+		}
+	}
+	if want := l.left[:len(front)]; !slices.Equal(front, want) && l.term() == term {
+		l.t.Errorf("clients %v were served, those who waited for longest are %v", front, want)
+	}
+	l.left = slices.DeleteFunc(l.left, func(client int) bool { return slices.Contains(front, client) })
+	l.next += len(front)
+}
+
+// blockedInOrder: each element is delivered once, to whoever has waited for longest, wherever it was
+// pushed and whoever leads.
+func (c *trio) blockedInOrder(t *testing.T) {
+	l := c.lineUp(t)
 	for node := range 3 {
-		push(node, 1, true)
-		push(node, 9, true)
-		push(node, 1, true)
+		l.push(node, 1, true)
+		l.push(node, 9, true)
+		l.push(node, 1, true)
 	}
+	l.pushTogether(5)
 	for node := range 3 { // who leads the queue then; for a moment there may be two lines
 		c.until("another node leads", func() error {
 			_, err := distribution(t, c.nodes[0]).TransferLeader(t.Context(), &proto.TransferLeaderRequest{RouteId: 1, NodeId: uint64(node + 1)})
 			return err
 		})
-		push((node+1)%3, 7, false)
+		l.push((node+1)%3, 7, false)
 	}
-	push(0, len(left), false)
-	dial(t, c.nodes[1].RESP).expect("EXISTS queue", "(integer) 0")
+	l.push(0, len(l.left), false)
+	l.at[1].expect("EXISTS queue", "(integer) 0")
 }
 
 // term is that of the first range's leader.
@@ -118,14 +178,6 @@ func (c *trio) term() (term int) {
 		return nil
 	})
 	return term
-}
-
-// info waits for nothing: it fails unless a section of INFO holds a text.
-func (c *trio) info(node int, section, text string) error {
-	if got := string(dial(c.t, c.nodes[node].RESP).do("INFO " + section).Str); !strings.Contains(got, text) {
-		return fmt.Errorf("no %q in %s", text, got)
-	}
-	return nil
 }
 
 // TestBlockedWhileLeadersFail: clients wait while the node that leads their list is killed, again and

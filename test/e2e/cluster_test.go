@@ -211,7 +211,7 @@ func TestNodesLeave(t *testing.T) {
 	}
 	// Nobody talks to it any more when it comes back: that tells it.
 	if again, err := process.Try(t, process.Options{Dir: nodes[1].Dir, Args: args(1)}); err == nil || !strings.Contains(err.Error(), "did not start") ||
-		!strings.Contains(again.Log(), "this node was removed from its cluster") {
+		!strings.Contains(again.Log(), "was removed from its cluster") {
 		t.Errorf("a node that was removed starts again: %v\n%s", err, again.Log())
 	}
 	var list []struct{ ID int }

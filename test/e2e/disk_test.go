@@ -131,3 +131,16 @@ func fill(t *testing.T, name string) {
 		}
 	}
 }
+
+// TestStopWithoutItsData: a node whose data directory is gone ends when it is told to.
+func TestStopWithoutItsData(t *testing.T) {
+	t.Parallel()
+	n := process.Start(t, process.Options{})
+	if v := dial(t, n.RESP).do("SET k " + strings.Repeat("v", 10_000)); v.Err() != nil {
+		t.Fatal(v.Err())
+	}
+	if err := os.RemoveAll(n.Dir); err != nil {
+		t.Fatal(err)
+	}
+	_ = n.Stop() // which complains
+}

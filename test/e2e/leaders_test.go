@@ -3,10 +3,14 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +22,7 @@ import (
 
 	"github.com/stratadb/strata/internal/hashslot"
 	"github.com/stratadb/strata/internal/keyspace"
+	"github.com/stratadb/strata/internal/model/redis/rdb"
 	"github.com/stratadb/strata/internal/wire/resp"
 	"github.com/stratadb/strata/proto"
 	"github.com/stratadb/strata/test/process"
@@ -383,6 +388,7 @@ func TestClusterClientsOverRanges(t *testing.T) {
 			}
 		}
 	}
+	c.saved(2, keys)
 	if _, err := exec.LookPath("redis-cli"); err != nil {
 		t.Skip("redis-cli is not here")
 	}
@@ -392,5 +398,33 @@ func TestClusterClientsOverRanges(t *testing.T) {
 		if err != nil || strings.TrimSpace(string(out)) != "1" {
 			t.Errorf("redis-cli -c: %s, %v", out, err)
 		}
+	}
+}
+
+// saved fails unless a file that a node saves holds just these keys, whoever leads them.
+func (c *trio) saved(node int, want []string) {
+	c.t.Helper()
+	dial(c.t, c.nodes[node].RESP).expect("SAVE", "OK")
+	content, err := os.ReadFile(filepath.Join(c.nodes[node].Dir, "rdb", "dump.rdb"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	file, err := rdb.OpenFile(content)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var got []string
+	for {
+		r, err := file.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || string(r.Value.Text) != "many" {
+			c.t.Fatalf("%q is %q, %v", r.Key, r.Value.Text, err)
+		}
+		got = append(got, string(r.Key))
+	}
+	if want = slices.Sorted(slices.Values(want)); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+		c.t.Errorf("the file holds %d keys of %d", len(got), len(want))
 	}
 }

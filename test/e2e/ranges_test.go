@@ -63,6 +63,7 @@ func awaitRanges(t *testing.T, n *process.Node, why string, good func([]rangeRow
 // TestLargeRangeSplits: a range that has grown large is cut, on a node that is alone, too;
 // once the keys are deleted, the ranges become one again.
 func TestLargeRangeSplits(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	n := process.Start(t, process.Options{Args: []string{"--range-max-bytes", "1048576", "--range-merge-after", "3s"}})
 	g := grpcClient(t, n, strata.Options{}).Namespace("global")

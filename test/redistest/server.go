@@ -168,6 +168,7 @@ func ServerAgrees(t *testing.T, command func(Generator) []string, types ...Value
 		for _, many := range []int{1, 30} {
 			t.Run(fmt.Sprintf("%s/%d", name, many), func(t *testing.T) {
 				s.Do("FLUSHALL")
+				s.Do("SELECT", "0")
 				w := NewWorld(t, o).With(types...)
 				g := Generator{rand.New(rand.NewPCG(11, uint64(Scale())))}
 				for step := 0; step < 5000*Scale(); step += many {

@@ -66,7 +66,7 @@ func (d *schedule) coordinator(r coordinator.Ranges, f coordinator.Faults) *coor
 	if r == nil {
 		r = &coordinator.Here{Store: d.st}
 	}
-	return coordinator.New(coordinator.Options{Ranges: r, Clock: d.clock, Inline: true, Faults: f, Random: func(id []byte) {
+	return coordinator.New(coordinator.Options{Ranges: r, Clock: d.clock, Inline: true, Everywhere: true, Faults: f, Random: func(id []byte) {
 		d.ids++
 		id[0] = d.ids
 	}})
@@ -212,6 +212,7 @@ func TestSchedules(t *testing.T) {
 		{"latest read passes an undecided lock", replica.Faults{PassUndecided: true}, coordinator.Faults{}, passUndecided},
 		{"settled without a tombstone", replica.Faults{}, coordinator.Faults{AbortUnrecorded: true}, abortUnrecorded},
 		{"record not conditional on the held prepare", replica.Faults{Table: prepared.TableFaults{RecordUnheld: true}}, coordinator.Faults{}, lateRecord},
+		{"concluded behind a transaction without a stamp", replica.Faults{ConcludeUnstamped: true}, coordinator.Faults{}, concludeUnstamped},
 		{"late prepare accepted", replica.Faults{Table: prepared.TableFaults{LatePrepare: true}}, coordinator.Faults{}, latePrepare},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -254,6 +255,51 @@ func passUndecided(d *schedule, _ coordinator.Faults) {
 		d.read(d.op(), 0, keyA1)
 	})
 	d.read(op, at, keyB1, keyA2)
+}
+
+// W has read a1 and appends to a2; it is in the open batch when T is concluded, which appends
+// to a1. A reader whose stamp lies between C and that of the batch sees T, and not W.
+func concludeUnstamped(d *schedule, _ coordinator.Faults) {
+	w, t, reader := d.op(keyA2), d.op(keyA1, keyB1), d.op()
+	begin := d.stamp()
+	r := d.st.Range([]byte(keyA1))
+	a := r.NewAttempt()
+	a.Begin(0, replica.HoldNever)
+	v, err := a.Get([]byte(keyA1))
+	w.Reads[keyA1] = decode(v)
+	d.err = errors.CombineErrors(d.err, err)
+	rec, err := a.Commit(&replica.Request{ReadKeys: [][]byte{[]byte(keyA1)},
+		Mutations: []base.Mutation{{Op: base.OpAppendIfFits, Key: []byte(keyA2), Value: encode(nil, w.Appends[keyA2])}}})
+	d.err = errors.CombineErrors(d.err, err)
+	var at base.Stamp
+	c := coordinator.New(coordinator.Options{Ranges: &concludes{Here: coordinator.Here{Store: d.st}, behind: func() { at = d.stamp() }},
+		Clock: d.clock, Inline: true, Random: func(id []byte) { id[0] = 1 }})
+	q := coordinator.Request{At: begin}
+	for _, k := range []string{keyA1, keyB1} {
+		q.Mutations = append(q.Mutations, base.Mutation{Op: base.OpAppendIfFits, Key: []byte(k), Value: encode(nil, t.Appends[k])})
+	}
+	_, err = c.Commit(&q)
+	d.done(t, err)
+	d.done(w, r.Await(rec.Ticket))
+	d.read(reader, at, keyA1, keyA2)
+}
+
+// concludes tries it whatever is going on, and does something before the answer is awaited.
+type concludes struct {
+	coordinator.Here
+	behind func()
+}
+
+func (*concludes) Concludes([]byte) bool { return true }
+
+func (x *concludes) Conclude(ask *coordinator.Ask) (base.Stamp, bool, error) {
+	r := x.Store.Range(ask.Key)
+	commit, t, err := r.Conclude(&ask.Prepare, nil, x.Store.Range(nil))
+	x.behind()
+	if errors.Is(err, replica.ErrNotNow) {
+		return 0, false, nil
+	}
+	return commit, true, errors.CombineErrors(err, r.Await(t))
 }
 
 // Somebody settles T before its record is written, and does not reach the anchor with the
@@ -327,7 +373,7 @@ func TestNobodyWaitsInACircle(t *testing.T) {
 
 // circle reports whether both transactions have ended.
 func circle(f replica.Faults) (ended bool, err error) {
-	s := newSim(Options{Seed: 1, Faults: f, Ranges: true, Calm: true})
+	s := newSim(Options{Seed: 1, Faults: f, Ranges: true, Calm: true, Everywhere: true})
 	defer s.unwind()
 	if err := s.start(); err != nil {
 		return false, err

@@ -40,8 +40,8 @@ type GroupResult struct {
 	// Of transactions over several ranges only: commits that were prepared, coordinators
 	// that ended, sweeps that found something, answers that were lost, requests that came
 	// late or twice.
-	Spread, Orphans, Settled, Lost, Late int
-	Moved, Audits                        int // of the bank
+	Spread, Concluded, Orphans, Settled, Lost, Late int
+	Moved, Audits                                   int // of the bank
 }
 
 // Add adds the counters of o.
@@ -57,13 +57,13 @@ func (r *GroupResult) counters() map[string]*int {
 		"leased reads": &r.Leased, "proven reads": &r.Proven, "crashes": &r.Crashes, "outages": &r.Outages, "pauses": &r.Pauses, "cuts": &r.Cuts,
 		"drops": &r.Drops, "repeats": &r.Repeats, "tenures": &r.Tenures, "transfers": &r.Transfers,
 		"membership changes": &r.Changes, "snapshots": &r.Snapshots, "splits": &r.Splits,
-		"freezes": &r.Freezes, "merges": &r.Merges, "sleeps": &r.Sleeps, "reads asleep": &r.Dreams, "beats": &r.Beats, "lulls": &r.Lulls, "spread": &r.Spread, "orphans": &r.Orphans, "settled": &r.Settled,
+		"freezes": &r.Freezes, "merges": &r.Merges, "sleeps": &r.Sleeps, "reads asleep": &r.Dreams, "beats": &r.Beats, "lulls": &r.Lulls, "spread": &r.Spread, "concluded": &r.Concluded, "orphans": &r.Orphans, "settled": &r.Settled,
 		"lost": &r.Lost, "late": &r.Late, "moved": &r.Moved, "audits": &r.Audits}
 }
 
 // Missing names what never happened.
 func (r *GroupResult) Missing(spread bool) (names []string) {
-	only := []string{"spread", "orphans", "settled", "lost", "late", "moved", "audits"}
+	only := []string{"spread", "concluded", "orphans", "settled", "lost", "late", "moved", "audits"}
 	if spread {
 		only = []string{"leased reads", "proven reads", "reads asleep"}
 	}

@@ -85,6 +85,31 @@ type reach struct {
 
 var _ coordinator.Ranges = (*reach)(nil)
 
+var _ coordinator.Concluding = (*reach)(nil)
+
+// Concludes implements coordinator.Concluding.
+func (x *reach) Concludes(anchor []byte) bool {
+	return x.g.running != nil && (&coordinator.Here{Store: x.st}).Concludes(anchor)
+}
+
+// Conclude implements coordinator.Concluding.
+func (x *reach) Conclude(ask *coordinator.Ask) (commit base.Stamp, done bool, err error) {
+	x.rest()
+	r, issuer := x.st.Range(ask.Key), x.st.Range(nil)
+	if r == nil || issuer == nil || !r.Serving() {
+		return 0, false, nil
+	}
+	err = x.answered(x.of, r, func(r *replica.Replica) (t base.Ticket, err error) {
+		commit, t, err = r.Conclude(&ask.Prepare, nil, issuer)
+		return t, err
+	})
+	if commit == 0 && errors.IsAny(err, replica.ErrNotNow, base.ErrUnavailable, base.ErrWrongRange) {
+		return 0, false, nil
+	}
+	x.g.res.Concluded++
+	return commit, true, err
+}
+
 // request is what the leader of a range does, and the ticket of its answer.
 type request func(r *replica.Replica) (base.Ticket, error)
 

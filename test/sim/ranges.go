@@ -83,7 +83,7 @@ func (s *sim) engine() kv.Engine {
 		}
 		return crash
 	}
-	return kvrange.NewWith(s.store, coordinator.Options{Inline: true, Clock: s.clock, Faults: faults, Behind: s.doBehind,
+	return kvrange.NewWith(s.store, coordinator.Options{Inline: true, Clock: s.clock, Faults: faults, Behind: s.doBehind, Everywhere: s.o.Everywhere,
 		Random: func(id []byte) {
 			for i := range id {
 				id[i] = byte(s.rnd.Uint32())

@@ -38,6 +38,7 @@ type Options struct {
 	// Calm lets no coordinator crash.
 	Calm        bool
 	Coordinator coordinator.Faults
+	Everywhere  bool // see coordinator.Options
 	// Trace receives a line per event; optional.
 	Trace func(line string)
 }

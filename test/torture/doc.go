@@ -10,7 +10,11 @@
 // itself again inside of one, in which it is allowed to make them. Where the system does
 // not let it, the nodes share the loopback and are not cut off.
 //
+// TestPartitions does nothing but cut nodes off from each other, and measures how long it
+// takes until everything can be written to again.
+//
 //	make torture                     ten minutes
+//	make partitions                  each of five partitions twenty times
 //	go test ./test/torture           two minutes; seconds with -short
 //	go test ./test/torture -seed 7   the same faults again, but not the same schedule
 package torture

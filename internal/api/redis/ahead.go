@@ -37,19 +37,31 @@ func (s *session) lookAhead(a *ahead) {
 	if len(buf) < aheadBytes || !s.authenticated || s.handle == nil {
 		return
 	}
-	a.rows, a.keys, a.commands = a.rows[:0], a.keys[:0], 0
+	a.commands = 0
 	s.parser.Ahead(buf, func(args [][]byte, _ int) bool {
-		if a.commands++; len(args) > 1 && len(args[1]) <= aheadKeyBytes {
-			from := len(a.rows)
-			a.rows = s.handle.AppendHeaderKey(a.rows, args[1])
-			a.keys = append(a.keys, a.rows[from:])
-		}
+		a.commands++
+		a.add(s, args)
 		return a.commands < aheadMax
 	})
-	if len(a.keys) > 1 && !s.srv.db.Expect(a.keys) {
+	a.tell(s.srv.db)
+}
+
+// add notes the key of a command.
+func (a *ahead) add(s *session, args [][]byte) {
+	if len(args) > 1 && len(args[1]) <= aheadKeyBytes {
+		from := len(a.rows)
+		a.rows = s.handle.AppendHeaderKey(a.rows, args[1])
+		a.keys = append(a.keys, a.rows[from:])
+	}
+}
+
+// tell tells the database of the keys that were noted, if there are several.
+func (a *ahead) tell(db *kv.DB) {
+	if len(a.keys) > 1 && !db.Expect(a.keys) {
 		a.rest = aheadRest
 	}
 	clear(a.keys)
+	a.rows, a.keys = a.rows[:0], a.keys[:0]
 }
 
 // round is what a loop knows of the connections that it comes to next.
@@ -65,7 +77,6 @@ func (r *round) expect(handlers []netloop.Handler) {
 		r.rest--
 		return
 	}
-	r.rows, r.keys = r.rows[:0], r.keys[:0]
 	for _, h := range handlers {
 		s := h.(*session)
 		s.loop.Took()
@@ -75,16 +86,11 @@ func (r *round) expect(handlers []netloop.Handler) {
 		}
 		buf := s.in.Pending()
 		s.parser.Ahead(buf, func(args [][]byte, end int) bool {
-			if s.taken.single = end == len(buf); s.taken.single && len(args) > 1 && len(args[1]) <= aheadKeyBytes {
-				from := len(r.rows)
-				r.rows = s.handle.AppendHeaderKey(r.rows, args[1])
-				r.keys = append(r.keys, r.rows[from:])
+			if s.taken.single = end == len(buf); s.taken.single {
+				r.add(s, args)
 			}
 			return false
 		})
 	}
-	if len(r.keys) > 1 && !r.db.Expect(r.keys) {
-		r.rest = aheadRest
-	}
-	clear(r.keys)
+	r.tell(r.db)
 }

@@ -1,9 +1,12 @@
 package redis
 
 import (
+	"math"
 	"testing"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/acl"
+	"github.com/stratadb/strata/internal/auth"
 	"github.com/stratadb/strata/internal/kv"
 )
 
@@ -18,6 +21,7 @@ func benchmarkCommand(b *testing.B, setup []string, command ...string) {
 			b.Fatal(err)
 		}
 	}()
+	s.settings.slow.Store(math.MaxInt64) // the log would name the connection, which there is none
 	sess := s.newSession(nil)
 	x := s.takeExecutor()
 	run := func(words []string) {
@@ -42,6 +46,29 @@ func benchmarkCommand(b *testing.B, setup []string, command ...string) {
 	}
 }
 
+// BenchmarkLimited is a GET of a user who may not do everything.
+func BenchmarkLimited(b *testing.B) {
+	s := NewServer(Options{DB: kv.New(newLateEngine(), time.Now), ManualExpiry: true})
+	defer func() {
+		if err := s.Shutdown(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}()
+	commands := acl.CommandsOf(s.table)
+	user, err := auth.NewUser(commands, "u").With(commands, "+@read", "~other:*", "~key:*", "(+set ~x)")
+	if err != nil {
+		b.Fatal(err)
+	}
+	args := [][]byte{[]byte("GET"), []byte("key:000000000001")}
+	cmd := s.table.Resolve(args)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := acl.Permit(user, cmd, args); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkPing(b *testing.B) { benchmarkCommand(b, nil, "PING") }
 
 func BenchmarkGet(b *testing.B) {
@@ -58,4 +85,10 @@ func BenchmarkHset(b *testing.B) { benchmarkCommand(b, nil, "HSET", "hash", "fie
 
 func BenchmarkHget(b *testing.B) {
 	benchmarkCommand(b, []string{"HSET", "hash", "field", "value"}, "HGET", "hash", "field")
+}
+
+// BenchmarkEval is a typical script: three commands on one key.
+func BenchmarkEval(b *testing.B) {
+	benchmarkCommand(b, []string{"SET", "counter", "1"}, "EVAL",
+		"local v = redis.call('GET', KEYS[1]) local n = redis.call('INCRBY', KEYS[1], ARGV[1]) redis.call('EXPIRE', KEYS[1], 100) return n", "1", "counter", "1")
 }

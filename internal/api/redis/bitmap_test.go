@@ -60,6 +60,7 @@ func TestBitmapErrors(t *testing.T) {
 
 // TestBitmapsAgreeAtRandom: random commands on strings of all lengths.
 func TestBitmapsAgreeAtRandom(t *testing.T) {
+	long(t)
 	here, there := bothServers(t)
 	r := rand.New(rand.NewPCG(7, 8))
 	offset := func() int { return r.IntN([]int{9, 100, 1000, 600_000}[r.IntN(4)]) }
@@ -80,8 +81,6 @@ func TestBitmapsAgreeAtRandom(t *testing.T) {
 			"BITFIELD " + key + field, "BITFIELD " + key + field, fmt.Sprintf("SETRANGE %s %d %s", key, offset()/8, strings.Repeat("\xff", r.IntN(20))), fmt.Sprintf("GETRANGE %s %d %d", key, end(), end()),
 			fmt.Sprintf("STRLEN %s", key), fmt.Sprintf("DEL %s", []string{key, "none", "none"}[r.IntN(3)]), fmt.Sprintf("COPY %s %s REPLACE", key, other),
 		}[r.IntN(17)]
-		if ours, theirs := here.answer(command, fmt.Sprint("end", i)), there.answer(command, fmt.Sprint("end", i)); ours != theirs {
-			t.Fatalf("%d %s\n  here   %.200q\n  server %.200q", i, command, ours, theirs)
-		}
+		agree(t, here, there, i, command)
 	}
 }

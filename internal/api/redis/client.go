@@ -33,25 +33,30 @@ func clientCommands() []Command {
 			sub("no-evict", "Sets the client eviction mode of the connection.", "7.0.0", 3, command.FlagAdmin, clientNoEvict),
 			sub("no-touch", "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.", "7.2.0", 3, 0, clientNoTouch),
 			sub("unblock", "Unblocks a client blocked by a blocking command from a different connection.", "5.0.0", -3, command.FlagAdmin, clientUnblock),
+			sub("tracking", "Controls server-assisted client-side caching for the connection.", "6.0.0", -3, command.FlagUnqueued, clientTracking),
+			sub("caching", "Instructs the server whether to track the keys in the next request.", "6.0.0", 3, 0, clientCaching),
 			sub("getredir", "Returns the client ID to which the connection's tracking notifications are redirected.", "6.0.0", 2, 0, clientGetredir),
 			sub("trackinginfo", "Returns information about server-assisted client-side caching for the connection.", "6.2.0", 2, 0, clientTrackinginfo),
 			helpFor("client", "5.0.0", command.GroupConnection,
+				"CACHING (YES|NO)", "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
 				"GETREDIR", "    Return the client ID we are redirecting to when tracking is enabled.",
 				"GETNAME", "    Return the name of the current connection.",
 				"ID", "    Return the ID of the current connection.",
 				"INFO", "    Return information about the current client connection.",
 				"KILL <ip:port>", "    Kill connection made from <ip:port>.",
 				"KILL <option> <value> [<option> <value> [...]]", "    Kill connections. Options are:",
-				"    * ADDR (<ip:port>|<unixsocket>:0)", "    * LADDR (<ip:port>|<unixsocket>:0)", "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
-				"    * USER <username>", "    * SKIPME (YES|NO)", "    * ID <client-id>",
-				"LIST [options ...]", "    Return information about client connections. Options:", "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+				"    * ADDR (<ip:port>|<unixsocket>:0)", "      Kill connections made from the specified address", "    * LADDR (<ip:port>|<unixsocket>:0)",
+				"      Kill connections made to specified local address", "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)", "      Kill connections by type.",
+				"    * USER <username>", "      Kill connections authenticated by <username>.", "    * SKIPME (YES|NO)", "      Skip killing current connection (default: yes).",
+				"LIST [options ...]", "    Return information about client connections. Options:", "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)", "      Return clients of specified type.",
 				"UNPAUSE", "    Stop the current client pause, resuming traffic.",
 				"PAUSE <timeout> [WRITE|ALL]", "    Suspend all, or just write, clients for <timeout> milliseconds.",
 				"REPLY (ON|OFF|SKIP)", "    Control the replies sent to the current connection.",
 				"SETNAME <name>", "    Assign the name <name> to the current connection.",
 				"SETINFO <option> <value>", "    Set client meta attr. Options are:", "    * LIB-NAME: the client lib name.", "    * LIB-VER: the client lib version.",
 				"UNBLOCK <clientid> [TIMEOUT|ERROR]", "    Unblock the specified blocked client.",
-				"TRACKINGINFO", "    Return tracking status for the current connection.",
+				"TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]", "         [OPTIN] [OPTOUT] [NOLOOP]", "    Control server assisted client side caching.",
+				"TRACKINGINFO", "    Report tracking status for the current connection.",
 				"NO-EVICT (ON|OFF)", "    Protect current client connection from eviction.",
 				"NO-TOUCH (ON|OFF)", "    Will not touch LRU/LFU stats when this mode is on."),
 		},
@@ -82,11 +87,14 @@ func clientID(c *Call) error {
 // line describes the session as CLIENT LIST does. It may be called from any goroutine.
 func (s *session) line() string {
 	s.info.Lock()
-	name, libName, libVer, user := s.info.name, s.info.libName, s.info.libVer, s.info.user
+	name, libName, libVer, user := s.info.name, s.info.libName, s.info.libVer, s.account.Load().Name()
 	db, proto, noEvict, noTouch, blocks := s.info.db, s.info.proto, s.info.noEvict, s.info.noTouch, s.info.unblock != nil
-	subs := s.info.subscriptions
+	subs, tracker := s.info.subscriptions, s.info.tracker
 	s.info.Unlock()
-	flags := ""
+	flags, redirect := "", int64(-1)
+	if s.monitoring.Load() {
+		flags += "O"
+	}
 	if s.multiLen.Load() >= 0 {
 		flags += "x"
 	}
@@ -95,6 +103,17 @@ func (s *session) line() string {
 	}
 	if blocks {
 		flags += "b"
+	}
+	if tracker != nil {
+		if on, o, broken := tracker.State(); on {
+			flags, redirect = flags+"t", o.Redirect
+			if broken {
+				flags += "R"
+			}
+			if o.Broadcast {
+				flags += "B"
+			}
+		}
 	}
 	if noEvict {
 		flags += "e"
@@ -112,11 +131,11 @@ func (s *session) line() string {
 	unsent, queued := s.out.Pending()
 	in := int(s.inSize.Load())
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d watch=%d "+
-		"qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=0 rbs=%d rbp=%d obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 "+
+		"qbuf=%d qbuf-free=%d argv-mem=0 multi-mem=0 rbs=%d rbp=%d obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=%d "+
 		"resp=%d lib-name=%s lib-ver=%s\n",
 		s.id, s.conn.RemoteAddr(), s.conn.LocalAddr(), s.out.Descriptor(), name, int64(s.srv.now().Sub(s.created)/time.Second),
 		int64(s.idleFor()/time.Second), flags, db, subs[pubsub.Channel], subs[pubsub.Pattern], subs[pubsub.Shard], s.multiLen.Load(), s.watching.Load(),
-		0, in, unsent, unsent, queued, unsent, in+unsent, cmd, user, proto, libName, libVer)
+		0, in, unsent, unsent, queued, unsent, in+unsent, cmd, user, redirect, proto, libName, libVer)
 }
 
 func clientInfo(c *Call) error {
@@ -216,7 +235,7 @@ func clientSetinfo(c *Call) error {
 func clientPause(c *Call) error {
 	ms, ok := redisnum.ParseInt(c.Args[2])
 	if !ok {
-		return errTimeoutRange
+		return command.ErrTimeout
 	}
 	if ms < 0 {
 		return command.Error("ERR timeout is negative")
@@ -233,7 +252,7 @@ func clientPause(c *Call) error {
 	}
 	now := c.s.srv.now().UnixMilli()
 	if ms > 1<<62-now {
-		return errTimeoutRange
+		return command.ErrTimeout
 	}
 	c.s.srv.pause.begin(now+ms, writesOnly)
 	c.W.OK()
@@ -289,27 +308,6 @@ func clientUnblock(c *Call) error {
 	case len(c.Args) == 4 && !command.Is(c.Args[3], "timeout") && !command.Is(c.Args[3], "error"):
 		return command.Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 	}
-	srv := c.s.srv
-	srv.mu.Lock()
-	s := srv.mu.byID[id]
-	srv.mu.Unlock()
+	s := c.s.srv.client(id)
 	return c.Truth(s != nil && s.unblocks(len(c.Args) == 4 && command.Is(c.Args[3], "error")), nil)
-}
-
-func clientGetredir(c *Call) error {
-	c.W.Int(-1)
-	return nil
-}
-
-func clientTrackinginfo(c *Call) error {
-	w := c.W
-	w.Map(3)
-	w.BulkString("flags")
-	w.Set(1)
-	w.BulkString("off")
-	w.BulkString("redirect")
-	w.Int(-1)
-	w.BulkString("prefixes")
-	w.Array(0)
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/auth"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
@@ -17,13 +18,13 @@ func sortedByID(all []*session) []*session {
 type killFilter struct {
 	id          int64
 	addr, laddr string
-	user        string
+	user        *auth.Account
 	types       []func(*session) bool
 	maxAge      time.Duration
 	skipMe      bool
 }
 
-func parseKill(args [][]byte) (f killFilter, err error) {
+func (srv *Server) parseKill(args [][]byte) (f killFilter, err error) {
 	f.skipMe = true
 	if len(args)%2 != 0 {
 		return f, command.ErrSyntax
@@ -54,7 +55,7 @@ func parseKill(args [][]byte) (f killFilter, err error) {
 		case command.Is(option, "laddr"):
 			f.laddr = string(value)
 		case command.Is(option, "user"):
-			if f.user = string(value); f.user != defaultUser {
+			if f.user = srv.users.Find(string(value)); f.user == nil {
 				return f, command.Error("ERR No such user '" + string(command.Truncated(value, command.EchoedBytes)) + "'")
 			}
 		case command.Is(option, "skipme"):
@@ -74,6 +75,7 @@ func (f *killFilter) means(s, me *session) bool {
 	case slices.ContainsFunc(f.types, func(is func(*session) bool) bool { return !is(s) }),
 		f.skipMe && s == me,
 		f.id != 0 && s.id != f.id,
+		f.user != nil && s.account.Load() != f.user,
 		f.addr != "" && s.conn.RemoteAddr().String() != f.addr,
 		f.laddr != "" && s.conn.LocalAddr().String() != f.laddr,
 		f.maxAge != 0 && s.srv.now().Sub(s.created) < f.maxAge:
@@ -87,7 +89,7 @@ func clientKill(c *Call) error {
 	f := killFilter{addr: string(c.Args[2])}
 	if !old {
 		var err error
-		if f, err = parseKill(c.Args[2:]); err != nil {
+		if f, err = c.s.srv.parseKill(c.Args[2:]); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"slices"
@@ -143,11 +142,8 @@ func readwriteCommand(c *Call) error {
 	return nil
 }
 
-// host is where the client reaches a member.
-func (c *Call) host(l *slots.Layout, member int) string {
-	if host := l.Members[member].External.Host; host != "" || member != l.Self {
-		return host
-	}
+// local is the address that the client has connected to.
+func (c *Call) local() string {
 	if a, ok := c.s.conn.LocalAddr().(*net.TCPAddr); ok {
 		return a.IP.String()
 	}
@@ -155,128 +151,22 @@ func (c *Call) host(l *slots.Layout, member int) string {
 }
 
 func clusterSlots(c *Call) error {
-	l := c.layout(true)
-	c.W.Array(len(l.Spans))
-	for _, s := range l.Spans {
-		members := []int{s.Leader}
-		for _, i := range s.Standbys {
-			if !l.Members[i].Down {
-				members = append(members, i)
-			}
-		}
-		c.W.Array(2 + len(members))
-		c.W.Int(int64(s.First))
-		c.W.Int(int64(s.Last))
-		for _, i := range members {
-			c.W.Array(4)
-			c.W.BulkString(c.host(l, i))
-			c.W.Int(int64(l.Members[i].External.Port))
-			c.W.BulkString(l.Members[i].ID)
-			c.W.Map(0) // no other names of the host
-		}
-	}
+	c.layout(true).Slots(c.W, c.local())
 	return nil
 }
 
-// clusterShards replies a shard for every master: the spans that it leads, and who
-// stands by for any of them, which may lead others.
 func clusterShards(c *Call) error {
-	l := c.layout(true)
-	mark, n := c.W.DeferArray(), 0
-	for i := range l.Members {
-		if l.Master(i) != i {
-			continue
-		}
-		n++
-		spans, members := l.Led(i), []int{i}
-		c.W.Map(2)
-		c.W.BulkString("slots")
-		c.W.Array(2 * len(spans))
-		for _, s := range spans {
-			c.W.Int(int64(s.First))
-			c.W.Int(int64(s.Last))
-			for _, standby := range s.Standbys {
-				if !slices.Contains(members, standby) {
-					members = append(members, standby)
-				}
-			}
-		}
-		c.W.BulkString("nodes")
-		c.W.Array(len(members))
-		for _, member := range members {
-			c.shardNode(l, member, member == i)
-		}
-	}
-	c.W.Close(mark, n)
+	c.layout(true).Shards(c.W, c.local())
 	return nil
 }
 
-func (c *Call) shardNode(l *slots.Layout, member int, leads bool) {
-	m, host := &l.Members[member], c.host(l, member)
-	c.W.Map(7)
-	c.W.BulkString("id")
-	c.W.BulkString(m.ID)
-	c.W.BulkString("port")
-	c.W.Int(int64(m.External.Port))
-	c.W.BulkString("ip")
-	c.W.BulkString(host)
-	c.W.BulkString("endpoint")
-	c.W.BulkString(host)
-	c.W.BulkString("role")
-	c.W.BulkString(word(leads, "replica", "master"))
-	c.W.BulkString("replication-offset")
-	c.W.Int(0)
-	c.W.BulkString("health")
-	c.W.BulkString(word(m.Down, "online", "failed"))
-}
-
-// clusterNodes replies a line for every member, with 0 for the port of the bus that
-// there is not.
 func clusterNodes(c *Call) error {
-	l := c.layout(true)
-	var b bytes.Buffer
-	for i, m := range l.Members {
-		flags, of := "master", "-"
-		if master := l.Master(i); master != i {
-			flags, of = "slave", l.Members[master].ID
-		}
-		if i == l.Self {
-			flags = "myself," + flags
-		}
-		if m.Down {
-			flags += ",fail"
-		}
-		fmt.Fprintf(&b, "%s %s:%d@0 %s %s 0 0 %d %s", m.ID, c.host(l, i), m.External.Port, flags, of, l.Epoch,
-			word(m.Down, "connected", "disconnected"))
-		for _, s := range l.Led(i) {
-			fmt.Fprintf(&b, " %d", s.First)
-			if s.Last > s.First {
-				fmt.Fprintf(&b, "-%d", s.Last)
-			}
-		}
-		b.WriteByte('\n')
-	}
-	c.W.Verbatim("txt", b.Bytes())
+	c.W.Verbatim("txt", c.layout(true).Nodes(c.local()))
 	return nil
 }
 
 func clusterInfo(c *Call) error {
-	l := c.layout(false)
-	served := l.Coverage()
-	var b bytes.Buffer
-	field(&b, "cluster_state", word(served.OK(), "fail", "ok"))
-	field(&b, "cluster_slots_assigned", served.Assigned)
-	field(&b, "cluster_slots_ok", served.Assigned-served.Failing)
-	field(&b, "cluster_slots_pfail", 0)
-	field(&b, "cluster_slots_fail", served.Failing)
-	field(&b, "cluster_known_nodes", len(l.Members))
-	field(&b, "cluster_size", served.Leaders)
-	field(&b, "cluster_current_epoch", l.Epoch)
-	field(&b, "cluster_my_epoch", l.Epoch)
-	field(&b, "cluster_stats_messages_sent", 0)
-	field(&b, "cluster_stats_messages_received", 0)
-	field(&b, "total_cluster_links_buffer_limit_exceeded", 0)
-	c.W.Verbatim("txt", b.Bytes())
+	c.W.Verbatim("txt", c.layout(false).Info())
 	return nil
 }
 

@@ -213,7 +213,7 @@ func TestRedirectDoesNotAllocate(t *testing.T) {
 	s.clustered = true
 	args := [][]byte{[]byte("MGET"), []byte("{a}1"), []byte("{a}2")}
 	cmd := srv.table.Resolve(args)
-	if n := testing.AllocsPerRun(100, func() { _ = s.admit(cmd, args) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = s.admit(cmd, args, 0) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

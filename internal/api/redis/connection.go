@@ -1,11 +1,11 @@
 package redis
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"slices"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/api/redis/saver"
+	"github.com/stratadb/strata/internal/auth"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/redisnum"
 )
@@ -64,13 +64,15 @@ func quitCommand(c *Call) error {
 func resetCommand(c *Call) error {
 	s := c.s
 	s.unsubscribeAll()
+	s.unmonitor()
+	s.untrack()
 	s.resetState(c.x)
 	ns := s.srv.namespaces.Default()
 	s.choose(c.x, choice{proto: 2, ns: ns, handle: s.srv.handle(ns, 0)})
-	s.reply = replyOn
-	s.authenticated = s.srv.settings.password() == ""
+	s.reply, s.asked = replyOn, saver.Asked{}
+	s.begin()
 	s.info.Lock()
-	s.info.name, s.info.user, s.info.noEvict, s.info.noTouch = "", defaultUser, false, false
+	s.info.name, s.info.noEvict, s.info.noTouch = "", false, false
 	s.info.Unlock()
 	c.W.SimpleString("RESET")
 	return nil
@@ -91,27 +93,11 @@ func selectCommand(c *Call) error {
 	return nil
 }
 
-// passwordFits compares in constant time.
-func passwordFits(want string, got []byte) bool {
-	w, g := sha256.Sum256([]byte(want)), sha256.Sum256(got)
-	return subtle.ConstantTimeCompare(w[:], g[:]) == 1
-}
-
-// login is AUTH. Only the user "default" exists; without a password it accepts any.
-func (s *session) login(user, password []byte) error {
-	want := s.srv.settings.password()
-	if string(user) != defaultUser || want != "" && !passwordFits(want, password) {
-		return errWrongPass
-	}
-	s.authenticated = true
-	return nil
-}
-
 func authCommand(c *Call) error {
-	user, password := []byte(defaultUser), c.Args[1]
+	user, password := []byte(auth.Default), c.Args[1]
 	switch len(c.Args) {
 	case 2:
-		if c.s.srv.settings.password() == "" {
+		if c.s.srv.users.Default().User().Open() {
 			return command.Error("ERR AUTH <password> called without any password configured for the default user. " +
 				"Are you sure your configuration is correct?")
 		}
@@ -120,7 +106,7 @@ func authCommand(c *Call) error {
 	default:
 		return command.ErrSyntax
 	}
-	if err := c.s.login(user, password); err != nil {
+	if err := c.s.login(user, password, c.Args[0]); err != nil {
 		return err
 	}
 	c.W.OK()
@@ -173,11 +159,11 @@ func helloCommand(c *Call) error {
 		return errClientName
 	}
 	if o.user != nil {
-		if err := s.login(o.user, o.password); err != nil {
+		if err := s.login(o.user, o.password, c.Args[0]); err != nil {
 			return err
 		}
 	}
-	if !s.authenticated {
+	if !s.loggedIn() {
 		return command.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> " +
 			"AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 	}

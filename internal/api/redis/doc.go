@@ -27,14 +27,15 @@
 //	    (kv session, reply buffer, Call) is pooled and held only while commands
 //	    are executed. A connection that is idle holds no buffers.
 //	D5  Every command is one row of one table and one handler, whether it comes
-//	    alone, in EXEC or in an interactive transaction.
+//	    alone, in EXEC, in an interactive transaction or in a script (script.go).
 //	D6  A handler may run several times (K1); what it wrote to its reply before is
 //	    cut off each time. It must not change the session but for its choice, as
 //	    SELECT and SWAPDB do: EXEC takes that back when it has to begin again.
 //	D7  The writes of a connection are seen in their order, whatever ranges they go to: one
 //	    to another range waits for the one before (order.go).
-//	D7  The writes of a connection are seen in their order, whatever ranges they go to: one
-//	    to another range waits for the one before (order.go).
+//	D8  What a user may not do does not happen: a command is compared with its rights when it
+//	    arrives, again when EXEC executes it, before a client that has blocked is served, and
+//	    when a script calls it (acl.go). Every key that a command touches is compared.
 //
 // With a Topology the server speaks Redis Cluster's protocol to clients that have
 // asked for it, by CLUSTER SLOTS, SHARDS or NODES, or by READONLY, on the same
@@ -45,9 +46,16 @@
 // Where other nodes lead, neighbours in a pipeline run together, as one transaction
 // (together.go), and reads may be answered from a moment ago for who asks for that
 // (stale.go). Clients that block stand in lines, on their node and among the nodes, and
-// whoever is in front tries (block.go). What is published is delivered by a broker, which
+// whoever is in front tries (package blocking). What is published is delivered by a broker, which
 // the nodes share (pubsub.go); within a transaction it waits for the commit, as events of
 // keys do (notify.go).
+//
+// What clients keep of what they have read is known to package tracking, which follows what is
+// written, on whatever node (tracking.go).
+//
+// Users are those of the database (package auth); a server that is not told to share them has one
+// of its own. What commands do and how long they take is told by packages slowlog, latency and
+// monitor (measure.go, watchers.go).
 //
 // A family of commands is a file with a function that returns its rows, listed
 // in newTable.

@@ -47,10 +47,11 @@ func (e *lateEngine) ReadVersion(context.Context) (base.Stamp, error)           
 func (e *lateEngine) EstimateSize(base.Span) (int64, error)                          { return 0, nil }
 func (e *lateEngine) ScanStored(base.Span, bool, func(key, value []byte) bool) error { return nil }
 
-func (e *lateEngine) Local() bool            { return true }
-func (e *lateEngine) Kick()                  {}
-func (e *lateEngine) Expect([][]byte) bool   { return false }
-func (e *lateEngine) NewAttempt() kv.Attempt { return &lateAttempt{e: e} }
+func (e *lateEngine) Local() bool                          { return true }
+func (e *lateEngine) Follow(base.Span, kv.Follower) func() { return func() {} }
+func (e *lateEngine) Kick()                                {}
+func (e *lateEngine) Expect([][]byte) bool                 { return false }
+func (e *lateEngine) NewAttempt() kv.Attempt               { return &lateAttempt{e: e} }
 
 type lateAttempt struct {
 	e    *lateEngine

@@ -12,18 +12,17 @@ import (
 	"github.com/stratadb/strata/internal/catalog"
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/model/zmap"
+	"github.com/stratadb/strata/internal/script"
 )
 
 // The door's own errors, in Redis's words.
 const (
-	errInternal     command.Error = "ERR internal error"
-	errNoAuth       command.Error = "NOAUTH Authentication required."
-	errWrongPass    command.Error = "WRONGPASS invalid username-password pair or user is disabled."
-	errExecAbort    command.Error = "EXECABORT Transaction discarded because of previous errors."
-	errMaxClients   command.Error = "ERR max number of clients reached"
-	errTimeoutRange command.Error = "ERR timeout is not an integer or out of range"
-	errQueueFull    command.Error = "ERR commands queued by MULTI exceed the size limit"
-	errReplyTooBig  command.Error = "ERR reply exceeds the size limit"
+	errInternal   command.Error = "ERR internal error"
+	errNoAuth     command.Error = "NOAUTH Authentication required."
+	errWrongPass  command.Error = "WRONGPASS invalid username-password pair or user is disabled."
+	errExecAbort  command.Error = "EXECABORT Transaction discarded because of previous errors."
+	errMaxClients command.Error = "ERR max number of clients reached"
+	errQueueFull  command.Error = "ERR commands queued by MULTI exceed the size limit"
 )
 
 // unknownOutcome is what a client is told before its connection ends, because
@@ -59,6 +58,8 @@ func replyText(err error) (text string, known bool) {
 		return e.Error(), true
 	case command.Error:
 		return string(e), true
+	case script.Error:
+		return string(e), true
 	case *zmap.Error:
 		return e.Error(), true
 	case *catalog.Error:
@@ -85,7 +86,8 @@ func replyText(err error) (text string, known bool) {
 func callers(err error) bool {
 	var m *model.Error
 	var r command.Error
-	return stderrors.As(err, &m) || stderrors.As(err, &r)
+	var s script.Error
+	return stderrors.As(err, &m) || stderrors.As(err, &r) || stderrors.As(err, &s)
 }
 
 // fail makes err the reply of the running command.

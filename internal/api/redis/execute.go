@@ -10,20 +10,22 @@ import (
 	"github.com/stratadb/strata/internal/kv"
 )
 
-// sampleMask selects the commands whose duration is measured: one of 16.
-const sampleMask = 15
-
 // execute runs one command, nil for an unknown one, and leaves its reply, if any,
 // in x.w. On a loop it may find out that it must be executed elsewhere (x.waits).
 func (s *session) execute(x *executor, cmd *Command, args [][]byte) {
 	x.mark = len(x.w.Buf)
-	if err := s.admit(cmd, args); err != nil {
+	special := s.srv.special.Load()
+	if err := s.admit(cmd, args, special); err != nil {
 		x.call.be(s.srv.table.Nobody)
 		if cmd != nil {
 			x.call.be(cmd)
 			cmd.Stats.Rejected.Add(1)
 		}
+		err = s.refuse(cmd, err, s.context())
 		s.multi.dirty = true // matters only between MULTI and EXEC
+		if cmd != nil && cmd.Name == "exec" {
+			err = s.abort(err)
+		}
 		x.fail(s, err)
 		s.mute(x)
 		return
@@ -36,27 +38,37 @@ func (s *session) execute(x *executor, cmd *Command, args [][]byte) {
 		s.mute(x)
 		return
 	}
-	if s.srv.pause.until.Load() != 0 && cmd.Flags&command.FlagUnpaused == 0 {
+	if special&specialPause != 0 && cmd.Flags&command.FlagUnpaused == 0 {
 		s.awaitUnpause(x, cmd)
 	}
-	x.sample++
-	if x.sample&sampleMask == 0 {
-		start := time.Now()
-		if s.invoke(x, cmd, args); x.waits {
-			return
-		}
-		cmd.Stats.Micros.Add(int64(time.Since(start)/time.Microsecond+1) * (sampleMask + 1))
-	} else if s.invoke(x, cmd, args); x.waits {
+	if special&specialCache != 0 && cmd.Flags&command.FlagDenyOOM != 0 {
+		s.awaitEviction(x)
+	}
+	x.overheard, x.refusals, x.queueAt = x.overheard[:0], x.refusals[:0], 0
+	if weight := s.weight(x, cmd); weight > 0 {
+		s.measured(x, cmd, args, weight)
+	} else {
+		s.invoke(x, cmd, args)
+	}
+	if x.waits {
 		return
 	}
+	s.noteRefusals(x)
+	x.exact = x.distant
 	cmd.Stats.Calls.Add(1)
+	if special&specialMonitors != 0 {
+		s.tellMonitors(cmd, args, s.handle.Number())
+		if cmd.Flags&command.FlagSkipMonitor != 0 {
+			x.tellOverheard(s, 0)
+		}
+	}
 	if s.reply != replyOn && s.mute(x) && len(x.w.Buf) == 0 {
 		x.tickets = x.tickets[:0]
 	}
 }
 
 // admit decides whether a command may be executed or queued.
-func (s *session) admit(cmd *Command, args [][]byte) error {
+func (s *session) admit(cmd *Command, args [][]byte, special uint32) error {
 	if cmd == nil {
 		if name := string(command.Truncated(args[0], 8)); name == "Host:" || name == "POST" || name == "host:" || name == "post" {
 			return s.crossProtocol()
@@ -66,17 +78,25 @@ func (s *session) admit(cmd *Command, args [][]byte) error {
 	if !cmd.ArityFits(len(args)) || cmd.Handler == nil {
 		return command.ArityError(cmd.FullName())
 	}
-	if !s.authenticated && cmd.Flags&command.FlagNoAuth == 0 {
+	if !s.authenticated && cmd.Flags&command.FlagNoAuth == 0 && !s.loggedIn() {
 		return errNoAuth
-	}
-	if s.proto < 3 && cmd.Flags&command.FlagSubscribed == 0 && s.subs.all() > 0 {
-		return errSubscribed(cmd)
 	}
 	if s.multi.open && cmd.Flags&(command.FlagNoMulti|command.FlagUnqueued) != 0 {
 		return command.Error("ERR Command not allowed inside a transaction")
 	}
+	if err := s.allowed(cmd, args); err != nil {
+		return err
+	}
+	if s.proto < 3 && cmd.Flags&command.FlagSubscribed == 0 && s.subs.all() > 0 {
+		return errSubscribed(cmd)
+	}
 	if s.clustered {
-		return s.redirect(cmd, args)
+		if err := s.redirect(cmd, args); err != nil {
+			return err
+		}
+	}
+	if special&specialCache != 0 {
+		return s.room(cmd, args)
 	}
 	return nil
 }
@@ -93,7 +113,7 @@ func (s *session) crossProtocol() error {
 func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
 	c := &x.call
 	c.be(cmd)
-	c.Args, c.s, c.Txn = args, s, nil
+	c.Args, c.s, c.Txn, c.SnapshotReads = args, s, nil, s.snapshotReads
 	interactive := s.tx != nil
 	done, err := false, error(nil)
 	if s.attrs.staleMillis != 0 || s.readonly {
@@ -112,6 +132,9 @@ func (s *session) invoke(x *executor, cmd *Command, args [][]byte) {
 		err = cmd.Handler(c)
 	default:
 		err = s.run(x, cmd.Flags&command.FlagWrite != 0, x)
+	}
+	if s.tracks && err == nil && (done || interactive) {
+		s.trackPast(cmd, args)
 	}
 	if err != nil {
 		if x.kvs.Prompt && errors.Is(err, base.ErrWouldWait) {
@@ -136,6 +159,18 @@ func (c *Call) Transact(fn kv.Func) error {
 		return fn(c.s.tx)
 	}
 	return c.s.run(c.x, c.cmd.Flags&command.FlagWrite != 0, fn)
+}
+
+// Continue is Transact for one who goes on with what an earlier transaction has found: what
+// namespaces and databases are called meanwhile does not matter.
+func (c *Call) Continue(fn kv.Func) error {
+	if c.Txn != nil || c.s.tx != nil {
+		return c.Transact(fn)
+	}
+	c.x.attempt = attempt{c.x, fn}
+	t, err := c.x.kvs.Run(&c.x.attempt)
+	c.s.ended(c.x, t, err)
+	return err
 }
 
 // mute takes the reply back that CLIENT REPLY asked not to be sent, and reports

@@ -36,14 +36,9 @@ func TestGeoRowsAgree(t *testing.T) { familiesAgree(t, onData(data.Geo)) }
 
 // TestGeoAgreesAtRandom: places all over the world, and dense ones, and what is near them.
 func TestGeoAgreesAtRandom(t *testing.T) {
+	long(t)
 	here, there := bothServers(t)
 	r := rand.New(rand.NewPCG(11, 12))
-	agree := func(i int, command string) {
-		t.Helper()
-		if ours, theirs := here.answer(command, fmt.Sprint("end", i)), there.answer(command, fmt.Sprint("end", i)); ours != theirs {
-			t.Fatalf("%s\n  here   %.2000q\n  server %.2000q", command, ours, theirs)
-		}
-	}
 	lon := func() float64 { return r.Float64()*360 - 180 }
 	lat := func() float64 { return r.Float64()*170 - 85 }
 	for i := range 400 {
@@ -51,8 +46,8 @@ func TestGeoAgreesAtRandom(t *testing.T) {
 		for j := range 5 {
 			fmt.Fprintf(&b, " %.12f %.12f w%d", lon(), lat(), i*5+j)
 		}
-		agree(i, "GEOADD world"+b.String())
-		agree(i, fmt.Sprintf("GEOADD town %.9f %.9f t%d", 13.4+r.Float64()/10, 52.5+r.Float64()/10, i))
+		agree(t, here, there, i, "GEOADD world"+b.String())
+		agree(t, here, there, i, fmt.Sprintf("GEOADD town %.9f %.9f t%d", 13.4+r.Float64()/10, 52.5+r.Float64()/10, i))
 	}
 	total, others := 0, 0
 	for i := range 500 {
@@ -64,7 +59,7 @@ func TestGeoAgreesAtRandom(t *testing.T) {
 		}
 		unit := []string{"m", "km", "mi", "ft"}[r.IntN(4)]
 		size /= map[string]float64{"m": 1, "km": 1000, "mi": 1609.34, "ft": 0.3048}[unit]
-		agree(i, []string{
+		agree(t, here, there, i, []string{
 			fmt.Sprintf("GEOSEARCH %s FROMLONLAT %.9f %.9f BYRADIUS %.6f %s %s %s", key, x, y, size, unit, with, order),
 			fmt.Sprintf("GEOSEARCH %s FROMLONLAT %.9f %.9f BYBOX %.6f %.6f %s %s %s", key, x, y, size, size*r.Float64(), unit, with, order),
 			fmt.Sprintf("GEOSEARCH %s FROMMEMBER %c%d BYRADIUS %.6f %s %s %s", key, key[0], r.IntN(400), size, unit, with, order),

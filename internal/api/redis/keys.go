@@ -65,11 +65,7 @@ func (c *Call) database(arg []byte) (*model.DB, error) {
 	if n < 0 || n >= model.Databases {
 		return nil, model.ErrDBIndex
 	}
-	db := c.s.srv.handle(c.s.ns, uint8(n))
-	if c.s.srv.settings.events.Load() != 0 {
-		db = db.WithEvents(c.x)
-	}
-	return db, nil
+	return c.x.watch(c.s, c.s.srv.handle(c.s.ns, uint8(n))), nil
 }
 
 func copyCommand(c *Call) error {
@@ -171,21 +167,20 @@ func keysCommand(c *Call) error {
 	o := model.ScanOptions{Match: c.Args[1], Count: keysPage}
 	mark := c.W.DeferArray()
 	from, n, cursor := len(c.W.Buf), 0, uint64(0)
+	var db *model.DB // that had the name when the first page was read: it may be swapped meanwhile
+	transact := c.Transact
 	for {
-		db := c.DB
 		var next uint64
 		var keys [][]byte
-		err := c.Transact(kv.Func(func(t kv.Txn) (err error) {
-			next, keys, err = model.Scan(t, c.DB, cursor, o, c.Bytes[:0])
+		err := transact(kv.Func(func(t kv.Txn) (err error) {
+			if cursor == 0 {
+				db = c.DB
+			}
+			next, keys, err = model.Scan(t, db, cursor, o, c.Bytes[:0])
 			return err
 		}))
 		if err != nil {
 			return err
-		}
-		if c.DB != db { // swapped: what was found is no longer here
-			c.W.Buf = c.W.Buf[:from]
-			n, cursor = 0, 0
-			continue
 		}
 		for _, k := range keys {
 			c.W.Bulk(k)
@@ -193,12 +188,12 @@ func keysCommand(c *Call) error {
 		n += len(keys)
 		c.Bytes = keys
 		if len(c.W.Buf)-from > limits.KeysReplyBytes {
-			return errReplyTooBig
+			return command.ErrReplyTooBig
 		}
 		if next == 0 {
 			break
 		}
-		cursor = next
+		cursor, transact = next, c.Continue
 	}
 	c.W.Close(mark, n)
 	return nil

@@ -3,12 +3,12 @@ package redis
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/stratadb/strata/internal/api/redis/blocking"
 	"github.com/stratadb/strata/internal/api/redis/data"
 	"github.com/stratadb/strata/test/process"
 )
@@ -46,6 +46,12 @@ func TestListsAgree(t *testing.T) { serversAgree(t, listTalk) }
 // serversAgree compares with a real server, in both versions of the protocol.
 func serversAgree(t *testing.T, talk []string) {
 	t.Helper()
+	serversAgreeBut(t, talk, func(_, ours, theirs string) (string, string) { return ours, theirs })
+}
+
+// serversAgreeBut is the like where but takes away what may differ.
+func serversAgreeBut(t *testing.T, talk []string, but func(command, ours, theirs string) (string, string)) {
+	t.Helper()
 	for _, proto := range []int{2, 3} {
 		here, there := bothServers(t)
 		for _, c := range []*rawConn{here, there} {
@@ -54,7 +60,7 @@ func serversAgree(t *testing.T, talk []string) {
 		}
 		for i, command := range talk {
 			end := fmt.Sprintf("end%d", i)
-			if ours, theirs := here.answer(command, end), there.answer(command, end); ours != theirs {
+			if ours, theirs := but(command, here.answer(command, end), there.answer(command, end)); ours != theirs {
 				t.Errorf("RESP%d %s\n  here   %q\n  server %q", proto, command, ours, theirs)
 			}
 		}
@@ -68,19 +74,32 @@ func (c *rawConn) answer(command, end string) string {
 	return strings.TrimSuffix(c.through(end+"\r\n"), fmt.Sprintf("$%d\r\n%s\r\n", len(end), end))
 }
 
+// long is a test of what one client is answered, which the race detector has no use for.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("one client after another, many times: without -short")
+	}
+}
+
 // bothServers are clients of a server of ours and of a real one.
 func bothServers(t *testing.T) (here, there *rawConn) {
 	t.Helper()
-	conn, err := net.Dial("tcp", process.Redis(t))
-	if err != nil {
-		t.Fatal(err)
+	return start(t, Options{}).dial(t), (&testServer{addr: process.Redis(t)}).dial(t)
+}
+
+// agree compares what a command is answered.
+func agree(t *testing.T, here, there *rawConn, i int, command string) {
+	t.Helper()
+	end := fmt.Sprint("end", i)
+	if ours, theirs := here.answer(command, end), there.answer(command, end); ours != theirs {
+		t.Fatalf("%.200s\n  here   %.2000q\n  server %.2000q", command, ours, theirs)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return start(t, Options{}).dial(t), &rawConn{t, conn}
 }
 
 // TestListsAgreeAtRandom compares random commands, with elements of all sizes.
 func TestListsAgreeAtRandom(t *testing.T) {
+	long(t)
 	here, there := bothServers(t)
 	r := rand.New(rand.NewPCG(5, 6))
 	for i := range 1200 {
@@ -99,13 +118,11 @@ func TestListsAgreeAtRandom(t *testing.T) {
 		if strings.HasPrefix(command, "EXPIRETIME") { // two clocks
 			command = "PERSIST " + other
 		}
-		if ours, theirs := here.answer(command, fmt.Sprint("end", i)), there.answer(command, fmt.Sprint("end", i)); ours != theirs {
-			t.Fatalf("%s\n  here   %q\n  server %q", command, ours, theirs)
-		}
+		agree(t, here, there, i, command)
 	}
 }
 
-func TestListRowsAgree(t *testing.T) { familiesAgree(t, onData(data.Lists), listBlockCommands) }
+func TestListRowsAgree(t *testing.T) { familiesAgree(t, onData(data.Lists), onWaiting(blocking.Lists)) }
 
 // familiesAgree: what COMMAND says of commands is what the real server says.
 func familiesAgree(t *testing.T, families ...func() []Command) {

@@ -14,23 +14,34 @@ import (
 // loops serve the connections that wait for their client's next command. A
 // command that may have to wait for something other than its turn takes its
 // connection to a goroutine.
-type loops []*netloop.Loop
+type loops []*loop
+
+// loop is a loop, and the replies of its round.
+type loop struct {
+	*netloop.Loop
+	held outbox.Held
+}
 
 // startLoops starts one loop for two processors. Where there are none, every
 // connection is served by a goroutine.
 func (s *Server) startLoops() {
 	for i := range max(1, runtime.NumCPU()/2) {
-		l, err := netloop.New()
+		sockets, err := netloop.New()
 		if err != nil {
 			s.log.Debug("connections are served without a loop", slog.Any("error", err))
 			return
 		}
+		l := &loop{Loop: sockets}
 		s.loops = append(s.loops, l)
-		f, kick := s.flushers[i%len(s.flushers)], s.db.Kick
+		f := s.flushers[i%len(s.flushers)]
+		commit := func() {
+			s.db.Kick()
+			l.held.Release()
+		}
 		s.own(func() {
 			var work []*outbox.Queue
 			next := round{db: s.db}
-			if err := l.Run(next.expect, func() { work = f.During(kick, work) }); err != nil {
+			if err := l.Run(next.expect, func() { work = f.During(commit, work) }); err != nil {
 				s.log.Error("connection loop failed", slog.Any("error", err))
 			}
 		})
@@ -38,17 +49,18 @@ func (s *Server) startLoops() {
 }
 
 // adopt moves a fresh connection under a loop, if there is one.
-func (s *Server) adopt(conn net.Conn, id int64) (net.Conn, *netloop.Conn) {
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok || len(s.loops) == 0 {
-		return conn, nil
+func (s *session) adopt() {
+	tcp, ok := s.conn.(*net.TCPConn)
+	if !ok || len(s.srv.loops) == 0 {
+		return
 	}
-	c, err := s.loops[int(id)%len(s.loops)].Adopt(tcp)
+	home := s.srv.loops[int(s.id)%len(s.srv.loops)]
+	c, err := home.Adopt(tcp)
 	if err != nil {
-		s.log.Debug("connection is served without a loop", slog.Any("error", err))
-		return conn, nil
+		s.srv.log.Debug("connection is served without a loop", slog.Any("error", err))
+		return
 	}
-	return c, c
+	s.conn, s.loop, s.home = c, c, home
 }
 
 // Readable implements netloop.Handler: it serves the connection on the loop as
@@ -77,7 +89,11 @@ func (s *session) Readable() {
 			return
 		}
 		if !s.executeBuffered(true) {
-			go s.serve() // goes on where the loop stopped
+			if s.loop.Leave() {
+				s.serve() // goes on where the loop stopped
+			} else {
+				go s.serve()
+			}
 			return
 		}
 		if s.closing {
@@ -115,6 +131,8 @@ func (s *session) staysOnLoop(cmd *Command) bool {
 		return false
 	case cmd == nil:
 		return true
+	case cmd.Flags&command.FlagDenyOOM != 0 && s.srv.evictor.Behind():
+		return false
 	case s.multi.open && cmd.Flags&command.FlagImmediate == 0:
 		return true // it is queued
 	}

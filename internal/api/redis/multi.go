@@ -4,6 +4,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/auth"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/limits"
@@ -72,6 +73,14 @@ func discardCommand(c *Call) error {
 	return nil
 }
 
+// abort discards the transaction of an EXEC that is not executed.
+func (s *session) abort(why error) error {
+	s.discardMulti()
+	s.unwatch()
+	text, _ := replyText(why)
+	return command.Error("EXECABORT Transaction discarded because of: " + text)
+}
+
 func (s *session) discardMulti() {
 	s.multi.open, s.multi.dirty, s.multi.bytes = false, false, 0
 	s.multi.queue = nil
@@ -115,6 +124,7 @@ type exec struct {
 	queue   []queued
 	watches []watched
 	before  choice
+	user    *auth.Account
 	expired bool
 }
 
@@ -145,15 +155,19 @@ func (s *session) exec(c *Call, m *multi) error {
 		x.w.NullArray()
 		return nil
 	}
-	e := &exec{x: x, s: s, queue: m.queue, watches: m.watches, before: s.choice}
+	e := &exec{x: x, s: s, queue: m.queue, watches: m.watches, before: s.choice, user: s.account.Load()}
 	defer x.call.be(c.cmd)
 	s.takeShards(x)
 	if err := e.renewed(s); err != nil {
 		return err
 	}
 	err := e.run()
-	if err != nil {
-		s.choose(x, e.before) // nothing of it happened, not even a SELECT
+	if err != nil { // nothing of it happened, not even a SELECT or AUTH
+		s.choose(x, e.before)
+		s.account.Store(e.user)
+	}
+	if err == nil && !e.expired {
+		x.tellQueue(s, e.queue, e.before.handle.Number())
 	}
 	if e.expired || errors.Is(err, base.ErrConflict) && s.watchDirty(x) {
 		x.w.Buf = x.w.Buf[:x.mark]
@@ -198,6 +212,7 @@ func (e *exec) Do(t kv.Txn) error {
 	x := e.x
 	x.w.Buf = x.w.Buf[:x.mark]
 	e.s.choose(x, e.before)
+	e.s.account.Store(e.user)
 	e.expired = false
 	for _, w := range e.watches {
 		if w.expireAt != 0 && w.expireAt <= t.NowMillis() {
@@ -206,7 +221,7 @@ func (e *exec) Do(t kv.Txn) error {
 		}
 	}
 	x.w.Array(len(e.queue))
-	return x.doAll(e.s, e.queue, t)
+	return x.doAll(e.s, e.queue, t, true)
 }
 
 func watchCommand(c *Call) error {

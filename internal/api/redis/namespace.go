@@ -14,8 +14,13 @@ import (
 func namespaceCommands() []Command {
 	const flags = command.FlagNoScript | command.FlagNoMulti
 	sub := func(name, summary string, arity int, h func(c *Call) error) Command {
+		categories := []string{"connection"}
+		switch name {
+		case "create", "move", "remove", "purge":
+			categories = []string{"admin", "dangerous"}
+		}
 		return Command{Name: name, Summary: summary, Since: "0.1.0", Group: command.GroupNamespace, Arity: arity, Flags: flags,
-			Kind: command.KindConnection, Handler: h}
+			Categories: categories, Kind: command.KindConnection, Handler: h}
 	}
 	return []Command{{
 		Name: "namespace", Summary: "Creates, chooses and removes namespaces.", Since: "0.1.0", Group: command.GroupNamespace, Arity: -2,

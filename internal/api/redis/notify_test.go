@@ -2,7 +2,6 @@ package redis
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -25,17 +24,8 @@ func TestEventsAgree(t *testing.T) {
 		"places": geoTalk, "streams": streamTalk}
 	for name, talk := range talks {
 		t.Run(name, func(t *testing.T) {
-			addr := process.Redis(t)
-			dial := func() *rawConn {
-				conn, err := net.Dial("tcp", addr)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = conn.Close() })
-				return &rawConn{t, conn}
-			}
-			s := start(t, Options{})
-			here, there := [2]*rawConn{s.dial(t), s.dial(t)}, [2]*rawConn{dial(), dial()}
+			s, server := start(t, Options{}), &testServer{addr: process.Redis(t)}
+			here, there := [2]*rawConn{s.dial(t), s.dial(t)}, [2]*rawConn{server.dial(t), server.dial(t)}
 			for _, pair := range [][2]*rawConn{here, there} {
 				flags := "KEAn" // when a key is missed, Redis says so also where a command fails, and not where one blocks
 				if name == "keys" {
@@ -49,7 +39,8 @@ func TestEventsAgree(t *testing.T) {
 			for i, command := range talk {
 				command = strings.TrimSpace(command)
 				if strings.HasPrefix(command, "XREADGROUP GROUP g2 c") { // since 7.2 there is a consumer, though there is nothing for it
-					pairsSay(here, there, command)
+					events(here, command, i)
+					events(there, command, i)
 					continue
 				}
 				if ours, theirs := events(here, command, i), events(there, command, i); !slices.Equal(ours, theirs) {
@@ -58,11 +49,6 @@ func TestEventsAgree(t *testing.T) {
 			}
 		})
 	}
-}
-
-func pairsSay(here, there [2]*rawConn, command string) {
-	events(here, command, 0)
-	events(there, command, 0)
 }
 
 // events are what the first client hears of a command of the second one.

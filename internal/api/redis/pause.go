@@ -11,6 +11,7 @@ import (
 // pause is CLIENT PAUSE: until when, and whether only writes wait.
 type pause struct {
 	until atomic.Int64 // unix milliseconds, 0: not paused
+	tell  func(on bool)
 	mu    struct {
 		sync.Mutex
 		writesOnly bool
@@ -27,6 +28,7 @@ func (p *pause) begin(until int64, writesOnly bool) {
 	}
 	p.mu.writesOnly = p.mu.writesOnly && writesOnly
 	p.until.Store(max(until, p.until.Load()))
+	p.tell(true)
 }
 
 // end lets everybody go on.
@@ -38,6 +40,7 @@ func (p *pause) end() {
 
 func (p *pause) endLocked() {
 	p.until.Store(0)
+	p.tell(false)
 	if p.mu.over != nil {
 		close(p.mu.over)
 		p.mu.over = nil

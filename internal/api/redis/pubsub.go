@@ -112,6 +112,7 @@ func subscribe(kind pubsub.Kind) func(c *Call) error {
 			c.x.mark = 0
 		})
 		s.noteSubscriptions()
+		s.closing = s.closing || s.over() // who has taken the right meanwhile has not seen them
 		return nil
 	}
 }
@@ -229,20 +230,24 @@ func publish(kind pubsub.Kind) func(c *Call) error {
 			return nil
 		}
 		c.W.Int(int64(b.Receivers(&m)))
-		own := m.Clone()
-		if c.s.tx != nil {
-			c.s.txState.published = append(c.s.txState.published, own)
-		} else {
-			c.x.published = append(c.x.published, own)
-		}
+		list := c.x.outgoing(c.s)
+		*list = append(*list, m.Clone())
 		return nil
 	}
+}
+
+// outgoing is what the transaction that runs publishes when it has committed.
+func (x *executor) outgoing(s *session) *[]pubsub.Message {
+	if s.tx != nil {
+		return &s.txState.published
+	}
+	return &x.published
 }
 
 func activeChannels(kind pubsub.Kind) func(c *Call) error {
 	return func(c *Call) error {
 		if len(c.Args) > 3 {
-			return command.Error("ERR unknown subcommand or wrong number of arguments for '" + string(command.Truncated(c.Args[1], command.EchoedBytes)) + "'. Try PUBSUB HELP.")
+			return c.WrongSubcommand()
 		}
 		list := c.s.srv.broker.Names(kind, c.s.space(), func(text string) bool {
 			return len(c.Args) == 2 || glob.Match(c.Args[2], []byte(text), false)

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -24,9 +23,9 @@ const pubsubTalk = `
 	b SUNSUBSCRIBE {s}2|c SPUBLISH {s}1 last|a UNSUBSCRIBE news|a PUNSUBSCRIBE [a-c]x|a GET k|a PING|a PUBLISH news x|a SUBSCRIBE again|a RESET|a GET k|c PUBLISH again none
 	b RESET|b PING|c PUBSUB CHANNELS|c SUBSCRIBE own|c PUBSUB CHANNELS|c UNSUBSCRIBE own|c PUBLISH own x|a SUBSCRIBE '' |c PUBLISH '' empty|a QUIT`
 
-// trioOf are three clients of one server.
-func trioOf(dial func() *rawConn) map[string]*rawConn {
-	trio := map[string]*rawConn{"a": dial(), "b": dial(), "c": dial()}
+// trio are three clients of one server.
+func (s *testServer) trio(t *testing.T) map[string]*rawConn {
+	trio := map[string]*rawConn{"a": s.dial(t), "b": s.dial(t), "c": s.dial(t)}
 	trio["b"].send(arrays("HELLO 3|ECHO ready"))
 	trio["b"].through("ready\r\n")
 	return trio
@@ -34,17 +33,7 @@ func trioOf(dial func() *rawConn) map[string]*rawConn {
 
 // TestPubsubAgrees: what each of three clients is sent is what a real server sends.
 func TestPubsubAgrees(t *testing.T) {
-	addr := process.Redis(t)
-	there := trioOf(func() *rawConn {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		return &rawConn{t, conn}
-	})
-	s := start(t, Options{})
-	here := trioOf(func() *rawConn { return s.dial(t) })
+	here, there := start(t, Options{}).trio(t), (&testServer{addr: process.Redis(t)}).trio(t)
 	steps := strings.Split(strings.NewReplacer("\n\t", "|", "''", "\"\"").Replace(strings.TrimSpace(pubsubTalk)), "|")
 	for i, step := range steps {
 		who, command, _ := strings.Cut(strings.TrimSpace(step), " ")

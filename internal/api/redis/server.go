@@ -12,9 +12,21 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stratadb/strata/internal/api/redis/acl"
+	"github.com/stratadb/strata/internal/api/redis/blocking"
 	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/api/redis/eviction"
+	"github.com/stratadb/strata/internal/api/redis/expirer"
+	"github.com/stratadb/strata/internal/api/redis/info"
+	"github.com/stratadb/strata/internal/api/redis/latency"
+	"github.com/stratadb/strata/internal/api/redis/monitor"
 	"github.com/stratadb/strata/internal/api/redis/outbox"
+	"github.com/stratadb/strata/internal/api/redis/saver"
+	"github.com/stratadb/strata/internal/api/redis/scripting"
 	"github.com/stratadb/strata/internal/api/redis/slots"
+	"github.com/stratadb/strata/internal/api/redis/slowlog"
+	"github.com/stratadb/strata/internal/api/redis/tracking"
+	"github.com/stratadb/strata/internal/auth"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/keyspace"
@@ -23,7 +35,6 @@ import (
 	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/netloop"
 	"github.com/stratadb/strata/internal/pubsub"
-	"github.com/stratadb/strata/internal/turn"
 	"github.com/stratadb/strata/internal/wire/resp"
 )
 
@@ -84,11 +95,20 @@ type Options struct {
 	Stall time.Duration
 	// Memory is that of the machine in bytes, for INFO; zero: not known.
 	Memory uint64
-	// Password is requirepass; none means no login.
+	// Password is requirepass: the default user's password when the server starts; none means
+	// no login. See ShareUsers for one whose users are stored.
 	Password string
 	// Unprotected turns protected mode off: without a password, other than
 	// loopback clients are refused unless it is set.
 	Unprotected bool
+	// Rewrite stores settings in the configuration file, by their names there; nil: there is none.
+	Rewrite func(values map[string]any) error
+	// Executable and ConfigFile are the process's, for INFO.
+	Executable, ConfigFile string
+	// Stop ends the process in good order; nil: clients cannot ask for that.
+	Stop func()
+	// SaveDir is where SAVE puts files; without one there are none.
+	SaveDir string
 	// MaxClients bounds the connections; the default is limits.Connections.
 	MaxClients int
 	// IdleTimeout closes quiet connections; zero means never.
@@ -116,6 +136,20 @@ type Server struct {
 	log         *slog.Logger
 	table       *command.Table[*Call]
 	settings    settings
+	users       *auth.Users
+	refusals    auth.Log
+	began       time.Time           // as clock tells it
+	times       []latency.Histogram // of commands, by their numbers
+	slowLog     slowlog.Log
+	events      latency.Events
+	special     atomic.Uint32
+	usage       eviction.Usage
+	evictor     *eviction.Evictor
+	passive     atomic.Bool            // expired keys are left until somebody looks at them
+	replID      atomic.Pointer[string] // INFO's master_replid
+	memory      *info.Memory
+	monitors    monitor.Hub
+	saver       *saver.Saver
 	stats       serverStats
 	outputBytes int
 	now         func() time.Time
@@ -126,7 +160,7 @@ type Server struct {
 	shards      *catalog.Shards
 	tick        tickCache
 	epochs      epochs
-	lines       turn.Lines                 // of clients that block, by the rows of their keys
+	lines       blocking.Lines             // of clients that block
 	waiting     atomic.Int64               // clients that block
 	handles     [model.Databases]*model.DB // of the default namespace
 	executors   sync.Pool
@@ -134,7 +168,10 @@ type Server struct {
 	loops       loops
 	broker      *pubsub.Broker
 	lookups     model.Lookups
+	scripts     *scripting.Store
+	counting    sync.Mutex // for INFO: many that count keys at once would be in each other's way
 	pause       pause
+	tracking    *tracking.Table
 
 	coarse   atomic.Int64 // unix milliseconds, advanced by housekeeping
 	closing  atomic.Bool
@@ -176,7 +213,7 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		o: o, db: o.DB, log: o.Log, table: tableOf(o.Families), now: o.Now, started: o.Now(), outputBytes: o.OutputBytes,
 		runID: newRunID(), namespaces: o.Namespaces, stopping: make(chan struct{}), stopped: make(chan struct{}),
-		catalog: o.Catalog, shards: o.Shards, broker: o.Broker,
+		catalog: o.Catalog, shards: o.Shards, broker: o.Broker, scripts: scripting.NewStore(RedisVersion, o.Now),
 	}
 	if s.broker == nil {
 		s.broker = pubsub.New(nil)
@@ -184,9 +221,22 @@ func NewServer(o Options) *Server {
 	if s.catalog == nil {
 		s.catalog = catalog.New(o.DB)
 	}
+	s.tracking = tracking.New(s.db, s.settings.trackingKeys.Load)
+	s.lines.DB, s.lines.Stopping = s.db, s.stopping
 	s.o.Model.Lookups = &s.lookups
 	s.mu.byID = map[int64]*session{}
 	s.settings.init(&o)
+	s.began, s.memory = time.Now(), info.NewMemory(o.Memory)
+	s.monitors.Some = func(some bool) { s.setSpecial(specialMonitors, some) }
+	s.pause.tell = func(on bool) { s.setSpecial(specialPause, on) }
+	s.table.Each(func(cmd *Command) {
+		if isBrief(cmd) {
+			cmd.Flags |= command.FlagBrief
+		}
+		s.times = append(s.times, latency.Histogram{})
+	})
+	s.replID.Store(&s.runID)
+	s.users = auth.Alone(acl.CommandsOf(s.table), o.Password)
 	s.coarse.Store(s.now().UnixMilli())
 	for i := range s.handles {
 		s.handles[i] = s.open(o.Namespaces.Default(), uint8(i))
@@ -202,8 +252,13 @@ func NewServer(o Options) *Server {
 	if s.shards != nil {
 		s.own(s.watchShards)
 	}
+	s.evictor = s.newEvictor()
+	s.saver = saver.New(saver.Options{DB: s.db, Model: s.o.Model, Log: s.log, Now: s.now, Dir: o.SaveDir, Version: RedisVersion, Stopping: s.stopping})
 	if !o.ManualExpiry {
-		s.own(s.expireInBackground)
+		s.own(s.evictor.Run)
+		expired := expirer.Options{DB: s.db, Model: s.o.Model, Broker: s.broker, Log: s.log, Now: s.now, Expired: &s.stats.expired, Stopping: s.stopping,
+			Classes: s.eventClasses, Idle: s.idle}
+		s.own(expired.Run)
 	}
 	return s
 }
@@ -239,7 +294,8 @@ func (s *Server) own(fn func()) {
 func (s *Server) newExecutor() *executor {
 	x := &executor{kvs: s.db.NewSession()}
 	x.call.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	x.call.W, x.call.x = &x.w, x
+	x.call.W, x.call.x, x.call.Used = &x.w, x, x.call.used
+	x.call.ReadsAnyKey = x.call.readsAnyKey
 	return x
 }
 
@@ -253,7 +309,9 @@ func (s *Server) giveExecutor(x *executor) {
 	c.Args, c.Txn, c.DB, c.s, c.cmd = nil, nil, nil, nil, nil
 	c.Bytes, c.Fields, c.Ints = kept(c.Bytes), kept(c.Fields), kept(c.Ints)
 	c.Scored = kept(c.Scored)
-	x.mark, x.sole[0] = 0, queued{}
+	x.mark, x.queueAt, x.sole[0] = 0, 0, queued{}
+	clear(x.overheard)
+	x.overheard = x.overheard[:0]
 	s.executors.Put(x)
 }
 
@@ -308,7 +366,7 @@ func (s *Server) accept(conn net.Conn) {
 			s.log.Debug("keep-alive not set", slog.Any("error", err))
 		}
 	}
-	if s.settings.protects() && !netloop.Loopback(conn.RemoteAddr()) {
+	if s.protects() && !netloop.Loopback(conn.RemoteAddr()) {
 		s.refuse(conn, "-"+denied+"\r\n")
 		return
 	}
@@ -328,7 +386,7 @@ func (s *Server) register(sess *session) bool {
 	}
 	s.mu.nextID++
 	sess.id = s.mu.nextID
-	sess.conn, sess.loop = s.adopt(sess.conn, sess.id)
+	sess.adopt()
 	sess.out.Init(sess.conn, outbox.Options{Flusher: s.flushers[int(sess.id)%len(s.flushers)], Stall: s.o.Stall, Sent: &s.stats.sent,
 		Lost: []byte("-" + unknownOutcome + "\r\n")})
 	s.mu.byID[sess.id] = sess
@@ -354,8 +412,8 @@ func (s *Server) newSession(conn net.Conn) *session {
 	sess := &session{srv: s, conn: conn, parser: resp.NewParser(s.o.Limits), created: s.now()}
 	ns := s.namespaces.Default()
 	sess.choice = choice{proto: 2, ns: ns, handle: s.handle(ns, 0)}
-	sess.authenticated = s.settings.password() == ""
-	sess.info.user, sess.info.proto = defaultUser, 2
+	sess.begin()
+	sess.info.proto = 2
 	sess.multiLen.Store(-1)
 	sess.active.Store(s.coarse.Load())
 	return sess
@@ -427,6 +485,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-s.stopped
 	}
 	s.owned.Wait()
+	s.tracking.Close()
 	for _, l := range s.loops {
 		if rerr := l.Release(); rerr != nil {
 			s.log.Warn("releasing a connection loop", slog.Any("error", rerr))
@@ -456,8 +515,9 @@ func (s *Server) housekeep() {
 		case <-tick.C:
 		}
 		s.coarse.Store(s.now().UnixMilli())
-		s.stats.sampleRate(s.now())
 		if n%10 == 0 {
+			s.sampleRate(s.now())
+			s.memory.Sample()
 			s.pokeIdle()
 		}
 	}

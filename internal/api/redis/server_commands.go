@@ -2,10 +2,11 @@ package redis
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/auth"
 	"github.com/stratadb/strata/internal/glob"
 	"github.com/stratadb/strata/internal/redisnum"
 )
@@ -32,19 +33,14 @@ func serverCommands() []Command {
 		}},
 		{Name: "info", Summary: "Returns information and statistics about the server.", Since: "1.0.0", Arity: -1, Flags: open | command.FlagDangerous, Kind: command.KindPaged, Handler: infoCommand},
 		{Name: "time", Summary: "Returns the server time.", Since: "2.6.0", Arity: 1, Flags: open | command.FlagFast, Handler: timeCommand},
-		{Name: "lastsave", Summary: "Returns the Unix timestamp of the last successful save to disk.", Since: "1.0.0", Arity: 1,
-			Flags: open | command.FlagFast | command.FlagDangerous, Handler: lastsaveCommand},
-		{Name: "role", Summary: "Returns the replication role.", Since: "2.8.12", Arity: 1, Flags: open | command.FlagNoScript | command.FlagFast | command.FlagDangerous, Handler: roleCommand},
+		{Name: "role", Summary: "Returns the replication role.", Since: "2.8.12", Arity: 1, Flags: open | command.FlagNoScript | command.FlagFast | command.FlagDangerous, Categories: []string{"admin"}, Handler: roleCommand},
 		{Name: "lolwut", Summary: "Displays computer art and the Redis version", Since: "5.0.0", Arity: -1, Flags: command.FlagReadonly | command.FlagFast, Handler: lolwutCommand},
 		{Name: "wait", Summary: "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.",
-			Since: "3.0.0", Group: command.GroupGeneric, Arity: 3, Flags: command.FlagBlocking, Handler: waitCommand},
+			Since: "3.0.0", Group: command.GroupGeneric, Arity: 3, Flags: command.FlagBlocking, Categories: []string{"connection"}, Apart: true, Handler: waitCommand},
 		{Name: "waitaof", Summary: "Blocks until all of the preceding write commands sent by the connection are written to the append-only file.",
-			Since: "7.2.0", Group: command.GroupGeneric, Arity: 4, Flags: command.FlagBlocking, Handler: waitaofCommand},
-		{Name: "debug", Summary: "A container for debugging commands.", Since: "1.0.0", Arity: -2, Flags: admin, Subcommands: []Command{
-			{Name: "sleep", Summary: "Suspends the connection for some seconds.", Since: "1.0.0", Group: command.GroupServer, Arity: 3,
-				Flags: admin | command.FlagNoMulti, Kind: command.KindConnection, Handler: debugSleep},
-			helpFor("debug", "1.0.0", command.GroupServer, "SLEEP <seconds>", "    Suspend this connection for <seconds>. Decimals allowed."),
-		}},
+			Since: "7.2.0", Group: command.GroupGeneric, Arity: 4, Flags: command.FlagBlocking, Categories: []string{"connection"}, Apart: true, Handler: waitaofCommand},
+		{Name: "shutdown", Summary: "Synchronously saves the database(s) to disk and shuts down the Redis server.", Since: "1.0.0", Arity: -1,
+			Flags: admin | command.FlagNoMulti, Handler: shutdownCommand},
 		{Name: "module", Summary: "A container for module commands.", Since: "4.0.0", Arity: -2, Subcommands: []Command{
 			config("list", "Returns all loaded modules.", "4.0.0", 2, moduleList),
 			helpFor("module", "5.0.0", command.GroupServer, "LIST", "    Return a list of loaded modules."),
@@ -79,8 +75,7 @@ func configGet(c *Call) error {
 	return nil
 }
 
-// configSet checks all names first, so that a mistake changes nothing; a value
-// that does not fit puts back what was set before it.
+// configSet changes all of the settings or none.
 func configSet(c *Call) error {
 	if len(c.Args)%2 != 0 {
 		return c.WrongArity()
@@ -92,34 +87,39 @@ func configSet(c *Call) error {
 	failed := func(name, why string) error {
 		return command.Error(fmt.Sprintf("ERR CONFIG SET failed (possibly related to argument '%s') - %s", name, why))
 	}
-	var chosen []setting
+	chosen := map[string]bool{}
+	var applies []func()
+	var edits []func(e *auth.Edit) error
 	for i := 2; i < len(c.Args); i += 2 {
-		name := strings.ToLower(string(command.Truncated(c.Args[i], command.EchoedBytes)))
+		name, value := strings.ToLower(string(command.Truncated(c.Args[i], command.EchoedBytes))), string(c.Args[i+1])
 		row, ok := byName[name]
-		if !ok {
+		switch {
+		case !ok:
 			return command.Error(fmt.Sprintf("ERR Unknown option or number of arguments for CONFIG SET - '%s'", command.Truncated(c.Args[i], command.EchoedBytes)))
-		}
-		if row.set == nil {
+		case row.parse == nil:
 			return failed(name, "can't set immutable config")
+		case chosen[name]:
+			return failed(name, "duplicate parameter")
+		case row.users != nil && c.Txn != nil:
+			return failed(name, "not within a transaction")
 		}
-		for _, other := range chosen {
-			if other.name == name {
-				return failed(name, "duplicate parameter")
-			}
+		chosen[name] = true
+		apply, refused := row.parse(c.s.srv, value)
+		if refused != "" {
+			return failed(name, refused)
 		}
-		chosen = append(chosen, row)
+		applies = append(applies, apply)
+		if row.users != nil {
+			edits = append(edits, func(e *auth.Edit) error { return row.users(e, value) })
+		}
 	}
-	before := make([]string, len(chosen))
-	for i, row := range chosen {
-		before[i] = row.get(c.s.srv)
-		refused := row.set(c.s.srv, string(c.Args[3+2*i]))
-		if refused == "" {
-			continue
+	for _, edit := range edits {
+		if err := c.s.changeUsers(edit); err != nil {
+			return err
 		}
-		for j := range i {
-			chosen[j].set(c.s.srv, before[j])
-		}
-		return failed(row.name, refused)
+	}
+	for _, apply := range applies {
+		apply()
 	}
 	c.W.OK()
 	return nil
@@ -131,8 +131,52 @@ func configResetstat(c *Call) error {
 	return nil
 }
 
-func configRewrite(*Call) error {
-	return command.Error("ERR The server is running without a config file")
+// configRewrite writes what CONFIG SET can change of the settings that the file knows.
+func configRewrite(c *Call) error {
+	srv := c.s.srv
+	if srv.o.Rewrite == nil {
+		return command.Error("ERR The server is running without a config file")
+	}
+	values := map[string]any{}
+	for _, row := range settingRows() {
+		if row.file != nil {
+			name, value := row.file(srv)
+			values[name] = value
+		}
+	}
+	if err := srv.o.Rewrite(values); err != nil {
+		srv.log.Error("configuration file not rewritten", slog.Any("error", err))
+		return command.Error("ERR Rewriting config file: " + command.OneLine(err.Error()))
+	}
+	c.W.OK()
+	return nil
+}
+
+// shutdownCommand stops the node, as SIGTERM does. Whatever the options say: what is acknowledged is
+// on disk, nobody is waited for, and a stop that has begun is not taken back.
+func shutdownCommand(c *Call) error {
+	abort := false
+	for _, a := range c.Args[1:] {
+		switch {
+		case command.Is(a, "abort"):
+			abort = true
+		case command.Is(a, "nosave"), command.Is(a, "save"), command.Is(a, "now"), command.Is(a, "force"):
+		default:
+			return command.ErrSyntax
+		}
+	}
+	switch {
+	case abort && len(c.Args) > 2:
+		return command.ErrSyntax
+	case abort:
+		return command.Error("ERR No shutdown in progress.")
+	case c.s.srv.o.Stop == nil:
+		return command.Error("ERR Errors trying to SHUTDOWN. Check logs.")
+	}
+	c.s.srv.log.Info("SHUTDOWN", slog.String("client", c.s.conn.RemoteAddr().String()))
+	c.s.srv.o.Stop()
+	c.s.closing = true // without a reply, as Redis does
+	return nil
 }
 
 func moduleList(c *Call) error {
@@ -141,16 +185,14 @@ func moduleList(c *Call) error {
 }
 
 func timeCommand(c *Call) error {
-	now := c.s.srv.now().UnixMicro()
+	at := c.at
+	if at.IsZero() {
+		at = c.s.srv.now()
+	}
+	now := at.UnixMicro()
 	c.W.Array(2)
 	c.W.BulkInt(now / 1e6)
 	c.W.BulkInt(now % 1e6)
-	return nil
-}
-
-// lastsaveCommand answers the present: what is acknowledged is on disk.
-func lastsaveCommand(c *Call) error {
-	c.W.Int(c.s.srv.now().Unix())
 	return nil
 }
 
@@ -178,7 +220,7 @@ func waitCommand(c *Call) error {
 func checkTimeout(arg []byte) error {
 	ms, ok := redisnum.ParseInt(arg)
 	if !ok {
-		return errTimeoutRange
+		return command.ErrTimeout
 	}
 	if ms < 0 {
 		return command.Error("ERR timeout is negative")
@@ -207,17 +249,6 @@ func waitaofCommand(c *Call) error {
 	c.W.Array(2)
 	c.W.Int(1)
 	c.W.Int(0)
-	return nil
-}
-
-// debugSleep suspends this connection only.
-func debugSleep(c *Call) error {
-	seconds, ok := redisnum.ParseFloat(c.Args[2])
-	if !ok || seconds < 0 || seconds > 1e6 {
-		return command.Error("ERR value is not a valid float")
-	}
-	c.s.wait(c.x, time.Duration(seconds*float64(time.Second)), nil)
-	c.W.OK()
 	return nil
 }
 

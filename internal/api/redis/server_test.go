@@ -53,6 +53,11 @@ func start(t testing.TB, o Options) *testServer {
 	logs := &logBuffer{}
 	o.Log = slog.New(slog.NewTextHandler(logs, nil))
 	s := NewServer(o)
+	if o.Families == nil {
+		if err := s.ShareUsers(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -7,12 +7,16 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/stratadb/strata/internal/api/redis/outbox"
+	"github.com/stratadb/strata/internal/api/redis/saver"
+	"github.com/stratadb/strata/internal/api/redis/tracking"
+	"github.com/stratadb/strata/internal/auth"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/keyspace"
@@ -48,12 +52,17 @@ type session struct {
 	id     int64
 	conn   net.Conn
 	loop   *netloop.Conn // conn, when a loop serves it
+	home   *loop         // which one
 	out    outbox.Queue
 	in     resp.ReadBuffer
 	parser resp.Parser
 
 	choice
 	authenticated bool
+	account       atomic.Pointer[auth.Account]
+	monitoring    atomic.Bool // it is told of all commands
+	asked         saver.Asked
+	changing      atomic.Bool // it changes users, and looks itself whether it may stay
 	reply         replyMode
 	multi         multi
 	// tx is the interactive transaction that commands run in, if there is one.
@@ -70,6 +79,8 @@ type session struct {
 	past          past
 	last          lastWrite
 	subs          subscriptions
+	tracker       *tracking.Client // nil: it has never tracked
+	tracks        bool
 	keepsApart    int // how many times its writes to several ranges do not run together
 
 	taken     taken
@@ -88,12 +99,13 @@ type session struct {
 
 	info struct {
 		sync.Mutex
-		name, libName, libVer, user string
-		db                          uint8
-		proto                       int
-		noEvict, noTouch            bool
-		unblock                     chan bool // while a command blocks
-		subscriptions               [pubsub.Pattern + 1]int
+		name, libName, libVer string
+		db                    uint8
+		proto                 int
+		noEvict, noTouch      bool
+		unblock               chan bool // while a command blocks
+		subscriptions         [pubsub.Pattern + 1]int
+		tracker               *tracking.Client
 	}
 }
 
@@ -135,9 +147,18 @@ type executor struct {
 	// waits says that the command was not executed, because a loop must not wait for it.
 	waits  bool
 	sample uint32
-	ahead  ahead
+	// distant says that nodes may have to be asked, exact that the next command is measured
+	// whatever it is.
+	distant, exact bool
+	refusals       []auth.Refusal // of the transaction that runs
+	// overheard are the commands that scripts have called, for monitors.
+	overheard []overheard
+	queueAt   int           // which of the commands of an EXEC runs
+	idle      time.Duration // how long the running command has waited for others to do something
+	ahead     ahead
 
 	together together
+	script   *scripted // nil: it has run none
 	sole     [1]queued // the running command
 	rows     []byte    // keys of header rows
 	heads    [][]byte  // the same, one by one
@@ -262,7 +283,7 @@ func (s *session) pokedOnly(err error) bool {
 	if s.srv.closing.Load() { // whose poke may have been lost in between
 		return false
 	}
-	if t := s.srv.settings.timeout.Load(); t > 0 && s.idleFor() >= time.Duration(t)*time.Second && s.tx == nil && s.subs.all() == 0 {
+	if t := s.srv.settings.timeout.Load(); t > 0 && s.idleFor() >= time.Duration(t)*time.Second && s.tx == nil && s.subs.all() == 0 && !s.monitoring.Load() {
 		return false
 	}
 	s.in.Release()
@@ -296,6 +317,11 @@ func (s *session) end() {
 	s.out.Wait()
 	s.dropTransaction()
 	s.unsubscribeAll()
+	s.unmonitor()
+	s.untrack()
+	if s.tracker != nil {
+		s.tracker.Close()
+	}
 	s.in = resp.ReadBuffer{}
 	if s.closeNote != "" {
 		s.srv.log.Warn("connection closed", slog.String("reason", s.closeNote), slog.String("client", s.conn.RemoteAddr().String()))
@@ -322,6 +348,7 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	x := s.srv.takeExecutor()
 	x.w.Proto = s.proto
 	x.kvs.Quiet, x.kvs.Prompt, x.waits = onLoop, onLoop, false
+	x.distant, x.exact = !s.srv.db.Local(), !s.taken.single
 	x.ahead.commands, x.together.apart = 0, 0
 	if s.taken.single {
 		x.ahead.commands, s.taken.single = 2, false
@@ -346,19 +373,23 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 		}
 		if len(x.w.Buf) >= outChunkBytes {
 			s.flush(x)
-			if onLoop && s.out.Congested(s.srv.outputBytes) {
-				return false
-			}
-			if !s.awaitRoom() {
-				return true
+			if s.out.Congested(s.srv.outputBytes) {
+				if onLoop {
+					return false
+				}
+				if !s.awaitRoom() {
+					return true
+				}
 			}
 		}
 	}
 	s.flush(x)
-	if onLoop && s.out.Congested(s.srv.outputBytes) {
-		return false
+	if s.out.Congested(s.srv.outputBytes) {
+		if onLoop {
+			return false
+		}
+		s.awaitRoom()
 	}
-	s.awaitRoom()
 	return true
 }
 
@@ -377,6 +408,9 @@ func (s *session) one(x *executor, onLoop bool) (more, here bool) {
 		if s.execute(x, cmd, args); x.waits {
 			return false, false
 		}
+		if s.tracks && !s.multi.open && (cmd == nil || !strings.HasPrefix(cmd.FullName(), "client|")) {
+			s.tracker.Caching = false
+		}
 	}
 	s.in.Consume(n)
 	if err != nil {
@@ -388,16 +422,23 @@ func (s *session) one(x *executor, onLoop bool) (more, here bool) {
 // flush hands the replies to the output queue.
 func (s *session) flush(x *executor) {
 	if len(x.w.Buf) > 0 {
-		s.out.Submit(x.w.Buf, x.tickets)
+		if x.kvs.Quiet {
+			s.out.Hold(&s.home.held, x.w.Buf, x.tickets)
+		} else {
+			s.out.Submit(x.w.Buf, x.tickets)
+		}
 		x.w.Reset(outKeptBytes)
 	}
 	clear(x.tickets)
 	x.tickets = x.tickets[:0]
+	if s.tracks {
+		s.tracker.Release()
+	}
 }
 
 // awaitRoom waits while too many replies are unsent (D3).
 func (s *session) awaitRoom() bool {
-	if s.out.Congested(s.srv.outputBytes) && !s.out.WaitBelow(s.srv.outputBytes/2) {
+	if !s.out.WaitBelow(s.srv.outputBytes / 2) {
 		s.closing = true
 	}
 	return !s.closing

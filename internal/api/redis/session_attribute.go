@@ -30,9 +30,9 @@ func sessionCommands() []Command {
 	const flags = command.FlagNoScript | command.FlagFast
 	return []Command{
 		{Name: "session.attribute", Summary: "Lists and sets the session's attributes.", Since: "0.1.0", Group: command.GroupSession,
-			Arity: -2, Flags: flags | command.FlagNoMulti, Kind: command.KindConnection, Handler: sessionAttributeCommand},
+			Arity: -2, Flags: flags | command.FlagNoMulti, Categories: []string{"connection"}, Kind: command.KindConnection, Handler: sessionAttributeCommand},
 		{Name: "session.close", Summary: "Gives the session its initial state back and keeps the connection.", Since: "0.1.0",
-			Group: command.GroupSession, Arity: 1, Flags: flags | command.FlagImmediate, Kind: command.KindConnection, Handler: sessionCloseCommand},
+			Group: command.GroupSession, Arity: 1, Flags: flags | command.FlagImmediate, Categories: []string{"connection"}, Kind: command.KindConnection, Handler: sessionCloseCommand},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stratadb/strata/internal/auth"
 	"github.com/stratadb/strata/internal/limits"
 	model "github.com/stratadb/strata/internal/model/redis"
 )
@@ -26,8 +27,13 @@ const denied = "DENIED Redis is running in protected mode because protected mode
 	"server to start accepting connections from the outside."
 
 const (
-	defaultUser      = "default"
 	defaultKeepAlive = 300 * time.Second
+	defaultACLLogMax = 128
+	defaultSlow      = 10 * time.Millisecond
+	defaultSlowMax   = 128
+	defaultSamples   = 5
+	// defaultTrackingKeys is tracking-table-max-keys.
+	defaultTrackingKeys = 1_000_000
 )
 
 // settings are what CONFIG SET may change while the server runs.
@@ -40,6 +46,17 @@ type settings struct {
 
 	readonlyStaleness atomic.Int64 // milliseconds
 	events            atomic.Uint32
+	luaMillis         atomic.Int64
+	aclLogMax         atomic.Int64
+	slowlogMicros     atomic.Int64 // slowlog-log-slower-than
+	slow              atomic.Int64 // the same in nanoseconds, never reached where nothing is logged
+	slowMax           atomic.Int64
+	latencyThreshold  atomic.Int64 // milliseconds; 0: none
+	latencyTracking   atomic.Bool
+	maxMemory         atomic.Int64
+	evictionPolicy    atomic.Int64
+	evictionSamples   atomic.Int64
+	trackingKeys      atomic.Int64 // 0: any number
 }
 
 func (c *settings) init(o *Options) {
@@ -55,12 +72,21 @@ func (c *settings) init(o *Options) {
 		keep = defaultKeepAlive
 	}
 	c.keepSecs.Store(int64(keep / time.Second))
+	c.luaMillis.Store(limits.TransactionMaxAge.Milliseconds())
 	c.readonlyStaleness.Store(o.ReadonlyStaleness.Milliseconds())
+	c.aclLogMax.Store(defaultACLLogMax)
+	c.slowlogMicros.Store(int64(defaultSlow / time.Microsecond))
+	c.slow.Store(int64(defaultSlow))
+	c.slowMax.Store(defaultSlowMax)
+	c.latencyTracking.Store(true)
+	c.evictionSamples.Store(defaultSamples)
+	c.trackingKeys.Store(defaultTrackingKeys)
 }
 
-func (c *settings) password() string { return *c.pass.Load() }
-
-func (c *settings) protects() bool { return c.protected.Load() && c.password() == "" }
+// protects reports whether only loopback clients are served.
+func (s *Server) protects() bool {
+	return s.settings.protected.Load() && s.users.Default().User().Open()
+}
 
 func (c *settings) keepAlive() net.KeepAliveConfig {
 	d := time.Duration(c.keepSecs.Load()) * time.Second
@@ -70,13 +96,19 @@ func (c *settings) keepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: d, Interval: max(d/3, time.Second), Count: 3}
 }
 
-// setting is a row of CONFIG. One without a set function is read-only.
+// setting is a row of CONFIG. One without a parse function is read-only.
 type setting struct {
 	name string
 	get  func(s *Server) string
-	// set answers why it did not accept the value; empty if it did.
-	set func(s *Server, v string) (refused string)
+	// parse answers why it does not accept a value, or what makes it the setting's.
+	parse func(s *Server, v string) (apply func(), refused string)
+	// file is the name and the value in the node's configuration file; nil: it has none there.
+	file func(s *Server) (name string, value any)
+	// users is what the value changes of the users; nil for nothing.
+	users func(e *auth.Edit, v string) error
 }
+
+func parsed(apply func()) (func(), string) { return apply, "" }
 
 func fixed(name, value string) setting {
 	return setting{name: name, get: func(*Server) string { return value }}
@@ -86,16 +118,15 @@ func intSetting(name string, least int64, at func(s *Server) *atomic.Int64) sett
 	return setting{
 		name: name,
 		get:  func(s *Server) string { return strconv.FormatInt(at(s).Load(), 10) },
-		set: func(s *Server, v string) string {
+		parse: func(s *Server, v string) (func(), string) {
 			n, err := strconv.ParseInt(v, 10, 64)
 			switch {
 			case err != nil:
-				return "argument couldn't be parsed into an integer"
+				return nil, "argument couldn't be parsed into an integer"
 			case n < least || n > math.MaxInt32:
-				return fmt.Sprintf("argument must be between %d and %d inclusive", least, math.MaxInt32)
+				return nil, fmt.Sprintf("argument must be between %d and %d inclusive", least, math.MaxInt32)
 			}
-			at(s).Store(n)
-			return ""
+			return parsed(func() { at(s).Store(n) })
 		},
 	}
 }
@@ -107,55 +138,125 @@ func yesNo(on bool) string {
 	return "no"
 }
 
+// filed is the setting with its own value in the configuration file.
+func (row setting) filed(value func(s *Server) any) setting {
+	row.file = func(s *Server) (string, any) { return row.name, value(s) }
+	return row
+}
+
+// then does something when the setting has changed.
+func (row setting) then(do func(s *Server)) setting {
+	parse := row.parse
+	row.parse = func(s *Server, v string) (func(), string) {
+		apply, refused := parse(s, v)
+		if refused != "" {
+			return nil, refused
+		}
+		return parsed(func() {
+			apply()
+			do(s)
+		})
+	}
+	return row
+}
+
+func boolSetting(name string, at func(s *Server) *atomic.Bool) setting {
+	return setting{
+		name: name,
+		get:  func(s *Server) string { return yesNo(at(s).Load()) },
+		parse: func(s *Server, v string) (func(), string) {
+			v = strings.ToLower(v)
+			if v != "yes" && v != "no" {
+				return nil, "argument must be 'yes' or 'no'"
+			}
+			return parsed(func() { at(s).Store(v == "yes") })
+		},
+	}
+}
+
+func readonlyStaleness() setting {
+	row := intSetting("readonly-staleness-ms", 0, func(s *Server) *atomic.Int64 { return &s.settings.readonlyStaleness })
+	row.file = func(s *Server) (string, any) {
+		return "readonly-staleness", (time.Duration(s.settings.readonlyStaleness.Load()) * time.Millisecond).String()
+	}
+	return row
+}
+
+// logSettings are those of what the server logs for clients to read.
+func logSettings() []setting {
+	return []setting{
+		intSetting("acllog-max-len", 0, func(s *Server) *atomic.Int64 { return &s.settings.aclLogMax }).then(func(s *Server) {
+			s.refusals.Trim(int(s.settings.aclLogMax.Load()))
+		}),
+		intSetting("slowlog-log-slower-than", -1, func(s *Server) *atomic.Int64 { return &s.settings.slowlogMicros }).then(func(s *Server) {
+			slow := time.Duration(s.settings.slowlogMicros.Load()) * time.Microsecond
+			if slow < 0 {
+				slow = math.MaxInt64
+			}
+			s.settings.slow.Store(int64(slow))
+			s.setSpecial(specialPrecise, slow < preciseBelow)
+		}),
+		intSetting("slowlog-max-len", 0, func(s *Server) *atomic.Int64 { return &s.settings.slowMax }).then(func(s *Server) {
+			s.slowLog.Trim(int(s.settings.slowMax.Load()))
+		}),
+		intSetting("latency-monitor-threshold", 0, func(s *Server) *atomic.Int64 { return &s.settings.latencyThreshold }),
+		boolSetting("latency-tracking", func(s *Server) *atomic.Bool { return &s.settings.latencyTracking }),
+		fixed("latency-tracking-info-percentiles", "50 99 99.9"),
+		fixed("enable-debug-command", "local"),
+	}
+}
+
+// luaMillis is how long a script may run; zero: as long as a transaction.
+func luaMillis(s *Server) *atomic.Int64 { return &s.settings.luaMillis }
+
 // settingRows is what CONFIG knows: what has an effect, and what clients ask for
 // and is true.
 func settingRows() []setting {
-	return []setting{
-		intSetting("maxclients", 1, func(s *Server) *atomic.Int64 { return &s.settings.maxClients }),
+	return append(append(logSettings(), cacheSettings()...), []setting{
+		intSetting("maxclients", 1, func(s *Server) *atomic.Int64 { return &s.settings.maxClients }).filed(func(s *Server) any { return s.settings.maxClients.Load() }),
+		intSetting("tracking-table-max-keys", 0, func(s *Server) *atomic.Int64 { return &s.settings.trackingKeys }),
 		intSetting("timeout", 0, func(s *Server) *atomic.Int64 { return &s.settings.timeout }),
-		intSetting("readonly-staleness-ms", 0, func(s *Server) *atomic.Int64 { return &s.settings.readonlyStaleness }),
+		readonlyStaleness(),
+		intSetting("lua-time-limit", 0, luaMillis),
+		intSetting("busy-reply-threshold", 0, luaMillis),
 		intSetting("tcp-keepalive", 0, func(s *Server) *atomic.Int64 { return &s.settings.keepSecs }),
 		{
-			name: "requirepass",
-			get:  func(s *Server) string { return s.settings.password() },
-			set:  func(s *Server, v string) string { s.settings.pass.Store(&v); return "" },
+			name:  "requirepass",
+			get:   func(s *Server) string { return *s.settings.pass.Load() },
+			parse: func(s *Server, v string) (func(), string) { return parsed(func() { s.settings.pass.Store(&v) }) },
+			users: (*auth.Edit).SetDefaultPassword,
+			file:  func(s *Server) (string, any) { return "requirepass", *s.settings.pass.Load() },
 		},
-		{
-			name: "protected-mode",
-			get:  func(s *Server) string { return yesNo(s.settings.protected.Load()) },
-			set: func(s *Server, v string) string {
-				v = strings.ToLower(v)
-				if v != "yes" && v != "no" {
-					return "argument must be 'yes' or 'no'"
-				}
-				s.settings.protected.Store(v == "yes")
-				return ""
-			},
-		},
+		boolSetting("protected-mode", func(s *Server) *atomic.Bool { return &s.settings.protected }).filed(func(s *Server) any { return s.settings.protected.Load() }),
 		{name: "proto-max-bulk-len", get: func(s *Server) string {
 			if n := s.o.Limits.BulkBytes; n > 0 {
 				return strconv.Itoa(n)
 			}
 			return strconv.Itoa(limits.RESPBulkBytes)
 		}},
+		fixed("aclfile", ""),
+		fixed("acl-pubsub-default", "resetchannels"),
 		fixed("databases", strconv.Itoa(model.Databases)),
-		fixed("maxmemory", "0"),
-		fixed("maxmemory-policy", "noeviction"),
 		fixed("appendonly", "yes"),
 		fixed("appendfsync", "always"),
 		fixed("save", ""),
+		{name: "dir", get: func(s *Server) string { return s.o.SaveDir }},
+		{
+			name:  "dbfilename",
+			get:   func(s *Server) string { return s.saver.Name() },
+			parse: func(s *Server, v string) (func(), string) { return s.saver.SetName(v) },
+		},
 		{name: "cluster-enabled", get: func(s *Server) string { return yesNo(s.o.Topology != nil) }},
 		{
 			name: "notify-keyspace-events",
-			get:  func(s *Server) string { return eventFlags(s.settings.events.Load()).String() },
-			set: func(s *Server, v string) string {
-				f, ok := parseEvents(v)
+			get:  func(s *Server) string { return model.EventClasses(s.settings.events.Load()).String() },
+			parse: func(s *Server, v string) (func(), string) {
+				f, ok := model.ParseEvents(v)
 				if !ok {
-					return "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
+					return nil, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
 				}
-				s.settings.events.Store(uint32(f))
-				return ""
+				return parsed(func() { s.settings.events.Store(uint32(f)) })
 			},
 		},
-	}
+	}...)
 }

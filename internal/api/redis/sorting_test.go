@@ -26,6 +26,7 @@ func TestSortRowsAgree(t *testing.T) { familiesAgree(t, onData(data.Sorting)) }
 
 // TestSortAgreesAtRandom: lists, sets and sorted sets by whatever.
 func TestSortAgreesAtRandom(t *testing.T) {
+	long(t)
 	here, there := bothServers(t)
 	r := rand.New(rand.NewPCG(15, 16))
 	for i := range 60 {
@@ -45,8 +46,6 @@ func TestSortAgreesAtRandom(t *testing.T) {
 			options += " ALPHA"
 		}
 		command := b.String()[1:] + fmt.Sprintf("|SORT %s %s %s|SORT %s %s %s STORE d|LRANGE d 0 -1", key, by, options, key, by, options)
-		if ours, theirs := here.answer(command, fmt.Sprint("end", i)), there.answer(command, fmt.Sprint("end", i)); ours != theirs {
-			t.Fatalf("%s %s %s\n  here   %.2000q\n  server %.2000q", key, by, options, ours, theirs)
-		}
+		agree(t, here, there, i, command)
 	}
 }

@@ -15,7 +15,7 @@ const errorKindsMax = 128
 // serverStats is what INFO counts.
 type serverStats struct {
 	accepted, refused, received, sent atomic.Int64
-	expired                           atomic.Int64
+	expired, evicted                  atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -26,6 +26,8 @@ type serverStats struct {
 		lastOut     int64
 		inPerSec    float64
 		outPerSec   float64
+		lastOps     int64
+		opsPerSec   float64
 	}
 }
 
@@ -55,27 +57,33 @@ func (st *serverStats) errorCounts() (byCode map[string]int64, total int64) {
 }
 
 // sampleRate keeps the transfer rates of the last interval.
-func (st *serverStats) sampleRate(now time.Time) {
+func (s *Server) sampleRate(now time.Time) {
+	st := &s.stats
+	_, ops := s.Traffic()
 	in, out := st.received.Load(), st.sent.Load()
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if d := now.Sub(st.mu.at).Seconds(); d >= 1 {
+	if d := now.Sub(st.mu.at).Seconds(); d > 0 {
 		st.mu.inPerSec = float64(in-st.mu.lastIn) / d
 		st.mu.outPerSec = float64(out-st.mu.lastOut) / d
-		st.mu.at, st.mu.lastIn, st.mu.lastOut = now, in, out
+		st.mu.opsPerSec = float64(max(0, ops-st.mu.lastOps)) / d
+		st.mu.at, st.mu.lastIn, st.mu.lastOut, st.mu.lastOps = now, in, out, ops
 	}
 }
 
 // reset is CONFIG RESETSTAT.
 func (s *Server) resetStats() {
 	st := &s.stats
-	for _, c := range []*atomic.Int64{&st.accepted, &st.refused, &st.received, &st.sent, &st.expired, &s.lookups.Hits, &s.lookups.Misses} {
+	for _, c := range []*atomic.Int64{&st.accepted, &st.refused, &st.received, &st.sent, &st.expired, &st.evicted, &s.lookups.Hits, &s.lookups.Misses} {
 		c.Store(0)
 	}
 	st.mu.Lock()
-	st.mu.errors, st.mu.errorsTotal, st.mu.lastIn, st.mu.lastOut = nil, 0, 0, 0
+	st.mu.errors, st.mu.errorsTotal, st.mu.lastIn, st.mu.lastOut, st.mu.lastOps = nil, 0, 0, 0, 0
 	st.mu.Unlock()
-	s.table.Each(func(cmd *Command) { cmd.Stats.Reset() })
+	s.table.Each(func(cmd *Command) {
+		cmd.Stats.Reset()
+		s.times[cmd.Number()].Reset()
+	})
 }
 
 // newRunID is forty random hexadecimal digits.

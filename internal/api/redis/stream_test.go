@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stratadb/strata/internal/api/redis/blocking"
 	"github.com/stratadb/strata/internal/api/redis/data"
 )
 
@@ -73,33 +74,24 @@ func comparable(command, reply string) string {
 }
 
 func TestStreamsAgree(t *testing.T) {
-	for _, proto := range []int{2, 3} {
-		here, there := bothServers(t)
-		for _, c := range []*rawConn{here, there} {
-			c.send(arrays(fmt.Sprintf("HELLO %d|ECHO ready", proto)))
-			c.through("ready\r\n")
+	serversAgreeBut(t, streamTalk, func(command, ours, theirs string) (string, string) {
+		ours, theirs = comparable(command, ours), comparable(command, theirs)
+		theirs = strings.Replace(theirs, "    Prints this help.", "    Print this help.", 1)
+		theirs = strings.NewReplacer("Unbalanced XREAD list of streams: for each stream key an ID or '$'", "Unbalanced 'xread' list of streams: for each stream key an ID or '$'").Replace(theirs)
+		if strings.HasPrefix(command, "XREADGROUP") { // other words since 7.2
+			theirs = strings.Replace(theirs, "Unbalanced 'xread' list of streams: for each stream key an ID or '$'", "Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>'", 1)
 		}
-		for i, command := range streamTalk {
-			end := fmt.Sprintf("end%d", i)
-			ours, theirs := comparable(command, here.answer(command, end)), comparable(command, there.answer(command, end))
-			theirs = strings.Replace(theirs, "    Prints this help.", "    Print this help.", 1)
-			theirs = strings.NewReplacer("Unbalanced XREAD list of streams: for each stream key an ID or '$'", "Unbalanced 'xread' list of streams: for each stream key an ID or '$'").Replace(theirs)
-			if strings.HasPrefix(command, "XREADGROUP") { // other words since 7.2
-				theirs = strings.Replace(theirs, "Unbalanced 'xread' list of streams: for each stream key an ID or '$'", "Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>'", 1)
-			}
-			if ours != theirs {
-				t.Errorf("RESP%d %s\n  here   %q\n  server %q", proto, command, ours, theirs)
-			}
-		}
-	}
+		return ours, theirs
+	})
 }
 
 func TestStreamRowsAgree(t *testing.T) {
-	familiesAgree(t, onData(data.Streams), onData(data.StreamGroups), streamBlockCommands, streamContainers)
+	familiesAgree(t, onData(data.Streams), onData(data.StreamGroups), onData(data.StreamContainers), onWaiting(blocking.Streams))
 }
 
 // TestStreamsAgreeAtRandom: random commands on streams with groups.
 func TestStreamsAgreeAtRandom(t *testing.T) {
+	long(t)
 	here, there := bothServers(t)
 	r := rand.New(rand.NewPCG(9, 10))
 	next := 0

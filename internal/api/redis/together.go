@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"time"
+
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
@@ -59,7 +61,7 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 		g.apart--
 		return 0
 	}
-	if s.tx != nil || s.multi.open || s.reply != replyOn || s.handle == nil || s.srv.pause.until.Load() != 0 || !s.srv.db.Distant() {
+	if s.tx != nil || s.multi.open || s.reply != replyOn || s.handle == nil || s.srv.special.Load()&^specialCache != 0 || s.tracks && s.tracker.Caching || !s.srv.db.Distant() {
 		return 0
 	}
 	g.x, g.s, g.bytes, g.wide, g.write = x, s, 0, false, false
@@ -83,7 +85,9 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 	if len(g.calls) < 2 {
 		return 0
 	}
+	began := s.srv.clock()
 	err := g.run()
+	each := (s.srv.clock() - began) / time.Duration(len(g.calls))
 	if err != nil {
 		x.w.Buf = x.w.Buf[:x.mark]
 		if !errors.IsAny(err, base.ErrUnknownOutcome, base.ErrUnavailable, base.ErrShuttingDown, base.ErrClosed) {
@@ -99,6 +103,7 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 	}
 	for _, q := range g.calls {
 		q.cmd.Stats.Calls.Add(1)
+		s.srv.count(q.cmd, each, 1)
 	}
 	s.lastCmd.Store(g.calls[len(g.calls)-1].cmd)
 	return g.bytes
@@ -107,7 +112,7 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 // joins reports whether a command may run together with those before it. The first one
 // is about a key that another node leads: nobody waits for the others.
 func (s *session) joins(x *executor, cmd *Command, args [][]byte) bool {
-	if cmd == nil || cmd.Kind != command.KindData || cmd.Group == command.GroupZMap || cmd.Flags&command.FlagBlocking != 0 || s.admit(cmd, args) != nil ||
+	if cmd == nil || cmd.Kind != command.KindData || cmd.Group == command.GroupZMap || cmd.Flags&command.FlagBlocking != 0 || s.admit(cmd, args, s.srv.special.Load()) != nil ||
 		(s.attrs.staleMillis != 0 || s.readonly) && s.staleness(cmd) != 0 {
 		return false
 	}
@@ -172,23 +177,32 @@ func (g *together) Do(t kv.Txn) error {
 		return errApart
 	}
 	g.x.w.Buf = g.x.w.Buf[:g.x.mark]
-	return g.x.doAll(g.s, g.calls, t)
+	return g.x.doAll(g.s, g.calls, t, false)
 }
 
 // doAll runs commands one after the other in a transaction. A command's own mistake is its
-// reply; anything else ends the attempt.
-func (x *executor) doAll(s *session, queue []queued, t kv.Txn) error {
+// reply; anything else ends the attempt. With later, it has been a while since they were allowed.
+func (x *executor) doAll(s *session, queue []queued, t kv.Txn, later bool) error {
 	if !s.srv.db.Local() {
 		x.foresee(s, queue, t)
 	}
 	defer func(mark int) { x.mark = mark }(x.mark)
 	for i := range queue {
 		q := &queue[i]
-		x.mark = len(x.w.Buf)
+		x.mark, x.queueAt = len(x.w.Buf), i
 		c := &x.call
 		c.be(q.cmd)
-		c.Args, c.DB, c.Txn = q.args, x.database(s), t
-		err := q.cmd.Handler(c)
+		c.Args, c.DB, c.Txn, c.SnapshotReads = q.args, x.database(s), t, s.snapshotReads
+		if s.tracks && s.ns.ID != s.tracker.Namespace { // it is another one since the transaction began
+			s.trackPast(q.cmd, q.args)
+		}
+		err := error(nil)
+		if later {
+			err = s.stillAllowed(x, q.cmd, q.args)
+		}
+		if err == nil {
+			err = q.cmd.Handler(c)
+		}
 		if err == nil {
 			continue
 		}

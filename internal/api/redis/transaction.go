@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/api/redis/scripting"
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
@@ -136,7 +137,7 @@ func commitCommand(c *Call) error {
 		return err
 	}
 	info, err := c.s.endTransaction().Commit()
-	if err == nil && len(c.s.txState.published) > 0 {
+	if err == nil {
 		c.s.srv.broker.After(base.Ticket{}, c.s.txState.published)
 	}
 	switch {
@@ -310,7 +311,7 @@ type attempt struct {
 
 // Do implements kv.Closure.
 func (a *attempt) Do(t kv.Txn) error {
-	a.x.published = a.x.published[:0]
+	a.x.published, a.x.overheard, a.x.refusals = a.x.published[:0], a.x.overheard[:0], a.x.refusals[:0]
 	return a.c.Do(t)
 }
 
@@ -318,11 +319,15 @@ func (a *attempt) Do(t kv.Txn) error {
 // it. It commits behind a fence: no namespace was taken away and no database
 // swapped, and no shard was restricted, if it writes.
 func (s *session) run(x *executor, write bool, c kv.Closure) error {
+	long := false
 	for {
 		if s.ns.term == nil {
 			if err := s.resolveNamespace(x); err != nil {
 				return err
 			}
+		}
+		if s.tracks {
+			s.track(x, c)
 		}
 		x.note(s.ns.ticket)
 		b := catalog.Basis{Term: s.ns.term, Epoch: s.ns.epoch, Ticket: s.ns.ticket}
@@ -335,21 +340,22 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 		if write && !s.srv.db.Local() {
 			var err error
 			if place, err = s.takeTurn(x, c); err != nil {
-				x.kvs.Fence = nil
+				x.kvs.Fence, x.kvs.Origin = nil, 0
 				return err
 			}
 		}
 		x.attempt = attempt{x, c}
+		x.kvs.Free = long
 		t, err := x.kvs.Run(&x.attempt)
-		x.kvs.Fence = nil
+		x.kvs.Fence, x.kvs.Free, x.kvs.Origin = nil, false, 0
+		if err == scripting.ErrLong {
+			long = true
+			continue
+		}
 		if write && t.Pos != 0 {
 			s.last = lastWrite{t, place}
 		}
-		x.note(t)
-		if err == nil && len(x.published) > 0 {
-			s.srv.broker.After(t, x.published)
-			x.published = nil
-		}
+		s.ended(x, t, err)
 		// What was not refused may have happened, whatever has become of the fence.
 		if !base.Retryable(err) || !x.fence.Broken() {
 			return err
@@ -357,6 +363,15 @@ func (s *session) run(x *executor, write bool, c kv.Closure) error {
 		if err := s.renew(x, c); err != nil {
 			return err
 		}
+	}
+}
+
+// ended makes the replies wait for a transaction, and what it publishes.
+func (s *session) ended(x *executor, t base.Ticket, err error) {
+	x.note(t)
+	if err == nil && len(x.published) > 0 {
+		s.srv.broker.After(t, x.published)
+		x.published = nil // it is the broker's
 	}
 }
 

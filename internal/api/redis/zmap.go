@@ -1,30 +1,29 @@
 package redis
 
 import (
-	"fmt"
+	"crypto/sha256"
+	"errors"
+	"os"
+	"syscall"
+	"time"
 
 	"github.com/stratadb/strata/internal/api/redis/command"
+	"github.com/stratadb/strata/internal/api/redis/data"
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/catalog"
 	"github.com/stratadb/strata/internal/kv"
-	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/model/zmap"
-	"github.com/stratadb/strata/internal/redisnum"
 )
 
+// errWatchInTransaction: a watch would have to see more than the transaction does.
+const errWatchInTransaction command.Error = "ERR ZWATCH is not allowed within a transaction"
+
+// zmapCommands are those of the ordered map that need more than a transaction.
 func zmapCommands() []Command {
-	const (
-		read  = command.FlagReadonly | command.FlagNoScript | command.FlagNoMulti
-		write = command.FlagWrite | command.FlagDenyOOM | command.FlagNoScript | command.FlagNoMulti
-	)
+	const flags = command.FlagReadonly | command.FlagNoScript | command.FlagNoMulti
 	rows := []Command{
-		{Name: "zset", Summary: "Sets the value of a key of the ordered map.", Arity: 3, Flags: write | command.FlagFast, Handler: zsetCommand},
-		{Name: "zget", Summary: "Returns the value of a key of the ordered map.", Arity: 2, Flags: read | command.FlagFast, Handler: zgetCommand},
-		{Name: "zdel", Summary: "Deletes a key of the ordered map.", Arity: 2, Flags: write &^ command.FlagDenyOOM, Handler: zdelCommand},
-		{Name: "zdelrange", Summary: "Deletes a range of keys of the ordered map.", Arity: 3, Flags: write &^ command.FlagDenyOOM, Handler: zdelrangeCommand},
-		{Name: "zgetrange", Summary: "Returns a range of keys of the ordered map with their values.", Arity: -3, Flags: read, Handler: zgetrangeCommand},
-		{Name: "zgetkey", Summary: "Returns the key of the ordered map that a selector picks.", Arity: -2, Flags: read, Handler: zgetkeyCommand},
-		{Name: "zgetrangesize", Summary: "Estimates the bytes stored in a range of the ordered map.", Arity: 3, Flags: read, Kind: command.KindPaged, Handler: zgetrangesizeCommand},
-		{Name: "zmutate", Summary: "Does an atomic mutation of a key of the ordered map.", Arity: 4, Flags: write | command.FlagFast, Handler: zmutateCommand},
-		{Name: "zwatch", Summary: "Waits until the value of a key of the ordered map changes.", Arity: 2, Flags: read | command.FlagBlocking,
+		{Name: "zgetrangesize", Summary: "Estimates the bytes stored in a range of the ordered map.", Arity: 3, Flags: flags, Kind: command.KindPaged, Handler: zgetrangesizeCommand},
+		{Name: "zwatch", Summary: "Waits until the value of a key of the ordered map changes.", Arity: 2, Flags: flags | command.FlagBlocking,
 			Kind: command.KindConnection, Handler: zwatchCommand},
 	}
 	for i := range rows {
@@ -33,155 +32,10 @@ func zmapCommands() []Command {
 	return rows
 }
 
-// zmap is the map of the session's namespace.
-func (c *Call) zmap() zmap.Map { return zmap.Open(c.DB.Namespace()) }
-
-// reader is how the session reads.
-func (c *Call) reader() kv.Reader { return zmap.View(c.Txn, c.s.snapshotReads) }
-
-func zsetCommand(c *Call) error { return c.OK(zmap.Set(c.Txn, c.zmap(), c.Args[1], c.Args[2])) }
-
-func zgetCommand(c *Call) error { return c.Value(zmap.Get(c.reader(), c.zmap(), c.Args[1])) }
-
-func zdelCommand(c *Call) error { return c.OK(zmap.Delete(c.Txn, c.zmap(), c.Args[1])) }
-
-// bound reads an end of a range; "*" leaves it open.
-func bound(arg []byte, sel zmap.Selector) zmap.Bound {
-	if string(arg) == "*" {
-		return zmap.Bound{Selector: sel}
-	}
-	return zmap.Bound{Key: arg, Set: true, Selector: sel}
-}
-
-func zdelrangeCommand(c *Call) error {
-	return c.OK(zmap.DeleteRange(c.Txn, c.zmap(), bound(c.Args[1], 0), bound(c.Args[2], 0)))
-}
-
-// zgetrangeLimit is how many pairs ZGETRANGE returns unless told.
-const zgetrangeLimit = 100
-
-func unknownArgument(arg []byte) error {
-	return command.Error(fmt.Sprintf("ERR Unknown '%s' argument", command.Truncated(arg, command.EchoedBytes)))
-}
-
-func missingValue(keyword, expected string) error {
-	return command.Error("ERR " + keyword + " argument must be followed by " + expected)
-}
-
-func parseSelector(args [][]byte, i int, keyword string) (zmap.Selector, error) {
-	if i+1 >= len(args) {
-		return 0, missingValue(keyword, "a valid key selector")
-	}
-	sel, ok := zmap.ParseSelector(string(command.Truncated(args[i+1], command.EchoedBytes)))
-	if !ok {
-		return 0, command.Error(fmt.Sprintf("ERR Unknown key selector: '%s'", command.Truncated(args[i+1], command.EchoedBytes)))
-	}
-	return sel, nil
-}
-
-func parseLimit(args [][]byte, i int) (int, error) {
-	const expected = "a positive integer"
-	if i+1 >= len(args) {
-		return 0, missingValue("LIMIT", expected)
-	}
-	n, ok := redisnum.ParseInt(args[i+1])
-	if !ok || n > 1<<31-1 || n < -1<<31 {
-		return 0, command.ErrNotInteger
-	}
-	if n <= 0 {
-		return 0, missingValue("LIMIT", expected)
-	}
-	return int(n), nil
-}
-
-// parseRange reads the arguments of ZGETRANGE behind its name.
-func parseRange(args [][]byte) (zmap.Range, error) {
-	o := zmap.Range{Begin: bound(args[1], zmap.FirstGreaterOrEqual), End: bound(args[2], zmap.FirstGreaterThan), Limit: zgetrangeLimit}
-	seen := map[string]bool{}
-	for i := 3; i < len(args); i++ {
-		var keyword string
-		var err error
-		switch a := args[i]; {
-		case command.Is(a, "limit"):
-			keyword = "LIMIT"
-			o.Limit, err = parseLimit(args, i)
-		case command.Is(a, "reverse"):
-			keyword, o.Reverse = "REVERSE", true
-		case command.Is(a, "begin-key-selector"):
-			keyword = "BEGIN-KEY-SELECTOR"
-			o.Begin.Selector, err = parseSelector(args, i, keyword)
-		case command.Is(a, "end-key-selector"):
-			keyword = "END-KEY-SELECTOR"
-			o.End.Selector, err = parseSelector(args, i, keyword)
-		default:
-			return o, unknownArgument(a)
-		}
-		switch {
-		case seen[keyword]:
-			return o, command.Error("ERR Duplicate '" + keyword + "' argument")
-		case err != nil:
-			return o, err
-		case keyword != "REVERSE":
-			i++
-		}
-		seen[keyword] = true
-	}
-	return o, nil
-}
-
-// zgetrangeArguments is the most that ZGETRANGE takes, its name included.
-const zgetrangeArguments = 10
-
-func zgetrangeCommand(c *Call) error {
-	if len(c.Args) > zgetrangeArguments {
-		return c.WrongArity()
-	}
-	o, err := parseRange(c.Args)
-	if err != nil {
-		return err
-	}
-	w := c.W
-	start, count, full := len(w.Buf), 0, false
-	reply := w.DeferArray()
-	err = zmap.Scan(c.reader(), c.zmap(), o, func(key, value []byte) bool {
-		w.Array(2)
-		w.Bulk(key)
-		w.Bulk(value)
-		count++
-		full = len(w.Buf)-start > limits.KeysReplyBytes
-		return !full
-	})
-	if err != nil {
-		return err
-	}
-	if full {
-		return errReplyTooBig
-	}
-	w.Close(reply, count)
-	return nil
-}
-
-func zgetkeyCommand(c *Call) error {
-	sel := zmap.FirstGreaterOrEqual
-	if len(c.Args) > 4 {
-		return c.WrongArity()
-	}
-	if len(c.Args) > 2 {
-		if !command.Is(c.Args[2], "key-selector") {
-			return unknownArgument(c.Args[2])
-		}
-		var err error
-		if sel, err = parseSelector(c.Args, 2, "KEY-SELECTOR"); err != nil {
-			return err
-		}
-	}
-	return c.Value(zmap.GetKey(c.reader(), c.zmap(), c.Args[1], sel))
-}
-
 // zgetrangesizeCommand asks the store and not the transaction, so it runs outside
 // of one; the empty transaction is there to notice a namespace that is gone.
 func zgetrangesizeCommand(c *Call) error {
-	span, err := c.zmap().Span(bound(c.Args[1], 0), bound(c.Args[2], 0))
+	span, err := c.ZMap().Span(data.Bound(c.Args[1], 0), data.Bound(c.Args[2], 0))
 	if err != nil {
 		return err
 	}
@@ -193,10 +47,155 @@ func zgetrangesizeCommand(c *Call) error {
 	return c.Integer(c.s.srv.db.EstimateSize(span))
 }
 
-func zmutateCommand(c *Call) error {
-	op, ok := zmap.ParseMutation(string(command.Truncated(c.Args[3], command.EchoedBytes)))
-	if !ok {
-		return command.Error(fmt.Sprintf("ERR Unknown mutation type: '%s'", command.Truncated(c.Args[3], command.EchoedBytes)))
+// fingerprint stands for a value that may be absent.
+type fingerprint struct {
+	present bool
+	sum     [sha256.Size]byte
+}
+
+// zwatchCommand waits until the value differs from what it was. It ends early
+// when the namespace is taken away, the client disconnects or the server stops.
+func zwatchCommand(c *Call) error {
+	s, x := c.s, c.x
+	if s.tx != nil {
+		return errWatchInTransaction
 	}
-	return c.OK(zmap.Mutate(c.Txn, c.zmap(), op, c.Args[1], c.Args[2]))
+	if len(c.Args[1]) > zmap.KeyBytes {
+		return zmap.ErrKeyTooLarge
+	}
+	key := string(c.Args[1])
+	gone := s.watchDisconnect()
+	defer gone.stop()
+	var first fingerprint
+	for round := 0; ; round++ {
+		if err := s.allowed(c.cmd, c.Args); err != nil { // any more
+			return s.refuse(c.cmd, err, fromClient)
+		}
+		now, watch, err := c.observe([]byte(key))
+		if err != nil {
+			return err
+		}
+		if round == 0 {
+			first = now
+		} else if now != first {
+			watch.Close()
+			c.W.OK()
+			return nil
+		}
+		var term <-chan struct{}
+		if s.ns.ID != catalog.DefaultID {
+			term = s.ns.term.Changed()
+		}
+		s.flush(x)
+		x.mark = 0
+		began := s.srv.clock()
+		err = gone.await(watch.Changed(), term)
+		x.idle += s.srv.clock() - began
+		watch.Close()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// observe watches a key and then reads it, so that no change goes unnoticed.
+func (c *Call) observe(key []byte) (now fingerprint, w kv.Watch, err error) {
+	s := c.s
+	if err := s.resolveNamespace(c.x); err != nil {
+		return now, nil, err
+	}
+	c.DB = c.x.database(s)
+	m := c.ZMap()
+	w = s.srv.db.Watch(m.Row(key))
+	err = s.run(c.x, false, kv.Func(func(t kv.Txn) error {
+		value, err := zmap.Get(t, m, key)
+		now = fingerprint{present: value != nil, sum: sha256.Sum256(value)}
+		return err
+	}))
+	if err != nil {
+		w.Close()
+		return now, nil, err
+	}
+	return now, w, nil
+}
+
+// disconnect notices that the client of a blocked command has gone. A command
+// that blocks keeps its connection from being read, so somebody else has to look.
+type disconnect struct {
+	s     *session
+	ended chan struct{} // closed when the client has gone
+	quit  chan struct{} // closed by stop
+	done  chan struct{} // closed when run has ended
+}
+
+// hangupEvery is how often a client that has sent more is asked whether it is
+// still there: its data hides the end of the stream.
+const hangupEvery = time.Second
+
+func (s *session) watchDisconnect() *disconnect {
+	d := &disconnect{s: s, ended: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(d.done)
+		if d.run() {
+			close(d.ended)
+		}
+	}()
+	return d
+}
+
+// run waits for the end of the connection, or for stop; it reports which it was.
+func (d *disconnect) run() (ended bool) {
+	raw := d.s.out.Raw()
+	if raw != nil {
+		gone := false
+		err := raw.Read(func(fd uintptr) bool {
+			var b [1]byte
+			n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+			gone = n <= 0
+			return err != syscall.EAGAIN && err != syscall.EINTR
+		})
+		if err == nil && gone || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return true
+		}
+	}
+	tick := time.NewTicker(hangupEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.quit:
+			return false
+		case <-tick.C:
+			if d.s.out.IsClosed() || raw != nil && hungUp(raw) {
+				return true
+			}
+		}
+	}
+}
+
+// await waits until one of the channels is closed; it fails when there is nobody
+// left to wait.
+func (d *disconnect) await(a, b <-chan struct{}) error {
+	select {
+	case <-a:
+	case <-b:
+	case <-d.ended:
+		d.s.closing = true
+		return base.ErrClosed
+	case <-d.s.srv.stopping:
+		return base.ErrShuttingDown
+	}
+	return nil
+}
+
+// stop ends the goroutine and makes the connection readable again.
+func (d *disconnect) stop() {
+	s := d.s
+	s.unread = true
+	close(d.quit)
+	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // fails only for a connection that has ended
+	<-d.done
+	_ = s.conn.SetReadDeadline(time.Time{})
+	if s.poked.Load() { // by somebody whose deadline was just taken away
+		_ = s.conn.SetReadDeadline(time.Unix(1, 0))
+	}
 }

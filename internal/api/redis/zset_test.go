@@ -3,6 +3,7 @@ package redis
 import (
 	"testing"
 
+	"github.com/stratadb/strata/internal/api/redis/blocking"
 	"github.com/stratadb/strata/internal/api/redis/data"
 )
 
@@ -44,5 +45,5 @@ var zsetTalk = []string{
 func TestSortedSetsAgree(t *testing.T) { serversAgree(t, zsetTalk) }
 
 func TestSortedSetRowsAgree(t *testing.T) {
-	familiesAgree(t, onData(data.SortedSets), onData(data.SortedSetRanges), onData(data.SortedSetAlgebra), zsetBlockCommands)
+	familiesAgree(t, onData(data.SortedSets), onData(data.SortedSetRanges), onData(data.SortedSetAlgebra), onWaiting(blocking.SortedSets))
 }

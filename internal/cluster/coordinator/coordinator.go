@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
@@ -48,6 +49,17 @@ type Together interface {
 	PrepareAll(asks []Ask, refused []error)
 }
 
+// Concluding is what Ranges may implement to prepare, decide and resolve at the anchor in one
+// step, when all others are prepared.
+type Concluding interface {
+	// Concludes reports whether that is likely to go.
+	Concludes(anchor []byte) bool
+	// Conclude does it. done is false when nothing was done, and the anchor has to be asked
+	// like the others. An error with a commit stamp says that nobody knows yet, one
+	// without that nothing was written.
+	Conclude(ask *Ask) (commit base.Stamp, done bool, err error)
+}
+
 // ErrHere is what whoever reaches ranges on other nodes answers when it turns out that
 // this node leads.
 var ErrHere = errors.Wrap(base.ErrConflict, "this node leads now")
@@ -72,7 +84,9 @@ type Options struct {
 	// Behind runs what goes on behind an answer. Optional; for those who schedule
 	// everything themselves.
 	Behind func(func())
-	Faults Faults
+	// Everywhere prepares at the anchor, too, where it could conclude: for tests.
+	Everywhere bool
+	Faults     Faults
 }
 
 // Faults are bugs that a test can plant.
@@ -196,25 +210,15 @@ func (a *attempt) run(at base.Stamp) (base.Stamp, error) {
 	if a.c.o.Faults.StampEarly {
 		early, _ = ranges.Stamp()
 	}
-	if err := a.prepare(at); err != nil {
+	asks, last := a.asks(at)
+	if err := a.prepare(asks); err != nil {
 		a.abort()
 		return 0, err
 	}
 	if a.crashes(StepPrepared) {
 		return 0, ErrCrashed
 	}
-	commit, err := ranges.Stamp() // after the last one is prepared (C9)
-	if err != nil {
-		a.abort()
-		return 0, err
-	}
-	if early != 0 {
-		commit = early
-	}
-	if a.crashes(StepStamped) {
-		return 0, ErrCrashed
-	}
-	ended, err := a.record(commit)
+	ended, err := a.decision(last, early)
 	if err != nil {
 		return 0, err
 	}
@@ -225,33 +229,102 @@ func (a *attempt) run(at base.Stamp) (base.Stamp, error) {
 	if a.crashes(StepRecorded) {
 		return ended, nil
 	}
+	txn := own(&a.txn)
 	a.c.behind(func() {
-		if !a.c.resolve(&a.txn, ended) || a.crashes(StepResolved) {
+		if !a.c.resolve(txn, ended) || a.crashes(StepResolved) {
 			return
 		}
-		_ = ranges.Settled(a.txn.Anchor, &prepared.Settled{ID: a.txn.ID}) // or a sweep does it
+		_ = ranges.Settled(txn.Anchor, &prepared.Settled{ID: txn.ID}) // or a sweep does it
 	})
 	return ended, nil
 }
 
-// prepare asks all participants at once, and answers the first refusal.
-func (a *attempt) prepare(at base.Stamp) error {
-	asks := make([]Ask, 0, len(a.parts))
+// own is a transaction whose keys are its own: once it is answered, the caller uses the memory of
+// those that it has given for something else.
+func own(t *prepared.Txn) *prepared.Txn {
+	c := *t
+	c.Anchor = bytes.Clone(t.Anchor)
+	c.Participants = make([]base.Span, len(t.Participants))
+	for i, s := range t.Participants {
+		c.Participants[i] = base.Span{Start: bytes.Clone(s.Start), End: bytes.Clone(s.End)}
+	}
+	return &c
+}
+
+// asks are the prepares of all participants. The anchor's may be the last one, which is
+// concluded there.
+func (a *attempt) asks(at base.Stamp) (asks []Ask, last *Ask) {
+	concludes := false
+	if x, ok := a.c.o.Ranges.(Concluding); ok && !a.c.o.Everywhere && !a.c.o.Faults.StampEarly {
+		concludes = x.Concludes(a.txn.Anchor)
+	}
+	asks = make([]Ask, 0, len(a.parts))
 	for _, p := range a.parts {
 		if a.c.o.Faults.SkipReadOnly && len(p.muts) == 0 {
 			continue
 		}
-		asks = append(asks, Ask{Key: p.at, Guards: p.guards, Prepare: prepared.Prepare{Txn: a.txn, ReadStamp: at,
-			ReadKeys: p.keys, ReadSpans: p.spans, Mutations: p.muts}})
+		ask := Ask{Key: p.at, Guards: p.guards, Prepare: prepared.Prepare{Txn: a.txn, ReadStamp: at,
+			ReadKeys: p.keys, ReadSpans: p.spans, Mutations: p.muts}}
+		if concludes && last == nil && p.span.Contains(a.txn.Anchor) {
+			last = &ask
+		} else {
+			asks = append(asks, ask)
+		}
 	}
+	return asks, last
+}
+
+// decision commits what is prepared everywhere but at last, if that is not nil, and answers
+// how the transaction ended.
+func (a *attempt) decision(last *Ask, early base.Stamp) (base.Stamp, error) {
+	if last != nil {
+		if a.crashes(StepStamped) {
+			return 0, ErrCrashed
+		}
+		commit, done, err := a.c.o.Ranges.(Concluding).Conclude(last)
+		switch {
+		case done && err == nil:
+			return commit, nil
+		case done && commit != 0:
+			return a.settled(err)
+		case done:
+			a.abort()
+			return 0, refusal([]error{err})
+		}
+		if err := a.prepare([]Ask{*last}); err != nil {
+			a.abort()
+			return 0, err
+		}
+	}
+	commit, err := a.c.o.Ranges.Stamp() // after the last one is prepared (C9)
+	if err != nil {
+		a.abort()
+		return 0, err
+	}
+	if early != 0 {
+		commit = early
+	}
+	if a.crashes(StepStamped) {
+		return 0, ErrCrashed
+	}
+	return a.record(commit)
+}
+
+// prepare asks participants at once, and answers the first refusal.
+func (a *attempt) prepare(asks []Ask) error {
 	refused := make([]error, len(asks))
-	if t, ok := a.c.o.Ranges.(Together); ok && !a.c.o.Inline {
+	if t, ok := a.c.o.Ranges.(Together); ok && !a.c.o.Inline && len(asks) > 1 {
 		t.PrepareAll(asks, refused)
 	} else {
 		a.c.parallel(len(asks), func(i int) {
 			refused[i] = a.c.o.Ranges.Prepare(asks[i].Key, &asks[i].Prepare, asks[i].Guards)
 		})
 	}
+	return refusal(refused)
+}
+
+// refusal is what the caller is told when any of the answers is one.
+func refusal(refused []error) error {
 	for _, err := range refused {
 		switch {
 		case err == nil, base.Retryable(err):
@@ -274,34 +347,36 @@ func (a *attempt) abort() { a.c.resolve(&a.txn, 0) }
 // nobody can tell.
 func (a *attempt) record(commit base.Stamp) (base.Stamp, error) {
 	rec := &prepared.Record{Txn: a.txn, Commit: commit}
-	unknown := false
 	var err error
 	for pause := a.c.pauses(); pause.next(); {
-		if !unknown {
-			var ended base.Stamp
-			ended, err = a.c.o.Ranges.Record(rec)
-			switch {
-			case err == nil:
-				return ended, nil
-			case errors.IsAny(err, prepared.ErrNotHeld, prepared.ErrForgotten):
-				return 0, nil // and never was: nobody else has C
-			case errors.IsAny(err, base.ErrUnavailable, base.ErrWrongRange):
-				continue // nothing was done: the same record may be written again
-			case !errors.Is(err, base.ErrUnknownOutcome):
-				return 0, errors.Wrapf(base.ErrUnknownOutcome, "commit record: %v", err)
-			}
-			unknown = true
-		}
 		var ended base.Stamp
-		if ended, err = a.c.decide(&a.txn); err == nil {
+		ended, err = a.c.o.Ranges.Record(rec)
+		switch {
+		case err == nil:
+			return ended, nil
+		case errors.IsAny(err, prepared.ErrNotHeld, prepared.ErrForgotten):
+			return 0, nil // and never was: nobody else has C
+		case errors.IsAny(err, base.ErrUnavailable, base.ErrWrongRange):
+			continue // nothing was done: the same record may be written again
+		case !errors.Is(err, base.ErrUnknownOutcome):
+			return 0, errors.Wrapf(base.ErrUnknownOutcome, "commit record: %v", err)
+		}
+		return a.settled(err)
+	}
+	a.abort()
+	return 0, err
+}
+
+// settled answers how a transaction ended whose record may have been written.
+func (a *attempt) settled(why error) (base.Stamp, error) {
+	for pause := a.c.pauses(); pause.next(); {
+		ended, err := a.c.decide(&a.txn)
+		if err == nil {
 			return ended, nil
 		}
+		why = err
 	}
-	if !unknown {
-		a.abort()
-		return 0, err
-	}
-	return 0, errors.Wrapf(base.ErrUnknownOutcome, "commit record: %v", err)
+	return 0, errors.Wrapf(base.ErrUnknownOutcome, "commit record: %v", why)
 }
 
 // decide finds out how a transaction ended, and ends it if it has not.
@@ -360,7 +435,9 @@ func (c *Coordinator) parallel(n int, f func(i int)) {
 	for i := 1; i < n && !c.o.Inline; i++ {
 		wait.Go(func() { f(i) })
 	}
-	f(0)
+	if n > 0 {
+		f(0)
+	}
 	for i := 1; i < n && c.o.Inline; i++ {
 		f(i)
 	}

@@ -3,6 +3,8 @@
 //
 //	Commit  divide by ranges ─► prepare, everywhere at once ─► C from the oracle
 //	        ─► record at the anchor ─► the caller is told ─► resolve, settled
+//	        where this node leads the anchor, which is idle, and the oracle: prepare,
+//	        everywhere else ─► prepare, C, record and resolve at the anchor, in one batch
 //	Settle  tombstone at the anchor ─► whoever won ─► resolve, settled
 //	Sweep   settles what is overdue on this node's ranges, moves their horizons
 //

@@ -200,6 +200,31 @@ func (h *Here) PrepareAll(asks []Ask, refused []error) {
 	wait.Wait()
 }
 
+var _ Concluding = (*Here)(nil)
+
+// Concludes implements Concluding.
+func (h *Here) Concludes(anchor []byte) bool {
+	r, issuer := h.Store.Range(anchor), h.Store.Range(nil)
+	return r != nil && issuer != nil && issuer.Serving() && r.Concludes()
+}
+
+// Conclude implements Concluding.
+func (h *Here) Conclude(ask *Ask) (commit base.Stamp, done bool, err error) {
+	r, issuer := h.Store.Range(ask.Key), h.Store.Range(nil)
+	if r == nil || issuer == nil {
+		return 0, false, nil
+	}
+	watches, err := watchesOf(r, ask.Guards)
+	if err != nil {
+		return 0, true, err
+	}
+	commit, t, err := r.Conclude(&ask.Prepare, watches, issuer)
+	if commit == 0 && errors.IsAny(err, replica.ErrNotNow, base.ErrUnavailable, base.ErrWrongRange) {
+		return 0, false, nil
+	}
+	return commit, true, answered(r, t, err)
+}
+
 // answered waits for what an answer depends on. A conflict may be told early (R1).
 func answered(r *replica.Replica, t base.Ticket, err error) error {
 	if base.Retryable(err) {

@@ -57,8 +57,11 @@ func (c *Coordinator) resolveSpan(t *prepared.Txn, s base.Span, commit base.Stam
 		err := error(base.ErrUnavailable)
 		for pause := c.pauses(); err != nil && pause.next(); {
 			held, err = c.o.Ranges.Resolve(s.Start, r)
+			if err == nil && !held.Contains(s.Start) {
+				err = base.ErrWrongRange // it was cut while it was told
+			}
 		}
-		if err != nil || !held.Contains(s.Start) {
+		if err != nil {
 			return false
 		}
 		s.Start = held.End

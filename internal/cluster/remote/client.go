@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/errors"
@@ -21,14 +22,15 @@ import (
 
 // Client asks whoever leads.
 type Client struct {
-	self   base.NodeID
-	to     transport.Messenger
-	store  Store
-	others func() []base.NodeID
-	log    *slog.Logger
-	routes router.Router
-	stamps stamps
-	lines  *turn.Lines // that this node keeps
+	self    base.NodeID
+	to      transport.Messenger
+	store   Store
+	others  func() []base.NodeID
+	log     *slog.Logger
+	routes  router.Router
+	stamps  stamps
+	detours atomic.Uint64 // calls that did not go straight
+	lines   *turn.Lines   // that this node keeps
 	// follows is the node that the own replica of a key's range takes for the leader;
 	// zero: none.
 	follows func(key []byte) base.NodeID
@@ -212,15 +214,24 @@ func (c *Client) inTurn(key []byte, turn int) base.NodeID {
 
 // overtaken calls give when the own replica of a range follows another leader than before,
 // and not the node either: it does not answer, and its connection may be silent for
-// seconds before that is noticed. It ends with ctx; stop only saves the next look.
-func (c *Client) overtaken(ctx context.Context, key []byte, node base.NodeID, give func()) (stop func() bool) {
+// seconds before that is noticed; and when the way to the node that was taken comes into
+// doubt, and there is another. See lookOut.
+func (c *Client) overtaken(ctx context.Context, key []byte, taken way, give func()) (stop func() bool) {
 	before := c.follows(key)
+	return lookOut(ctx, give, func() bool {
+		now := c.follows(key)
+		return now != 0 && now != before && now != taken.to || c.doubts(taken)
+	})
+}
+
+// lookOut calls give once over is true, which is asked now and then. It ends with ctx; stop
+// only saves the next look.
+func lookOut(ctx context.Context, give func(), over func() bool) (stop func() bool) {
 	var look func()
 	look = func() {
-		now := c.follows(key)
 		switch {
 		case ctx.Err() != nil:
-		case now != 0 && now != before && now != node:
+		case over():
 			give()
 		default:
 			time.AfterFunc(overtakenEvery, look)
@@ -240,8 +251,9 @@ func (c *Client) ask(key []byte, kind transport.Kind, request []byte, again repe
 	err = c.lead(key, again, func(node base.NodeID) error {
 		ctx, cancel := context.WithTimeout(context.Background(), callTime)
 		defer cancel()
-		defer c.overtaken(ctx, key, node, cancel)()
-		b, err := c.to.Call(ctx, node, kind, request)
+		w := way{node, c.by(node)}
+		defer c.overtaken(ctx, key, w, cancel)()
+		b, err := c.callBy(ctx, w, kind, request)
 		if err == nil {
 			answer, err = payload(b)
 		}

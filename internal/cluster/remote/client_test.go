@@ -81,6 +81,7 @@ func follows(leader base.NodeID) func() ([]byte, error) {
 type without struct{}
 
 func (without) Range([]byte) *replica.Replica                   { return nil }
+func (without) Replicas() []*replica.Replica                    { return nil }
 func (without) Deliver(*replica.Message) error                  { return nil }
 func (without) Take(*replica.Message) (*replica.Replica, error) { return nil, nil }
 func (without) TakeBeat(base.NodeID, *sleep.Beat)               {}

@@ -49,7 +49,7 @@ func ServeStates(to transport.Registrar, since func(version uint64) census.Repor
 
 // States asks a node for what has changed since a version of its census.
 func (c *Client) States(ctx context.Context, node base.NodeID, since uint64) (census.Report, error) {
-	b, err := c.to.Call(ctx, node, kindStates, binary.AppendUvarint(nil, since))
+	b, err := c.call(ctx, node, kindStates, binary.AppendUvarint(nil, since))
 	if err != nil {
 		return census.Report{}, err
 	}
@@ -71,7 +71,7 @@ func ServeOperators(to transport.Registrar, carry func(context.Context, placemen
 // Operate asks a node to carry an operator out. *NotLeader and ErrRefused say that it has
 // not.
 func (c *Client) Operate(ctx context.Context, node base.NodeID, op placement.Operator) (Done, error) {
-	b, err := c.to.Call(ctx, node, kindOperate, appendOperator(nil, &op))
+	b, err := c.call(ctx, node, kindOperate, appendOperator(nil, &op))
 	if err != nil {
 		return Done{}, err
 	}
@@ -85,7 +85,7 @@ func (c *Client) Ask(ctx context.Context, node base.NodeID, words []string) (str
 	for _, w := range words {
 		request = base.AppendBytes(request, []byte(w))
 	}
-	b, err := c.to.Call(ctx, node, kindAsk, request)
+	b, err := c.call(ctx, node, kindAsk, request)
 	if err != nil {
 		return "", err
 	}

@@ -24,6 +24,8 @@ const (
 	kindComplete  transport.Kind = 10
 	kindTurn      transport.Kind = 11
 	kindBeat      transport.Kind = 12
+	kindDetour    transport.Kind = 13
+	kindFollow    transport.Kind = 14
 	kindReport    transport.Kind = 16
 	kindStates    transport.Kind = 17
 	kindOperate   transport.Kind = 18
@@ -72,6 +74,8 @@ type Commit struct {
 	Number    uint64
 	// Guards are the numbers of watches at the leader.
 	Guards []uint64
+	// Origin is who writes; zero, which is not on the wire: nobody has to know.
+	Origin uint64
 }
 
 // Committed is a commit's result. Without writes there is no version.
@@ -193,7 +197,11 @@ func (c *Commit) append(dst []byte) []byte {
 		dst = appendNumbers(dst, uint64(m.Op))
 		dst = base.AppendBytes(base.AppendBytes(dst, m.Key), m.Value)
 	}
-	return appendNumbers(appendNumbers(dst, uint64(len(c.Guards))), c.Guards...)
+	dst = appendNumbers(appendNumbers(dst, uint64(len(c.Guards))), c.Guards...)
+	if c.Origin != 0 {
+		dst = appendNumbers(dst, c.Origin)
+	}
+	return dst
 }
 
 func decodeCommit(b []byte) (c Commit, err error) {
@@ -212,6 +220,9 @@ func decodeCommit(b []byte) (c Commit, err error) {
 	}
 	for n := d.Count(1); n > 0; n-- {
 		c.Guards = append(c.Guards, d.Uvarint())
+	}
+	if !d.Done() {
+		c.Origin = d.Uvarint()
 	}
 	if !d.Done() {
 		err = errMalformed

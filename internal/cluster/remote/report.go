@@ -85,7 +85,7 @@ func (c *Client) Reports(ctx context.Context, nodes []base.NodeID) map[base.Node
 	for _, id := range nodes {
 		wait.Go(func() {
 			var r Report
-			b, err := c.to.Call(ctx, id, kindReport, nil)
+			b, err := c.call(ctx, id, kindReport, nil)
 			if err == nil {
 				err = json.Unmarshal(b, &r)
 			}

@@ -24,6 +24,8 @@ import (
 type Store interface {
 	// Range is the replica that holds key; nil if there is none here.
 	Range(key []byte) *replica.Replica
+	// Replicas are all of them.
+	Replicas() []*replica.Replica
 	// Deliver gives a message to the replica it is for.
 	Deliver(m *replica.Message) error
 	// Take is Deliver for those who call replica.Attend then.
@@ -67,6 +69,7 @@ func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	to.HandleStream(kindWatch, v.watch)
 	to.HandleStream(kindSnapshot, v.snapshot)
 	to.HandleStream(kindTurn, v.turn)
+	to.HandleStream(kindFollow, v.follow)
 	return v
 }
 
@@ -291,7 +294,7 @@ func (v *Server) commit(_ context.Context, _ base.NodeID, request []byte) ([]byt
 		return nil, err
 	}
 	rec, err := a.Commit(&replica.Request{ReadKeys: q.ReadKeys, ReadSpans: q.ReadSpans, Mutations: q.Mutations,
-		Stamped: len(q.Mutations) > 0, Session: q.Session, Number: q.Number, Guards: guards})
+		Stamped: len(q.Mutations) > 0, Session: q.Session, Number: q.Number, Guards: guards, Origin: q.Origin})
 	if err != nil {
 		for i, w := range guards {
 			if is, _ := w.Dirty(); is {

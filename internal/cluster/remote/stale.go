@@ -39,7 +39,7 @@ func (c *Client) Complete(ctx context.Context, id base.RangeID, at base.Stamp, k
 		if node == 0 || node == c.self {
 			return 0, errSelf
 		}
-		b, err := c.to.Call(ctx, node, kindComplete, request)
+		b, err := c.call(ctx, node, kindComplete, request)
 		if err == nil {
 			b, err = payload(b)
 		}

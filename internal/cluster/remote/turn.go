@@ -82,7 +82,7 @@ func (t *Turn) stand(ctx context.Context, c *Client, key []byte, since base.Stam
 		registering, done := context.WithCancel(ctx)
 		defer done()
 		within, give := context.WithCancel(ctx)
-		defer c.overtaken(registering, key, node, give)()
+		defer c.overtaken(registering, key, way{to: node}, give)()
 		if s, err = c.to.OpenStream(within, node, kindTurn, request); err != nil {
 			give()
 			return err

@@ -39,7 +39,7 @@ func (c *Client) register(ctx context.Context, w *Watch, node base.NodeID, key [
 	ctx, give := context.WithCancel(ctx)
 	registering, done := context.WithCancel(ctx)
 	defer done()
-	defer c.overtaken(registering, key, node, give)()
+	defer c.overtaken(registering, key, way{to: node}, give)()
 	s, err := c.to.OpenStream(ctx, node, kindWatch, key)
 	if err != nil {
 		give()

@@ -52,10 +52,11 @@ type outbox struct {
 
 // meter counts what passes, for probe.
 type meter struct {
-	received atomic.Uint64 // bytes
-	written  atomic.Uint64 // writes that have returned
-	writing  atomic.Bool
-	ping     atomic.Uint64 // the last ping, until it is answered
+	received   atomic.Uint64 // bytes
+	written    atomic.Uint64 // writes that have returned
+	writing    atomic.Bool
+	unanswered atomic.Int64  // probes since a ping was answered
+	ping       atomic.Uint64 // the last ping, until it is answered
 }
 
 // probed is what probe saw the last time.
@@ -184,6 +185,10 @@ func (m metered) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// loadedBytes is how much arrives between two probes of a connection that is at work. A peer
+// that does not hear what this side acknowledges sends no more than its socket takes.
+const loadedBytes = 256 << 10
+
 // probe looks whether the connection still moves, and pings. It is called every
 // Options.Ping by one goroutine. It counts its calls and not the time, so that a
 // process that was stopped does not blame its peers.
@@ -193,12 +198,18 @@ func (c *conn) probe() {
 	}
 	o, p := &c.t.opt, &c.probed
 	p.silent += o.Ping
+	loaded := false // a long frame is in the way of pings, or of their answers
 	if n := c.meter.received.Load(); n != p.received {
+		loaded = n-p.received > loadedBytes
 		p.received, p.silent = n, 0
 	}
+	writing := c.meter.writing.Load()
 	p.stalled += o.Ping
-	if n := c.meter.written.Load(); n != p.written || !c.meter.writing.Load() {
+	if n := c.meter.written.Load(); n != p.written || !writing {
 		p.written, p.stalled = n, 0
+	}
+	if !loaded && (!writing || p.stalled >= suspectProbes*o.Ping) {
+		c.meter.unanswered.Add(1)
 	}
 	switch {
 	case p.silent >= o.Silence:
@@ -221,6 +232,7 @@ func (c *conn) common(h header) (ok bool) {
 	case typePing:
 		c.reply(frame{header: header{typ: typePong, arg: h.arg}, urgent: true})
 	case typePong:
+		c.meter.unanswered.Store(0)
 		// Only the answer to the last ping is measured: an older one was late,
 		// and its time is not known to be ours.
 		if c.meter.ping.CompareAndSwap(h.arg, 0) {

@@ -196,7 +196,11 @@ func TestSilence(t *testing.T) {
 				t.Fatal(err)
 			}
 			eventually(t, "a ping was answered", func() bool { return a.Metrics().Peers[0].RTTCount > 0 })
+			if a.Suspect(2) {
+				t.Error("the way is in doubt")
+			}
 			d.last().set(c.spy)
+			eventually(t, "the way is in doubt", func() bool { return a.Suspect(2) })
 			// A first call may still be answered when the reader was inside a read.
 			_, err := a.Call(contextFor(t, patience), 2, kindEcho, nil)
 			if err == nil {
@@ -209,7 +213,7 @@ func TestSilence(t *testing.T) {
 			cl.says(c.log)
 			eventually(t, "it works again", func() bool {
 				_, err := a.Call(contextFor(t, patience), 2, kindEcho, nil)
-				return err == nil
+				return err == nil && !a.Suspect(2)
 			})
 		})
 	}
@@ -431,5 +435,65 @@ func TestEndBetweenBatches(t *testing.T) {
 	conn.fail(base.ErrClosed)
 	if rest := conn.take(nil, len(batch)*(frameCost+len(payload))); len(rest) != 0 {
 		t.Errorf("%d frames of an ended connection", len(rest))
+	}
+}
+
+// endsWith is a socket on which nothing passes until a context has ended.
+type endsWith struct {
+	net.Conn
+	ctx context.Context
+}
+
+func (e endsWith) Write([]byte) (int, error) {
+	<-e.ctx.Done()
+	return 0, net.ErrClosed
+}
+
+// TestGreetingCutShort: a connection may fail while it greets, and what it fails of
+// may close the socket at the same moment.
+func TestGreetingCutShort(t *testing.T) {
+	c := newCluster(t)
+	tr := c.start(1, nil, func(o *Options) {
+		o.Dial = func(ctx context.Context, _ string) (net.Conn, error) {
+			near, far := net.Pipe()
+			_ = far.Close()
+			return endsWith{near, ctx}, nil
+		}
+	})
+	for range 2000 {
+		conn := newConn(tr, newPeer(tr, 2), ClassSmall, nil)
+		go conn.stop()
+		if _, _, err := conn.reach("nowhere"); err == nil {
+			t.Fatal("a socket that is closed has greeted")
+		}
+	}
+}
+
+// TestLongFrameIsNoDoubt: while a long request is on its way pings are not answered, and the
+// way is in no doubt.
+func TestLongFrameIsNoDoubt(t *testing.T) {
+	t.Parallel()
+	steady := func(o *Options) { o.Ping, o.Silence = 200*time.Millisecond, time.Minute }
+	c := newCluster(t)
+	d := &faults{prepare: func(f *fault) { f.mu.delay = 300 * time.Millisecond }} // and a piece is a write
+	a := c.start(1, nil, d.use, steady)
+	c.start(2, withEcho, steady)
+	answered := make(chan error, 1)
+	go func() {
+		_, err := a.Call(contextFor(t, patience), 2, kindEcho, make([]byte, 5*pieceBytes))
+		answered <- err
+	}()
+	for doubts := 0; ; {
+		select {
+		case err := <-answered:
+			if err != nil || doubts > 0 {
+				t.Errorf("in doubt at %d moments, %v", doubts, err)
+			}
+			return
+		case <-time.After(10 * time.Millisecond):
+			if a.Suspect(2) {
+				doubts++
+			}
+		}
 	}
 }

@@ -78,6 +78,30 @@ func (l *link) connect() (*conn, error) {
 	return c, nil
 }
 
+// suspectProbes is after how many probes of a connection that nobody has answered the way to
+// the peer is in doubt.
+const suspectProbes = 3
+
+// Suspect reports whether the way to a node, or back, is in doubt: its connection's pings are
+// not answered, or the last attempt to connect has failed. Where there is another way it
+// should be taken.
+func (t *Transport) Suspect(node base.NodeID) bool {
+	t.mu.Lock()
+	p := t.mu.peers[node]
+	t.mu.Unlock()
+	if p == nil {
+		return false
+	}
+	l := &p.links[ClassSmall]
+	c := l.current.Load()
+	if c != nil && c.opened.Load() != nil {
+		return c.meter.unanswered.Load() > suspectProbes
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.failures > 0 && (c != nil || t.opt.Clock.Now().Before(l.mu.notBefore))
+}
+
 // lost notes that the connection has failed and when to try again. A connection
 // that has lived for a while makes earlier failures forgotten.
 func (l *link) lost(c *conn, err error) {
@@ -134,16 +158,17 @@ func (c *conn) dial(address string) {
 	c.run(raw, nc)
 }
 
-// reach connects and greets.
-func (c *conn) reach(address string) (raw, nc net.Conn, err error) {
+// reach connects and greets. The results have no names: what ends the greeting from
+// outside closes the socket by its variable, also after this has returned.
+func (c *conn) reach(address string) (net.Conn, net.Conn, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.t.opt.DialTimeout)
 	defer cancel()
-	raw, err = c.t.opt.Dial(ctx, address)
+	raw, err := c.t.opt.Dial(ctx, address)
 	if err != nil {
 		return nil, nil, errors.Wrap(err, "connecting")
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
-	nc, err = c.introduce(raw, address)
+	nc, err := c.introduce(raw, address)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}

@@ -109,9 +109,10 @@ func TestStreamDown(t *testing.T) {
 			t.Fatalf("sent after the end: %v", err)
 		}
 	}
-	if m := a.Metrics().Peers[0]; m.StreamsOpen != 0 || m.Connected != [2]bool{false, true} {
-		t.Errorf("metrics: %+v", m)
-	}
+	eventually(t, "the streams are counted as ended", func() bool {
+		m := a.Metrics().Peers[0]
+		return m.StreamsOpen == 0 && m.Connected == [2]bool{false, true}
+	})
 }
 
 func TestStreamUpEndsWithError(t *testing.T) {

@@ -24,6 +24,7 @@ type Engine struct {
 		touches []touch
 		watches map[string][]*watch
 		done    map[uint64]result
+		feeds   map[*following]struct{}
 	}
 	now  func() base.Stamp
 	cuts [][]byte
@@ -229,6 +230,7 @@ func (a *attempt) Commit(req *kv.CommitRequest) (kv.Receipt, error) {
 	if req.ID.Session != 0 {
 		e.mu.done[req.ID.Session] = result{req.ID.Number, v}
 	}
+	e.tellLocked(req)
 	return kv.Receipt{Version: &v}, nil
 }
 

@@ -15,6 +15,7 @@ type quiet struct {
 		sync.Mutex
 		ranges map[*replica.Replica]struct{}
 		spare  map[*replica.Replica]struct{}
+		list   []*replica.Replica // memory to use again
 	}
 }
 
@@ -32,16 +33,18 @@ func (q *quiet) kick() {
 	q.mu.Lock()
 	ranges := q.mu.ranges
 	q.mu.ranges, q.mu.spare = q.mu.spare, nil
+	list := q.mu.list[:0]
+	q.mu.list = nil
 	q.some.Store(false)
 	q.mu.Unlock()
-	list := make([]*replica.Replica, 0, len(ranges))
 	for r := range ranges {
 		list = append(list, r)
 	}
 	replica.Kick(list)
 	clear(ranges)
+	clear(list)
 	q.mu.Lock()
-	q.mu.spare = ranges
+	q.mu.spare, q.mu.list = ranges, list
 	q.mu.Unlock()
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/clock"
 	"github.com/stratadb/strata/internal/cluster/coordinator"
+	"github.com/stratadb/strata/internal/cluster/feed"
 	"github.com/stratadb/strata/internal/cluster/remote"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/rangestore/replica"
@@ -193,6 +194,19 @@ func (e *Engine) Watch(key []byte) kv.Watch {
 	return e.client.Watch(key)
 }
 
+// Follow implements kv.Engine.
+func (e *Engine) Follow(span base.Span, f kv.Follower) (stop func()) {
+	here := feed.Follow(e.store, span, f)
+	if e.client == nil {
+		return here
+	}
+	there := e.client.Follow(span, f)
+	return func() {
+		here()
+		there()
+	}
+}
+
 // NewAttempt implements kv.Engine.
 func (e *Engine) NewAttempt() kv.Attempt { return &attempt{e: e, multi: several{e: e}} }
 
@@ -225,6 +239,9 @@ func (a *attempt) Begin(o kv.AttemptOptions) {
 		a.on, a.here = r, r.NewAttempt()
 	}
 	a.here.Begin(o.At, replica.Hold(o.Hold))
+	if o.Prompt {
+		a.here.Prompt()
+	}
 }
 
 // Get implements kv.Attempt.
@@ -298,7 +315,7 @@ func (a *attempt) Commit(req *kv.CommitRequest) (r kv.Receipt, err error) {
 func (e *Engine) commitHere(r *replica.Replica, a *replica.Attempt, req *kv.CommitRequest, q *replica.Request) (kv.Receipt, error) {
 	*q = replica.Request{
 		ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans, Mutations: req.Mutations, Stamped: req.Stamped,
-		Session: req.ID.Session, Number: req.ID.Number, Guards: q.Guards[:0], Quiet: req.Quiet,
+		Session: req.ID.Session, Number: req.ID.Number, Guards: q.Guards[:0], Quiet: req.Quiet, Origin: req.Origin,
 	}
 	for _, g := range req.Guards {
 		switch w := g.(type) {

@@ -160,7 +160,7 @@ func (l *leg) commit(req *kv.CommitRequest, q *replica.Request) (kv.Receipt, err
 		return r, l.e.moved(err)
 	}
 	c := remote.Commit{Range: l.id, Place: l.span.Start, At: l.away.at, Basis: l.away.basis, ReadKeys: req.ReadKeys, ReadSpans: req.ReadSpans,
-		Mutations: req.Mutations, Session: req.ID.Session, Number: req.ID.Number}
+		Mutations: req.Mutations, Session: req.ID.Session, Number: req.ID.Number, Origin: req.Origin}
 	watches := map[uint64]*remote.Watch{}
 	for _, g := range req.Guards {
 		w, ok := g.(*remote.Watch)

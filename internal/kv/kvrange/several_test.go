@@ -24,6 +24,7 @@ import (
 	"github.com/stratadb/strata/internal/kv/kvrange"
 	"github.com/stratadb/strata/internal/kv/kvtest"
 	"github.com/stratadb/strata/internal/rangestore/prepared"
+	"github.com/stratadb/strata/internal/rangestore/replica"
 )
 
 // divide splits a store's only range at keys, which ascend.
@@ -349,7 +350,7 @@ func TestPrompt(t *testing.T) {
 		t.Fatal(err)
 	}
 	try(nil, "\x04a")
-	try(base.ErrWouldWait, "\x04b")
+	try(nil, "\x04b") // the anchor, which was to be the last
 	try(base.ErrWouldWait, "\x04c")
 	try(nil, "\x04b1")
 	if err := s.Close(); err != nil {
@@ -462,5 +463,71 @@ func TestVersionstampedKeyOfRangeThatIsCut(t *testing.T) {
 		return tx.Scan(span, kv.ScanOptions{}, func(_, _ []byte) bool { found++; return true })
 	}); err != nil || found != 1 || ranges.cut != nil {
 		t.Errorf("%d rows, %v", found, err)
+	}
+}
+
+// cutBeforeResolve begins to cut the range that is told first how a transaction ended, when
+// it has been found.
+type cutBeforeResolve struct {
+	coordinator.Here
+	begun atomic.Bool
+	begin func(r *replica.Replica)
+}
+
+func (c *cutBeforeResolve) Resolve(key []byte, r *prepared.Resolve) (base.Span, error) {
+	if !c.begun.Swap(true) {
+		return (&coordinator.Here{Store: &found{c.Store, c.begin}}).Resolve(key, r)
+	}
+	return c.Here.Resolve(key, r)
+}
+
+// found does something to a replica that was just found.
+type found struct {
+	coordinator.Store
+	then func(r *replica.Replica)
+}
+
+func (f *found) Range(key []byte) *replica.Replica {
+	r := f.Store.Range(key)
+	f.then(r)
+	return r
+}
+
+// TestAbortInRangeThatIsCut: the locks of a transaction that is given up are released on both
+// sides of a cut that is made meanwhile. Nobody else could say that it is over.
+func TestAbortInRangeThatIsCut(t *testing.T) {
+	s := open(t, vfs.NewMem(), "data")
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ranges := &cutBeforeResolve{Here: coordinator.Here{Store: s}, begin: func(r *replica.Replica) {
+		if _, err := r.BeginSplit([]byte("\x04m"), 3); err != nil {
+			t.Error(err)
+		}
+	}}
+	db := kv.New(kvrange.New(s), time.Now)
+	divideAt(t, s, "\x04x", 2)
+	at, err := s.NextStamp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Transact(t.Context(), func(tx kv.Txn) error {
+		tx.Set([]byte("\x04z"), []byte("v"))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c := coordinator.New(coordinator.Options{Ranges: ranges, Everywhere: true, Random: func(b []byte) { _, _ = crand.Read(b) }})
+	if _, err := c.Commit(&coordinator.Request{At: at, ReadKeys: [][]byte{[]byte("\x04z")},
+		Mutations: []base.Mutation{{Op: base.OpSet, Key: []byte("\x04q"), Value: []byte("v")}}}); !errors.Is(err, base.ErrConflict) {
+		t.Error(err)
+	}
+	c.Close()
+	r := s.Range([]byte("\x04q"))
+	r.AwaitBorn()
+	if d := r.Descriptor(); !r.Serving() || string(d.Span.Start) != "\x04m" || len(r.Overdue(^base.Stamp(0))) > 0 {
+		t.Errorf("%v holds %v", d.Span, r.Overdue(^base.Stamp(0)))
 	}
 }

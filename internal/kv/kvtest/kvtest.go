@@ -19,10 +19,10 @@ import (
 // Run runs the suite; open makes an empty engine for one test.
 func Run(t *testing.T, open func(t *testing.T) kv.Engine) {
 	tests := map[string]func(*testing.T, *kv.DB){
-		"SetGetClear": testSetGetClear, "ReadYourWrites": testReadYourWrites, "Scan": testScan,
+		"SetGetClear": testSetGetClear, "ReadYourWrites": testReadYourWrites, "Scan": testScan, "ScanWithin": testScanWithin,
 		"ScanMergesOwnWrites": testScanMerge, "KeySelectors": testSelectors, "Atomic": testAtomic,
 		"Versionstamps": testVersionstamps, "Conflicts": testConflicts, "WriteSkew": testWriteSkew,
-		"SnapshotReads": testSnapshotReads, "ConflictRanges": testConflictRanges, "Watch": testWatch,
+		"SnapshotReads": testSnapshotReads, "ReadAt": testReadAt, "ConflictRanges": testConflictRanges, "Watch": testWatch, "Follow": testFollow,
 		"Limits": testLimits, "Counter": testCounter, "FailedClosureWritesNothing": testFailedClosure, "FailedClosureSawOneState": testFailedClosureValidates,
 		"InteractiveSnapshot": testInteractiveSnapshot, "Guards": testGuards, "PanicReleases": testPanic,
 		"ManyWrites": testManyWrites, "EndedTransaction": testEnded, "Clock": testClock, "Touch": testTouch, "Fence": testFence, "Prompt": testPrompt,
@@ -360,6 +360,31 @@ func testSnapshotReads(t *testing.T, db *kv.DB) {
 	must(t, err)
 }
 
+func testReadAt(t *testing.T, db *kv.DB) {
+	set(t, db, "a", "1")
+	set(t, db, "z", "1")
+	at, err := db.ReadVersion(t.Context())
+	must(t, err)
+	transact(t, db, func(tx kv.Txn) error {
+		tx.Clear(key("a"))
+		tx.Set(key("z"), []byte("2"))
+		return nil
+	})
+	s := db.NewSession()
+	for range 2 {
+		must(t, s.ReadAt(at, func(tx kv.Txn) error {
+			expect(t, tx, "z", "1")
+			tx.Set(key("z"), []byte("its own"))
+			expect(t, tx, "z", "its own")
+			if got := collect(t, tx, span("", "~"), kv.ScanOptions{}); got != "a=1 z=its own" {
+				t.Fatalf("the state moved: %s", got)
+			}
+			return nil
+		}))
+	}
+	transact(t, db, func(tx kv.Txn) error { expect(t, tx, "z", "2"); return nil })
+}
+
 func testConflictRanges(t *testing.T, db *kv.DB) {
 	a := db.Begin()
 	_, err := a.ReadVersion()
@@ -631,12 +656,13 @@ func (e engineOf) ScanStored(s base.Span, reverse bool, visit func(key, value []
 	return e.db.Stored().Scan(s, kv.ScanOptions{Reverse: reverse}, visit)
 }
 
-func (e engineOf) Local() bool                             { return e.db.Local() }
-func (e engineOf) Kick()                                   { e.db.Kick() }
-func (e engineOf) Expect(keys [][]byte) bool               { return e.db.Expect(keys) }
-func (e engineOf) NewAttempt() kv.Attempt                  { return e.db.NewAttempt() }
-func (e engineOf) Watch(k []byte) kv.Watch                 { return e.db.Watch(k) }
-func (e engineOf) EstimateSize(s base.Span) (int64, error) { return e.db.EstimateSize(s) }
+func (e engineOf) Local() bool                              { return e.db.Local() }
+func (e engineOf) Kick()                                    { e.db.Kick() }
+func (e engineOf) Expect(keys [][]byte) bool                { return e.db.Expect(keys) }
+func (e engineOf) NewAttempt() kv.Attempt                   { return e.db.NewAttempt() }
+func (e engineOf) Watch(k []byte) kv.Watch                  { return e.db.Watch(k) }
+func (e engineOf) Follow(s base.Span, f kv.Follower) func() { return e.db.Follow(s, f) }
+func (e engineOf) EstimateSize(s base.Span) (int64, error)  { return e.db.EstimateSize(s) }
 
 // testClock asks for the time between reads, when an engine may keep others out: it
 // must not wait for itself.

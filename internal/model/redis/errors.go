@@ -80,6 +80,9 @@ var (
 	// ErrFieldValueTooLong: a value in a collection exceeds what one row holds.
 	// Redis has no such limit; see limits.PairBytes.
 	ErrFieldValueTooLong = &Error{"ERR value exceeds the maximum length of a collection's element"}
+	// ErrLFU: OBJECT IDLETIME with an LFU policy.
+	ErrLFU = &Error{"ERR An LFU maxmemory policy is selected, idle time not tracked. " +
+		"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."}
 	// ErrNoLFU: OBJECT FREQ without an LFU policy.
 	ErrNoLFU = &Error{"ERR An LFU maxmemory policy is not selected, access frequency not tracked. " +
 		"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."}

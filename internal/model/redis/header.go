@@ -165,6 +165,9 @@ func takeTime(b []byte, n int) (int64, int, error) {
 	return at, n + 8, nil
 }
 
+// TimedElements reports whether some of a hash's fields expire.
+func (h *Header) TimedElements() bool { return h.elementsAt != 0 }
+
 // Validate checks what costs no more than a look at the fixed parts.
 func (h *Header) Validate() error {
 	if h.elementsAt != 0 && h.Kind != TypeHash {

@@ -9,6 +9,10 @@ import (
 
 // Del is DEL and UNLINK: the number of keys that it deleted.
 func Del(t kv.Txn, db *DB, keys [][]byte) (deleted int64, err error) {
+	return remove(t, db, keys, EventGeneric, "del")
+}
+
+func remove(t kv.Txn, db *DB, keys [][]byte, class EventClass, event string) (deleted int64, err error) {
 	for _, key := range keys {
 		var e Entry
 		if tooLong(db, key) {
@@ -19,7 +23,7 @@ func Del(t kv.Txn, db *DB, keys [][]byte) (deleted int64, err error) {
 		}
 		if e.Found {
 			e.Remove(t)
-			e.Event(EventGeneric, "del")
+			e.Event(class, event)
 			deleted++
 		}
 	}

@@ -106,21 +106,11 @@ const randomRun = 16
 // RandomKey is RANDOMKEY; nil for an empty database. With up to randomRun keys
 // the choice is even, else keys behind wide gaps come somewhat more often.
 func RandomKey(t kv.Txn, db *DB, r Rand) ([]byte, error) {
-	w := walk{t: t, db: db, now: t.NowMillis()}
-	keys := make([][]byte, 0, randomRun)
-	visit := func(_ cursorAt, key []byte, _ *Header) bool {
-		keys = append(keys, key)
-		return len(keys) < randomRun
-	}
-	from := db.keyRow(t, uint16(r.Uint64N(hashslot.Slots)), Place(r.Uint64N(uint64(PlaceEnd))))
-	err := w.headers(from, db.end(t), visit)
-	if err == nil && len(keys) < randomRun {
-		err = w.headers(db.slotRow(t, 0), from, visit)
-	}
-	if err != nil || len(keys) == 0 {
+	list, err := Candidates(t, db, r, randomRun)
+	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	return keys[r.Uint64N(uint64(len(keys)))], nil
+	return list[r.Uint64N(uint64(len(list)))].Key, nil
 }
 
 // cursorAt is where a key stands in its database.

@@ -1,7 +1,6 @@
 package redis_test
 
 import (
-	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,53 +60,6 @@ func TestServerAgrees(t *testing.T) {
 	}
 }
 
-// TestServerAgreesAtRandom runs the same random commands here and there.
-func TestServerAgreesAtRandom(t *testing.T) {
-	s := redistest.StartServer(t)
-	for name, o := range redistest.Layouts {
-		t.Run(name, func(t *testing.T) {
-			s.Do("FLUSHALL")
-			s.Do("SELECT", "0")
-			w := redistest.NewWorld(t, o)
-			g := redistest.Generator{Rand: rand.New(rand.NewPCG(3, uint64(redistest.Scale())))}
-			for i := range 4000 * redistest.Scale() {
-				cmd := g.Command()
-				want := s.Do(cmd...)
-				if got := w.Do(cmd...); got != want {
-					t.Fatalf("step %d: %q\n  here   %s\n  server %s", i, cmd, got, want)
-				}
-				if i%50 == 0 {
-					w.Check()
-				}
-			}
-			w.Check()
-		})
-	}
-}
-
-// TestServerAgreesInTransactions runs many commands in one transaction, which
-// reads its own writes.
-func TestServerAgreesInTransactions(t *testing.T) {
-	s := redistest.StartServer(t)
-	for name, o := range redistest.Layouts {
-		t.Run(name, func(t *testing.T) {
-			s.Do("FLUSHALL")
-			s.Do("SELECT", "0")
-			w := redistest.NewWorld(t, o)
-			g := redistest.Generator{Rand: rand.New(rand.NewPCG(9, uint64(redistest.Scale())))}
-			for range 100 * redistest.Scale() {
-				cmds := make([][]string, 1+g.Rand.IntN(40))
-				for i := range cmds {
-					cmds[i] = g.Command()
-				}
-				got := w.Transaction(cmds)
-				for i, cmd := range cmds {
-					if want := s.Do(cmd...); got[i] != want {
-						t.Fatalf("%q\n%q\n  here   %s\n  server %s", cmds[:i], cmd, got[i], want)
-					}
-				}
-				w.Check()
-			}
-		})
-	}
-}
+// TestServerAgreesAtRandom runs the same random commands here and there, alone and in
+// transactions, which read their own writes.
+func TestServerAgreesAtRandom(t *testing.T) { redistest.ServerAgrees(t, redistest.Generator.Command) }

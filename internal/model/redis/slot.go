@@ -93,8 +93,17 @@ func (db *DB) splitRow(row []byte) (slot uint16, area byte, rest []byte, err err
 	return binary.BigEndian.Uint16(b), b[2], b[3:], nil
 }
 
-// nextSlot finds the first slot at or behind from that has keys.
+// nextSlot finds the first slot at or behind from that has keys. It looks at from itself
+// first: where all slots have keys that is all, and far less than a scan.
 func (db *DB) nextSlot(t kv.Txn, from uint16) (slot uint16, c slotCounters, found bool, err error) {
+	row, err := t.Snapshot().Get(append(db.slotRow(t, from), keyspace.SlotCounters, slotCounter))
+	if err != nil {
+		return 0, c, false, err
+	}
+	if row != nil {
+		c, err = decodeCounters(row)
+		return from, c, err == nil, err
+	}
 	span := base.Span{Start: db.slotRow(t, from), End: db.end(t)}
 	var bad error
 	err = t.Snapshot().Scan(span, kv.ScanOptions{Limit: 1}, func(key, value []byte) bool {

@@ -108,8 +108,8 @@ func (w *world) rangeEvents(list []event, i int) []event {
 	return list
 }
 
-// recoveries lists the transactions that somebody may settle: those that are held,
-// and records whose participants may hold them. Without a budget only those whose
+// recoveries lists the transactions that somebody may settle: those that are held, records
+// whose participants may hold them, and those that somebody asks about. Without a budget only those whose
 // coordinator is gone.
 func (w *world) recoveries(list []event) []event {
 	free := w.budget[evRecover] > 0
@@ -133,8 +133,30 @@ func (w *world) recoveries(list []event) []event {
 				list = append(list, event{kind: evRecover, i: i, id: f.ID})
 			}
 		}
+		for _, q := range w.ranges[i].askers { // the prepare that it met may be lost
+			if !busy[q.about.ID] {
+				busy[q.about.ID] = true
+				list = append(list, event{kind: evRecover, i: i, id: q.about.ID})
+			}
+		}
 	}
 	return list
+}
+
+// known is the transaction that somebody at a range has heard of.
+func (r *modelRange) known(id TxnID) *Txn {
+	if h := r.table.held[id]; h != nil {
+		return &h.Txn
+	}
+	if f := r.table.fates[id]; f != nil && f.Open != nil {
+		return f.Open
+	}
+	for _, q := range r.askers {
+		if q.about.ID == id {
+			return &q.about.Txn
+		}
+	}
+	return nil
 }
 
 // do makes an event happen.
@@ -161,11 +183,7 @@ func (w *world) do(e event) {
 	case evGiveUp:
 		w.abort(e.i)
 	case evRecover:
-		if h := w.ranges[e.i].table.held[e.id]; h != nil {
-			w.recover(&h.Txn)
-		} else {
-			w.recover(w.ranges[e.i].table.fates[e.id].Open)
-		}
+		w.recover(w.ranges[e.i].known(e.id))
 	case evRetain:
 		w.retain(e.i)
 	default:
@@ -330,6 +348,9 @@ func (w *world) lose(p pending) {
 		w.answer(q, reply{err: base.ErrConflict})
 		return
 	case q.kind == reqCommit && p.reply.err == nil:
+		w.answer(q, reply{unknown: true})
+		return
+	case q.kind == reqConclude && p.reply.fate != nil:
 		w.answer(q, reply{unknown: true})
 		return
 	case q.kind == reqEntry:

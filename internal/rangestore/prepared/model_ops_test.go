@@ -85,3 +85,20 @@ func lateReader() []proc {
 		newOp("S", opTxn, 2, keys("a1", "b1"), 0, -1),
 	}
 }
+
+// concluded lets all transactions ask their anchor last, for everything at once.
+func concluded(ops []proc) []proc {
+	for i := range ops {
+		ops[i].concludes = true
+	}
+	return ops
+}
+
+// concludedBehindWrite: W reads what T writes, and is sequenced before T at T's anchor.
+func concludedBehindWrite() []proc {
+	return concluded([]proc{
+		newOp("T", opTxn, 1, 0, keys("a1", "b1"), -1),
+		newOp("W", opClosure, 2, keys("a1"), keys("a2"), -1),
+		newOp("S", opTxn, 3, keys("a1", "a2"), 0, -1),
+	})
+}

@@ -21,16 +21,17 @@ const (
 type procState uint8
 
 const (
-	stIdle      procState = iota
-	stWaiting             // for the answer to a single request
-	stReading             // for the answers to the reads at S
-	stPreparing           // for the answers to the prepares
-	stPrepared            // has them all; the next step asks for C
-	stRecording           // for the answer to the record or the tombstone
-	stAsking              // for the state of the own record
-	stResolving           // for the answers to the resolves
-	stSettling            // for the answer to Settled
-	stClosure             // the next step reads, or commits
+	stIdle       procState = iota
+	stWaiting              // for the answer to a single request
+	stReading              // for the answers to the reads at S
+	stPreparing            // for the answers to the prepares
+	stPrepared             // has them all; the next step asks for C
+	stConcluding           // for the anchor's answer; nobody gives up now
+	stRecording            // for the answer to the record or the tombstone
+	stAsking               // for the state of the own record
+	stResolving            // for the answers to the resolves
+	stSettling             // for the answer to Settled
+	stClosure              // the next step reads, or commits
 	stDone
 )
 
@@ -47,6 +48,7 @@ type proc struct {
 	span          bool
 	setnx         bool
 	asks          bool
+	concludes     bool // the anchor is asked last, for everything at once
 
 	txn      Txn // of the attempt
 	s        base.Stamp
@@ -59,6 +61,7 @@ type proc struct {
 	firstRead  base.Position
 	lookedAt   base.Position
 	closureKey int
+	anchorBusy bool // the anchor was asked to conclude, and prepares like the others
 }
 
 // live reports whether the process is busy with a transaction.
@@ -77,6 +80,9 @@ func (w *world) describe(q *request) string {
 	name := w.procs[q.proc].op.name
 	switch e := q.entry.(type) {
 	case *Prepare:
+		if q.kind == reqConclude {
+			return "conclusion of " + name
+		}
 		return "prepare of " + name
 	case *Record:
 		if q.kind == reqAsk {
@@ -132,6 +138,11 @@ func (w *world) step(i int) {
 		p.commit = w.stamp()
 		w.logf("%s: C=%d", p.op.name, p.commit)
 	case stPrepared:
+		if w.concludes(p) {
+			p.state, p.recorded = stConcluding, true
+			w.send(request{kind: reqConclude, proc: i, txn: p.txn.ID, rng: w.anchor(&p.txn), entry: w.prepareAt(p, w.anchor(&p.txn))})
+			return
+		}
 		if p.commit == 0 {
 			p.commit = w.stamp()
 			w.logf("%s: C=%d", p.op.name, p.commit)
@@ -180,7 +191,7 @@ func (w *world) beginTxn(i int) {
 	if p.txn.Priority == 0 {
 		p.txn.Priority = p.s
 	}
-	p.commit, p.recorded = 0, false
+	p.commit, p.recorded, p.anchorBusy = 0, false, false
 	p.op.reads, p.op.got = 0, values{}
 	for r := range rangeCount {
 		if (p.reads | p.writes).of(r) != 0 {
@@ -221,13 +232,47 @@ func (w *world) prepare(i int) {
 	if w.faults.SkipReadOnly {
 		p.awaiting = p.writes.ranges()
 	}
+	if w.concludes(p) {
+		p.awaiting &^= 1 << w.anchor(&p.txn)
+	}
 	for r := range rangeCount {
-		if !p.awaiting.has(r) {
-			continue
+		if p.awaiting.has(r) {
+			w.send(request{kind: reqEntry, proc: i, txn: p.txn.ID, rng: r, entry: w.prepareAt(p, r)})
 		}
-		e := &Prepare{Txn: p.txn, ReadStamp: p.s, Mutations: mutations(r, p.writes, p.value)}
-		e.ReadKeys, e.ReadSpans = readSet(r, p.reads, p.span)
-		w.send(request{kind: reqEntry, proc: i, txn: p.txn.ID, rng: r, entry: e})
+	}
+	if p.awaiting == 0 {
+		p.state = stPrepared
+	}
+}
+
+// concludes reports whether the anchor is not asked before all others are prepared.
+func (w *world) concludes(p *proc) bool {
+	return p.concludes && !p.anchorBusy && !w.faults.CommitStampEarly
+}
+
+// prepareAt is what range r is asked.
+func (w *world) prepareAt(p *proc, r int) *Prepare {
+	e := &Prepare{Txn: p.txn, ReadStamp: p.s, Mutations: mutations(r, p.writes, p.value)}
+	e.ReadKeys, e.ReadSpans = readSet(r, p.reads, p.span)
+	return e
+}
+
+// concluded takes the anchor's answer to reqConclude: how it ended, or that nothing was done.
+func (w *world) concluded(q request, rep reply) {
+	p := &w.procs[q.proc]
+	switch {
+	case p.state != stConcluding:
+	case rep.unknown: // what was sequenced may be in the log
+		p.state = stAsking
+		w.sendRecord(q.proc, reqAsk, 0)
+	case rep.fate != nil:
+		w.decided(q.proc, rep.fate.Commit)
+	case errors.Is(rep.err, errBusy):
+		p.state, p.awaiting, p.anchorBusy, p.recorded = stPreparing, 1<<q.rng, true, false
+		w.send(request{kind: reqEntry, proc: q.proc, txn: p.txn.ID, rng: q.rng, entry: q.entry})
+	default:
+		p.recorded = false
+		w.abort(q.proc)
 	}
 }
 
@@ -274,6 +319,10 @@ func (w *world) answer(q request, rep reply) {
 	}
 	switch e := q.entry.(type) {
 	case *Prepare:
+		if q.kind == reqConclude {
+			w.concluded(q, rep)
+			return
+		}
 		w.prepared(q.proc, q.rng, rep)
 	case *Record:
 		w.recordAnswered(q, rep)

@@ -17,6 +17,7 @@ const (
 	reqEntry                       // prepare, record, resolve, settled
 	reqAsk                         // how did the transaction of entry end?
 	reqGoOn                        // a closure that waited may go on
+	reqConclude                    // prepare, C, record and resolve in one step
 )
 
 // request is a message to a range.
@@ -110,6 +111,8 @@ func (w *world) serve(q request) {
 		w.procs[q.proc].state = stClosure
 	case q.kind == reqAsk:
 		w.serveAsk(q)
+	case q.kind == reqConclude:
+		w.serveConclude(q)
 	default:
 		w.serveEntry(q)
 	}
@@ -508,6 +511,53 @@ func (w *world) serveEntry(q request) {
 		a.Pos = 0
 	}
 	w.after(a.Pos, q, rep)
+}
+
+var errBusy = errors.New("the anchor is busy")
+
+// serveConclude ends a transaction that is prepared everywhere else, at its anchor.
+func (w *world) serveConclude(q request) {
+	r, p := &w.ranges[q.rng], q.entry.(*Prepare)
+	a := w.check(q.rng, p)
+	switch {
+	case a.Verdict == Wait:
+		w.park(q, a.Holders)
+		return
+	case a.Verdict != Accept:
+		w.logf("%s: %s is refused: %v", rangeName(q.rng), w.describe(&q), a.Err)
+		w.after(a.Pos, q, reply{err: a.Err})
+		return
+	case !r.stamped() && !w.faults.ConcludeUnstamped:
+		w.answer(q, reply{err: errBusy})
+		return
+	}
+	commit := w.stamp()
+	pos := base.Position(0)
+	for _, e := range []Entry{p, &Record{Txn: p.Txn, Commit: commit}, &Resolve{ID: p.ID, Begin: p.Begin, Commit: commit}} {
+		pos = w.sequence(q.rng, logEntry{payload: e.Append(nil)})
+	}
+	w.logf("%s: %s at position %d, C=%d", rangeName(q.rng), w.describe(&q), pos, commit)
+	if w.faults.ReplyBeforeCommit {
+		pos = 0
+	}
+	w.after(pos, q, reply{fate: r.table.fates[p.ID]})
+}
+
+// stamped reports whether the range knows the stamps of all that is sequenced. What a resolve
+// installs has its own.
+func (r *modelRange) stamped() bool {
+	for _, b := range r.batches {
+		if b.phase >= phaseProposed {
+			continue
+		}
+		for _, e := range b.entries {
+			entry, err := Decode(e.payload)
+			if _, resolves := entry.(*Resolve); err != nil || b.phase != phaseOpen || !resolves {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (w *world) check(ri int, e Entry) Answer {

@@ -25,7 +25,7 @@ func (w *world) key() uint64 {
 		k.num(uint64(p.state), uint64(p.awaiting), uint64(p.s), uint64(p.commit), uint64(p.outcome), uint64(p.txn.ID[0]),
 			uint64(p.term), uint64(p.firstRead), uint64(p.lookedAt), uint64(p.closureKey), uint64(p.attempts),
 			uint64(p.op.outcome), uint64(p.op.reads), uint64(p.op.present), uint64(p.op.writes))
-		k.flag(p.recorded, p.op.invoked, p.op.ended)
+		k.flag(p.recorded, p.op.invoked, p.op.ended, p.concludes, p.anchorBusy)
 		k = append(k, p.op.got[:]...)
 		for j := range w.procs {
 			o := &w.procs[j].op
@@ -171,6 +171,11 @@ func TestSearch(t *testing.T) {
 		{"reader and transaction, one crash", lateReader(), budget{evCrash: 1}},
 		{"reader and transaction, recovered alive", lateReader(), budget{evRecover: 1}},
 		{"reader and transaction, another leader", lateReader(), budget{evLose: 1, evLead: 1}},
+		{"reader and concluded transaction", concluded(lateReader()), budget{}},
+		{"reader and concluded transaction, recovered alive", concluded(lateReader()), budget{evRecover: 1}},
+		{"reader and concluded transaction, another leader", concluded(lateReader()), budget{evLose: 1, evLead: 1}},
+		{"concluded behind a write", concludedBehindWrite(), budget{}},
+		{"two writers that conclude", concluded(twoWriters()), budget{evCrash: 1}},
 		{"two writers", twoWriters(), budget{}},
 		{"two writers, a late copy, given up", twoWriters(), budget{evCopy: 1, evGiveUp: 1}},
 		{"lost update", lostUpdate(), budget{evLose: 1, evLead: 1}},
@@ -200,6 +205,7 @@ func TestSearchSees(t *testing.T) {
 		{"lost update", Faults{UnknownIsOlder: true}, lostUpdate()},
 		{"plain waiting", Faults{PlainWaiting: true}, twoWriters()},
 		{"resolve by its batch's stamp", Faults{ResolveByBatchStamp: true}, lateReader()},
+		{"concluded behind what has no stamp", Faults{ConcludeUnstamped: true}, concludedBehindWrite()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			states, _, _, err := searchAll(c.faults, c.ops, budget{}, *statesFlag)

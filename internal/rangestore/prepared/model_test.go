@@ -95,6 +95,7 @@ func (m *opMix) op(i int) proc {
 	if i > 0 && rnd.IntN(2) == 0 {
 		p.behind = rnd.IntN(i)
 	}
+	p.concludes = rnd.IntN(2) == 0
 	p.op.name = fmt.Sprintf("%s%d", [...]string{"W", "L", "T", "C"}[p.kind], i)
 	return p
 }
@@ -192,27 +193,28 @@ func TestPlantedBugs(t *testing.T) {
 		seed   uint64
 		ops    []proc // random ones, if nil
 	}{
-		{"latest read ignores a stamped write in flight", Faults{IgnoreStampedTail: true}, 455, nil},
-		{"no read locks", Faults{NoReadLocks: true}, 3240, nil},
-		{"snapshot read does not wait for an unstamped batch", Faults{SnapshotNoWait: true}, 1940, nil},
-		{"latest read ignores write locks", Faults{ReadIgnoresLocks: true}, 1585, nil},
+		{"latest read ignores a stamped write in flight", Faults{IgnoreStampedTail: true}, 101, nil},
+		{"no read locks", Faults{NoReadLocks: true}, 250, nil},
+		{"snapshot read does not wait for an unstamped batch", Faults{SnapshotNoWait: true}, 562, nil},
+		{"latest read ignores write locks", Faults{ReadIgnoresLocks: true}, 483, nil},
 		{"latest read passes an undecided lock", Faults{PassUndecided: true}, 19815, undecidedLockPassed()},
-		{"reply before commit", Faults{ReplyBeforeCommit: true}, 9, nil},
-		{"recovery aborts without the tombstone", Faults{AbortWithoutTombstone: true}, 324, nil},
-		{"failed SETNX answered early", Faults{NegativeEarly: true}, 53, nil},
-		{"stamp prefetched for an open batch", Faults{PrefetchStamp: true}, 933, nil},
+		{"reply before commit", Faults{ReplyBeforeCommit: true}, 7, nil},
+		{"recovery aborts without the tombstone", Faults{AbortWithoutTombstone: true}, 1221, nil},
+		{"failed SETNX answered early", Faults{NegativeEarly: true}, 14, nil},
+		{"stamp prefetched for an open batch", Faults{PrefetchStamp: true}, 1277, nil},
 		{"stamps answered out of order", Faults{StampsOutOfOrder: true}, 819, closureBetween()},
-		{"cached read stamp", Faults{CachedReadStamp: true}, 13, nil},
-		{"record not conditional on the held prepare", Faults{RecordUnconditional: true}, 3290, nil},
-		{"late prepare accepted", Faults{LatePrepareAccepted: true}, 952, nil},
+		{"cached read stamp", Faults{CachedReadStamp: true}, 14, nil},
+		{"record not conditional on the held prepare", Faults{RecordUnconditional: true}, 17487, nil},
+		{"late prepare accepted", Faults{LatePrepareAccepted: true}, 125, nil},
 		{"blind write passes a lock", Faults{BlindWritePassesLock: true}, 45, nil},
-		{"prepared answered before commit", Faults{PreparedBeforeCommit: true}, 13, nil},
-		{"C asked before the last prepare", Faults{CommitStampEarly: true}, 273, nil},
-		{"resolve judged by its batch's stamp", Faults{ResolveByBatchStamp: true}, 18, nil},
-		{"unknown stamp counts as older", Faults{UnknownIsOlder: true}, 28, nil},
-		{"read-only participant skipped", Faults{SkipReadOnly: true}, 273, nil},
-		{"read-only closure not validated", Faults{ReadOnlyClosureTrusted: true}, 789, nil},
-		{"plain waiting instead of wait-die", Faults{PlainWaiting: true}, 347, nil},
+		{"prepared answered before commit", Faults{PreparedBeforeCommit: true}, 61, nil},
+		{"C asked before the last prepare", Faults{CommitStampEarly: true}, 191, nil},
+		{"resolve judged by its batch's stamp", Faults{ResolveByBatchStamp: true}, 120, nil},
+		{"unknown stamp counts as older", Faults{UnknownIsOlder: true}, 15, nil},
+		{"read-only participant skipped", Faults{SkipReadOnly: true}, 216, nil},
+		{"read-only closure not validated", Faults{ReadOnlyClosureTrusted: true}, 499, nil},
+		{"plain waiting instead of wait-die", Faults{PlainWaiting: true}, 9, nil},
+		{"C asked behind what has no stamp", Faults{ConcludeUnstamped: true}, 119, concludedBehindWrite()},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			if testing.Short() && b.seed > 1000 {

@@ -240,4 +240,5 @@ type Faults struct {
 	SkipReadOnly           bool // read-only participant skipped
 	ReadOnlyClosureTrusted bool // read-only closure not validated
 	PlainWaiting           bool // instead of wait-die
+	ConcludeUnstamped      bool // C asked at the anchor while what lies before has no stamp
 }

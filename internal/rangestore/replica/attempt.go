@@ -39,26 +39,28 @@ type Attempt struct {
 	at   base.Stamp
 	hold Hold
 
-	locked  bool // this attempt holds r.mu
-	holding bool // it keeps the lock between calls
-	based   bool // point and ten are set
-	split   bool // the lock was given up after the first read: validate
-	waited  bool // batches below a snapshot are committed
-	held    bool // awaitHold has waited
-	prompt  bool // it does not wait for others
-	reads   int
-	ten     *tenure
-	bounds  uint64 // of the range when the attempt was based
-	point   window.ReadPoint
-	closed  base.Position // what was in closed batches then
-	pos     base.Position // highest speculative position that was looked at
-	now     int64
-	page    window.Page
-	cache   []byte
-	passed  map[prepared.TxnID]bool // holders whose locks the snapshot passes
-	counted bool                    // by the range's meter
-	picked  bool                    // by the meter, to stand for others
-	shown   bool                    // it has left a read on the trail
+	locked   bool // this attempt holds r.mu
+	holding  bool // it keeps the lock between calls
+	based    bool // point and ten are set
+	split    bool // the lock was given up after the first read: validate
+	waited   bool // batches below a snapshot are committed
+	held     bool // awaitHold has waited
+	prompt   bool // it does not wait for others
+	reads    int
+	pieces   int // of the window that scans have put in order
+	ten      *tenure
+	bounds   uint64 // of the range when the attempt was based
+	point    window.ReadPoint
+	closed   base.Position // what was in closed batches then
+	pos      base.Position // highest speculative position that was looked at
+	now      int64
+	page     window.Page
+	cache    []byte
+	scanning bool                    // a scan is under way
+	passed   map[prepared.TxnID]bool // holders whose locks the snapshot passes
+	counted  bool                    // by the range's meter
+	picked   bool                    // by the meter, to stand for others
+	shown    bool                    // it has left a read on the trail
 }
 
 // NewAttempt makes a reusable attempt on the range.
@@ -98,8 +100,8 @@ func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 	a.end()
 	a.at, a.hold = at, hold
 	a.holding = at == 0 && hold != HoldNever
-	a.based, a.split, a.waited, a.reads = false, false, false, 0
-	a.prompt, a.counted, a.picked, a.shown = false, false, false, false
+	a.based, a.split, a.waited, a.reads, a.pieces = false, false, false, 0, 0
+	a.prompt, a.counted, a.picked, a.shown, a.scanning = false, false, false, false, false
 	a.pos, a.now = 0, 0
 	clear(a.passed)
 	if cap(a.cache) > 64<<10 {
@@ -391,8 +393,22 @@ func (a *Attempt) checkAge() error {
 }
 
 // Scan visits the pairs of span in order, or in reverse, until visit returns
-// false. Keys and values live until the next Begin.
+// false. Keys and values live until the next Begin. Visit may scan, too.
 func (a *Attempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
+	if a.scanning { // the page is that of the scan around this one
+		around := a.page
+		a.page = window.Page{}
+		err := a.scan(span, reverse, visit)
+		a.page = around
+		return err
+	}
+	a.scanning = true
+	err := a.scan(span, reverse, visit)
+	a.scanning = false
+	return err
+}
+
+func (a *Attempt) scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
 	for limit := scanPageMin; !span.Empty(); limit = min(4*limit, scanPageMax) {
 		if err := a.loadPage(span, reverse, limit); err != nil {
 			return err
@@ -415,18 +431,26 @@ func (a *Attempt) Scan(span base.Span, reverse bool, visit func(key, value []byt
 	return nil
 }
 
-// catchUpEntries is how many entries a scan puts in order under the lock at a time.
-const catchUpEntries = 512
+// catchUpKeys is how many keys of the window a scan puts in order under the lock at a time,
+// promptPieces how often an attempt does so that must not keep others waiting.
+const (
+	catchUpKeys  = 128
+	promptPieces = 16
+)
 
-// catchUp puts some of the window's entries in order. When there are more it gives
-// the lock back, so that others go on, and answers true.
-func (a *Attempt) catchUp() (again bool) {
-	if a.r.mu.win.CatchUp(catchUpEntries) || a.hold == HoldAlways {
-		return false
+// catchUp puts some of the window's keys in order that a scan comes to. When there are more
+// it gives the lock back, so that others go on, and answers true.
+func (a *Attempt) catchUp(span base.Span, reverse bool, limit int) (again bool, err error) {
+	if a.r.mu.win.CatchUp(span, a.at, reverse, limit, catchUpKeys) || a.hold == HoldAlways {
+		return false, nil
+	}
+	if a.pieces++; a.prompt && a.pieces > promptPieces {
+		a.unlock()
+		return false, base.ErrWouldWait
 	}
 	a.giveUp()
 	a.unlock()
-	return true
+	return true, nil
 }
 
 // loadPage reads from the window what it knows about the beginning of span.
@@ -448,7 +472,9 @@ func (a *Attempt) loadPage(span base.Span, reverse bool, limit int) error {
 				continue
 			}
 		}
-		if a.catchUp() {
+		if again, err := a.catchUp(span, reverse, limit); err != nil {
+			return err
+		} else if again {
 			continue
 		}
 		at := a.at
@@ -489,12 +515,19 @@ func (a *Attempt) visitPage(reverse bool, visit func(key, value []byte) bool) (d
 		}
 	}
 	var ageErr error
-	err = a.r.o.Disk.Scan(a.page.Span, reverse, func(key, value []byte) bool {
-		if ageErr = a.checkAge(); ageErr != nil {
-			return false
+	for span := m.begin(a.page.Span); err == nil && !span.Empty() && !m.stopped; span = m.behind(span) {
+		m.buried = 0
+		err = a.r.o.Disk.Scan(span, reverse, func(key, value []byte) bool {
+			if ageErr = a.checkAge(); ageErr != nil {
+				m.stopped = true
+				return false
+			}
+			return m.row(key, value)
+		})
+		if m.buried < buriedRows {
+			break
 		}
-		return m.row(key, value)
-	})
+	}
 	if ageErr != nil {
 		return true, ageErr
 	}

@@ -19,9 +19,9 @@ import (
 func (r *Replica) beginChange(refused error, change func(*base.RangeDescriptor) (batch.Change, error)) (base.Ticket, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.mu.tenure != nil && (r.mu.seq.Busy() || r.changingLocked()) {
+	for r.mu.tenure != nil && (r.mu.leaving || r.mu.seq.Busy() || r.changingLocked()) {
 		if r.o.Manual {
-			return base.Ticket{}, errors.Wrap(refused, "another change of the range is under way")
+			return base.Ticket{}, errors.Wrap(refused, "another change of the range, or of its leader, is under way")
 		}
 		r.signal()
 		r.room.Wait()
@@ -91,6 +91,7 @@ func (r *Replica) applyRangeChange(ctx context.Context, index base.LogIndex, h b
 	}
 	r.mu.Lock()
 	r.mu.seq.SetFrozen(d.Frozen != base.Freeze{})
+	r.mu.watches.endFeedsLocked()
 	r.room.Broadcast()
 	r.mu.Unlock()
 	return nil

@@ -20,6 +20,8 @@ type Request struct {
 	Session   uint64
 	Number    uint64
 	Guards    []*Watch
+	// Origin is who writes, for those who follow; zero: nobody has to know.
+	Origin uint64
 	// Quiet leaves it to the caller to kick the range: more may follow at once.
 	Quiet bool
 }
@@ -208,7 +210,7 @@ func (a *Attempt) admit(muts []base.Mutation) error {
 
 // crowdedLocked reports whether nothing may be sequenced for now.
 func (r *Replica) crowdedLocked() bool {
-	return r.mu.seq.Full() || r.mu.seq.Speculative() > limits.SpeculationBytes || r.overfullLocked()
+	return r.mu.leaving || r.mu.seq.Full() || r.mu.seq.Speculative() > limits.SpeculationBytes || r.overfullLocked()
 }
 
 // waitForRoom waits until the loop or the evictor has made room. It gives up the
@@ -337,7 +339,7 @@ func (a *Attempt) sequence(q *Request, result []byte, f *fetched) (Receipt, erro
 	}
 	a.pos = pos
 	t := base.Ticket{Log: a.ten, Pos: pos}
-	a.r.mu.watches.sequencedLocked(q.Mutations, t)
+	a.r.mu.watches.sequencedLocked(q.Mutations, t, q.Origin)
 	var version *base.Versionstamp
 	if q.Stamped {
 		version = new(base.Versionstamp)

@@ -49,20 +49,29 @@ func (a *Attempt) enterHolding() error {
 	}
 }
 
-// sequenceEntry logs an entry that the table has accepted. The lock is held, and
-// given back. Where it says how a transaction ends that is held here, too, that ends here at
+// sequenceEntry logs entries that the table has accepted, in one batch. The lock is held, and
+// given back. Where the last one says how a transaction ends that is held here, too, that ends here at
 // once: nobody waits for its locks longer than for the record, and the coordinator
 // has one range less to tell. The log keeps both entries, or the first one, or none.
-func (a *Attempt) sequenceEntry(e prepared.Entry) (base.Ticket, error) {
+func (a *Attempt) sequenceEntry(entries ...prepared.Entry) (t base.Ticket, err error) {
 	r := a.r
-	payload, kept, err := prepared.Copy(e)
-	if err != nil {
-		a.unlock()
-		return base.Ticket{}, err
+	copies := make([]entryCopy, len(entries))
+	for i, e := range entries {
+		c := &copies[i]
+		if c.payload, c.kept, err = prepared.Copy(e); err != nil {
+			a.unlock()
+			return base.Ticket{}, err
+		}
 	}
 	open, _ := r.mu.seq.Open()
 	dormant := r.dormantLocked()
-	t, err := a.appendEntry(kept, payload, open)
+	for _, c := range copies {
+		if t, err = a.appendEntry(c.kept, c.payload, open); err != nil {
+			break
+		}
+		open = true
+	}
+	e := entries[len(entries)-1]
 	if rec, ok := e.(*prepared.Record); ok && err == nil && r.mu.seq.Table().Held(rec.ID) != nil {
 		end := &prepared.Resolve{ID: rec.ID, Begin: rec.Begin, Commit: rec.Commit}
 		_, err = a.appendEntry(end, end.Append(nil), true)
@@ -81,6 +90,12 @@ func (a *Attempt) sequenceEntry(e prepared.Entry) (base.Ticket, error) {
 	return t, err
 }
 
+// entryCopy is what the log and the table keep of an entry.
+type entryCopy struct {
+	payload []byte
+	kept    prepared.Entry
+}
+
 // appendEntry puts an entry into the open batch, or into a new one. Its errors are fatal.
 func (a *Attempt) appendEntry(e prepared.Entry, payload []byte, open bool) (base.Ticket, error) {
 	r := a.r
@@ -93,7 +108,7 @@ func (a *Attempt) appendEntry(e prepared.Entry, payload []byte, open bool) (base
 	}
 	t := base.Ticket{Log: a.ten, Pos: pos}
 	if effect.Released != nil {
-		r.mu.watches.sequencedLocked(effect.Mutations, t)
+		r.mu.watches.sequencedLocked(effect.Mutations, t, 0)
 		r.mu.waits.released(effect.Released.ID)
 	}
 	return t, nil

@@ -136,7 +136,7 @@ func (r *Replica) Step(ctx context.Context) (worked bool, err error) {
 // finishStep does what Raft asks for. Where others flush the log, it ends there, and is
 // called again.
 func (r *Replica) finishStep(ctx context.Context) error {
-	for r.loop.raft.HasReady() {
+	for r.loop.raft.HasReady() || r.handOver() {
 		if err := r.ready(ctx, r.loop.raft.Ready()); err != nil || len(r.loop.shared.unflushed) > 0 {
 			return err
 		}
@@ -433,12 +433,12 @@ func (r *Replica) endTenure() {
 	r.serving.Store(false)
 	r.leaseUntil.Store(0)
 	r.mu.seq.DropTail(r.loop.position)
-	r.mu.wants, r.mu.settled = nil, settled{}
+	r.mu.wants, r.mu.settled, r.mu.leaving = nil, settled{}, false
 	r.mu.watches.tenureEndedLocked(base.Ticket{})
 	r.mu.waits.drain()
 	r.room.Broadcast()
 	r.mu.Unlock()
-	r.loop.leading, r.loop.inFlight = false, nil
+	r.loop.leading, r.loop.inFlight, r.loop.handover = false, nil, handover{}
 	clear(r.loop.notices)
 	r.loop.asking = asking{number: r.loop.asking.number}
 	r.dropProofs()
@@ -626,9 +626,13 @@ func (r *Replica) applyOwn(index base.LogIndex, h batch.Header) error {
 	}
 	r.mu.applied, r.mu.logged, r.mu.position = index, h.Stamp, h.Last()
 	r.mu.watches.appliedLocked(f.closed.Last)
+	told := r.mu.watches.committedLocked(f.closed.Last)
 	r.accountLocked()
 	r.room.Broadcast()
 	r.mu.Unlock()
+	for _, news := range told { // before those hear of it who wait for the commit
+		news.feed.to(news.list)
+	}
 	r.pause(PointApplied)
 	r.loop.woken = r.loop.lead.advance(f.closed.Last, r.loop.woken)
 	r.evictor.applied(f.stamp)

@@ -122,7 +122,7 @@ func (r *Replica) Progress() (list []Progress) {
 	return list
 }
 
-// TransferLeader hands leadership over to another voter, or tries to.
+// TransferLeader hands leadership over to another voter, or tries to; see handover.
 func (r *Replica) TransferLeader(to base.ReplicaID) error {
 	r.driving.Lock()
 	defer r.driving.Unlock()
@@ -135,10 +135,8 @@ func (r *Replica) TransferLeader(to base.ReplicaID) error {
 		return errors.Wrapf(ErrChange, "replica %d cannot lead", to)
 	}
 	r.rise()
-	if !r.o.Faults.KeepLease {
-		r.revokeLease(true) // first
-	}
-	r.loop.raft.TransferLeader(uint64(to))
+	r.setHandover(handover{to: to})
+	r.handOver()
 	return nil
 }
 

@@ -14,7 +14,12 @@ type merger struct {
 	reverse bool
 	visit   func(key, value []byte) bool
 	stopped bool
+	buried  int // rows of gone[0] that were read
 }
+
+// buriedRows is how many rows in a span that was deleted a scan reads before it looks
+// behind the span: that costs about as much.
+const buriedRows = 64
 
 // before reports whether a comes before b in scan order.
 func (m *merger) before(a, b []byte) bool {
@@ -38,8 +43,10 @@ func (m *merger) row(key, value []byte) bool {
 		m.items = m.items[1:]
 	}
 	if m.isGone(key) {
-		return true
+		m.buried++
+		return m.buried < buriedRows
 	}
+	m.buried = 0
 	kv := make([]byte, 0, len(key)+len(value))
 	kv = append(append(kv, key...), value...)
 	n := len(key)
@@ -63,6 +70,41 @@ func (m *merger) isGone(key []byte) bool {
 		m.gone = m.gone[1:]
 	}
 	return false
+}
+
+// begin is span without what is deleted at its beginning.
+func (m *merger) begin(span base.Span) base.Span {
+	if len(m.gone) > 0 && bytes.Equal(m.near(m.gone[0]), m.near(span)) {
+		return m.behind(span)
+	}
+	return span
+}
+
+// behind is what is left of span behind the deleted one in which the scan was given up, and
+// behind those that adjoin it.
+func (m *merger) behind(span base.Span) base.Span {
+	for {
+		g := m.gone[0]
+		m.gone = m.gone[1:]
+		edge := g.End
+		if m.reverse {
+			edge = g.Start
+			span.End = edge
+		} else {
+			span.Start = edge
+		}
+		if len(m.gone) == 0 || !bytes.Equal(edge, m.near(m.gone[0])) {
+			return span
+		}
+	}
+}
+
+// near is the end of a span that a scan meets first.
+func (m *merger) near(s base.Span) []byte {
+	if m.reverse {
+		return s.End
+	}
+	return s.Start
 }
 
 // item visits the window's next item and reports whether to go on.

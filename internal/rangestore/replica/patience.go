@@ -10,7 +10,7 @@ import "github.com/stratadb/strata/internal/rangestore/prepared"
 // patientLocked reports whether the open batch can wait.
 func (r *Replica) patientLocked() bool {
 	open, _ := r.mu.seq.Open()
-	return open && uint64(r.mu.seq.Position()) == r.patient.Load() && !r.mu.seq.Full()
+	return open && uint64(r.mu.seq.Position()) == r.patient.Load() && !r.mu.seq.Full() && !r.mu.leaving
 }
 
 // dormantLocked reports whether the loop has to be woken for what is about to be sequenced.

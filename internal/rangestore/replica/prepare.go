@@ -35,7 +35,7 @@ func (v versions) Validate(s base.Stamp, keys [][]byte, spans []base.Span) error
 func (r *Replica) Prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, error) {
 	a := r.NewAttempt()
 	a.Begin(0, HoldNever)
-	return a.prepare(p, guards)
+	return a.prepare(p, guards, nil)
 }
 
 // PreparePromptly is Prepare for those who do not wait: it answers base.ErrWouldWait.
@@ -43,10 +43,11 @@ func (r *Replica) PreparePromptly(p *prepared.Prepare, guards []*Watch) (base.Ti
 	a := r.NewAttempt()
 	a.Begin(0, HoldNever)
 	a.Prompt()
-	return a.prepare(p, guards)
+	return a.prepare(p, guards, nil)
 }
 
-func (a *Attempt) prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, error) {
+// prepare sequences a prepare, and with c all that follows it.
+func (a *Attempt) prepare(p *prepared.Prepare, guards []*Watch, c *conclusion) (base.Ticket, error) {
 	r := a.r
 	defer a.end()
 	asked := *p
@@ -99,11 +100,19 @@ func (a *Attempt) prepare(p *prepared.Prepare, guards []*Watch) (base.Ticket, er
 		if asked.Mutations, err = a.effects(asked.Mutations, &fetched); err != nil {
 			return base.Ticket{}, err
 		}
+		entries := []prepared.Entry{&asked}
+		if c != nil {
+			rec, err := a.conclude(&asked, c)
+			if err != nil {
+				return base.Ticket{}, err
+			}
+			entries = append(entries, rec)
+		}
 		a.count()
 		if len(asked.Mutations) > 0 {
 			a.wrote(asked.Mutations, int(grows(asked.Mutations)))
 		}
-		t, err := a.sequenceEntry(&asked)
+		t, err := a.sequenceEntry(entries...)
 		if r.o.Faults.PreparedBeforeCommit {
 			return base.Ticket{}, err
 		}

@@ -127,6 +127,8 @@ type Faults struct {
 	// PassUndecided lets a latest read pass a write lock whose transaction is undecided
 	// at its anchor.
 	PassUndecided bool
+	// ConcludeUnstamped takes a commit stamp behind transactions that have none yet.
+	ConcludeUnstamped bool
 	// PlainWaiting lets every prepare wait for locks, older holders' too.
 	PlainWaiting bool
 	// LeaseAtStep judges by the lease as it was when the loop last turned.
@@ -135,6 +137,8 @@ type Faults struct {
 	IgnoreBounds bool
 	// ServeFrozen goes on reading after a freeze.
 	ServeFrozen bool
+	// HandOverAtOnce hands leadership over without a regard to what is in flight.
+	HandOverAtOnce bool
 	// ThawAtOnce thaws without a proof that the left range has refused.
 	ThawAtOnce bool
 	// SwapStamps gives every second batch a later stamp than the one behind it (C1). The
@@ -177,6 +181,7 @@ type Replica struct {
 		onDisk   State
 		evicting bool // a slice is on its way to disk
 		cutting  bool // a split or a merge is being applied
+		leaving  bool // leadership is about to be handed over
 		altering bool // a change of the range, or a snapshot, is being applied
 		yielded  bool // the left neighbour has the range's keys
 		answer   stampAnswer
@@ -235,6 +240,7 @@ type loopState struct {
 	notices   notices
 	lease     lease
 	proofs    proofs
+	handover  handover
 	quiet     time.Duration // no elections before that moment of the clock
 	incoming  []*Snapshot   // of messages that Raft has just got
 	prefetch  base.Stamp    // Faults.PrefetchStamp

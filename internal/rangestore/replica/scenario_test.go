@@ -437,6 +437,7 @@ func (c *counter) Latest() base.Stamp        { return c.last }
 
 // memDisk is a disk that survives everything.
 type memDisk struct {
+	read  int // rows that scans have visited
 	rows  map[string]string
 	state State
 }
@@ -458,7 +459,10 @@ func (d *memDisk) Scan(span base.Span, reverse bool, visit func(key, value []byt
 		slices.Reverse(keys)
 	}
 	for _, k := range keys {
-		if span.Contains([]byte(k)) && !visit([]byte(k), []byte(d.rows[k])) {
+		if !span.Contains([]byte(k)) {
+			continue
+		}
+		if d.read++; !visit([]byte(k), []byte(d.rows[k])) {
 			return nil
 		}
 	}

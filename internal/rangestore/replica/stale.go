@@ -220,7 +220,7 @@ func (s *StaleReader) loadPage(span base.Span, reverse bool, limit int) error {
 		if err := s.enter(); err != nil {
 			return err
 		}
-		if s.a.r.mu.win.CatchUp(catchUpEntries) {
+		if s.a.r.mu.win.CatchUp(span, s.a.at, reverse, limit, catchUpKeys) {
 			break
 		}
 		s.a.unlock()

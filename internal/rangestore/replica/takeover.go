@@ -214,6 +214,7 @@ func (r *Replica) keepBoth(u *Union) error {
 	r.mu.seq.SetBounds(u.State.Range.Span)
 	r.mu.bounds++
 	r.mu.cutting = false
+	r.mu.watches.endFeedsLocked() // they are about a part of it
 	err := r.loadTableLocked(u.State.Table)
 	r.room.Broadcast()
 	r.mu.Unlock()

@@ -16,10 +16,11 @@ type Watch struct {
 	ticket base.Ticket
 }
 
-// watches holds the watches of a replica, by key.
+// watches holds the watches of a replica, by key, and its feeds.
 type watches struct {
 	byKey map[string][]*Watch
 	dirty []*Watch // not fired yet
+	feeds []*Feed
 }
 
 // Watch registers an interest in key. It is dirty from the start where nobody would
@@ -84,8 +85,12 @@ func (w *Watch) Close() {
 	}
 }
 
-// sequencedLocked marks the watches of the written keys.
-func (ws *watches) sequencedLocked(muts []base.Mutation, t base.Ticket) {
+// sequencedLocked marks the watches of the written keys, and notes for the feeds what origin
+// has written.
+func (ws *watches) sequencedLocked(muts []base.Mutation, t base.Ticket, origin uint64) {
+	for _, f := range ws.feeds {
+		f.sequencedLocked(muts, t.Pos, origin)
+	}
 	if len(ws.byKey) == 0 {
 		return
 	}
@@ -139,8 +144,10 @@ func (ws *watches) appliedLocked(pos base.Position) {
 	ws.dirty = kept
 }
 
-// movedLocked fires the watches of keys that holds does not hold.
+// movedLocked fires the watches of keys that holds does not hold, and ends the feeds: what they
+// are about lies in other ranges, in part.
 func (ws *watches) movedLocked(holds func(key []byte) bool) {
+	ws.endFeedsLocked()
 	for key, list := range ws.byKey {
 		if !holds([]byte(key)) {
 			ws.markLocked(list, base.Ticket{})
@@ -151,6 +158,7 @@ func (ws *watches) movedLocked(holds func(key []byte) bool) {
 
 // tenureEndedLocked fires every watch: this replica no longer hears of writes first.
 func (ws *watches) tenureEndedLocked(t base.Ticket) {
+	ws.endFeedsLocked()
 	for _, list := range ws.byKey {
 		ws.markLocked(list, t)
 	}

@@ -40,8 +40,9 @@ type Sequencer struct {
 	pos  base.Position
 	prev base.Position // before the open batch's first transaction
 
-	inFlight int64 // bytes of closed batches that are not committed
-	capacity int   // of the next batch's buffer
+	unstamped int   // closed batches that have no stamp yet
+	inFlight  int64 // bytes of closed batches that are not committed
+	capacity  int   // of the next batch's buffer
 }
 
 // New makes a sequencer of the range that owns the span own and continues behind pos.
@@ -68,6 +69,20 @@ func (s *Sequencer) Open() (open bool, bytes int) {
 		return false, 0
 	}
 	return true, len(s.b.Buf)
+}
+
+// Unstamped reports whether a batch is closed and has no stamp yet.
+func (s *Sequencer) Unstamped() bool { return s.unstamped > 0 }
+
+// Room is how many transactions the open batch, or the next one, takes.
+func (s *Sequencer) Room() int {
+	if s.Full() {
+		return 0
+	}
+	if !s.open {
+		return limits.BatchTransactions
+	}
+	return limits.BatchTransactions - s.b.Transactions()
 }
 
 // Speculative is the number of bytes sequenced and not committed (R7).
@@ -208,6 +223,7 @@ func (s *Sequencer) Close() (Closed, bool) {
 	}
 	c := Closed{Num: s.num, Buf: s.b.Buf, Prev: s.prev, Last: s.pos, b: s.b}
 	s.open = false
+	s.unstamped++
 	s.inFlight += int64(len(c.Buf))
 	s.capacity = min(max(len(c.Buf)+len(c.Buf)/4, 1<<10), limits.BatchBytes)
 	s.b = batch.Builder{}
@@ -217,6 +233,7 @@ func (s *Sequencer) Close() (Closed, bool) {
 // Stamp gives a closed batch its stamp: versionstamps are filled in and the
 // header is written, so that Buf is the log entry.
 func (s *Sequencer) Stamp(c *Closed, term base.Term, stamp, prevStamp base.Stamp) {
+	s.unstamped--
 	s.win.SetStamp(c.Num, stamp)
 	s.table.SetStamp(c.Last, stamp)
 	c.b.Finish(batch.Header{Kind: batch.KindTransactions, Term: term, Previous: c.Prev, Stamp: stamp, PrevStamp: prevStamp})
@@ -233,7 +250,7 @@ func (s *Sequencer) Committed(c *Closed) {
 func (s *Sequencer) DropTail(pos base.Position) {
 	s.win.DropTail()
 	s.table.DropTail()
-	s.open, s.pos, s.inFlight = false, pos, 0
+	s.open, s.pos, s.inFlight, s.unstamped = false, pos, 0, 0
 	s.b = batch.Builder{}
 	s.SetBounds(s.span)
 }

@@ -8,7 +8,7 @@
 //	index   hash table: key → newest entry (id)          O(1), no pointers
 //	ring    entries by id: position, batch, where key and value lie in the
 //	        batch's buffer, id of the key's previous version
-//	order   B-tree of the keys, filled only when somebody scans
+//	order   the keys in buckets, each a B-tree that is filled when a scan comes there
 //	frags   range tombstones and touches, cut into disjoint fragments
 //
 // The batch buffers are the log entries themselves; nothing is copied. What is
@@ -38,6 +38,9 @@
 //	    judges a version takes its own. A slice ends with a batch, and the base is
 //	    the batch's stamp: what is evicted may only be older than that. C may lie
 //	    below the base from the beginning; the lock is then what a reader met.
+//
+//	W8  Of each key with a version below order.next either the key is in its bucket, or
+//	    its newest version's id is among the bucket's fresh ones.
 //
 // The package is pure: no clock, goroutine, lock or disk. The caller serialises.
 package window

@@ -182,15 +182,16 @@ func (w *Window) FinishEvict(ev *Eviction, n int) (done bool) {
 func (w *Window) evictEntry(id uint64) {
 	e := w.ring.at(id)
 	w.carry.drop(e) // nobody can read below this entry any more
+	if id < w.order.next {
+		w.order.evicted(id, w.keyOf(e))
+	}
 	switch {
 	case e.flags&replaced != 0:
 	case e.next == 0:
 		sh := w.idx.shard(e.hash)
 		at, _ := sh.find(e.hash, func(head uint64) bool { return head == id })
 		sh.remove(at)
-		if id < w.ordered {
-			w.order.Delete(orderKey{key: w.keyOf(e)})
-		}
+		w.order.remove(w.keyOf(e))
 	case e.flags&toCarry != 0:
 		v := w.version(id, e)
 		c := carried{stamp: w.batch(e.batch).stamp, pos: e.pos, id: id}

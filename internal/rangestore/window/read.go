@@ -1,8 +1,6 @@
 package window
 
 import (
-	"bytes"
-
 	"github.com/stratadb/strata/internal/base"
 )
 
@@ -102,33 +100,6 @@ func (w *Window) tombstone(fr *frag, s base.Stamp) *mark {
 	return nil
 }
 
-// orderKey is a key of the order; its bytes are its own.
-type orderKey struct{ key []byte }
-
-// CatchUp puts up to n entries that arrived since the last scan into the order
-// and reports whether that were all. A scan does the rest by itself; who can let
-// others go on in between calls this before.
-func (w *Window) CatchUp(n int) (all bool) {
-	w.catchUpTo(min(max(w.ordered, w.ring.tail)+uint64(n), w.ring.next))
-	return w.ordered == w.ring.next
-}
-
-func (w *Window) catchUp() { w.catchUpTo(w.ring.next) }
-
-func (w *Window) catchUpTo(end uint64) {
-	for id := max(w.ordered, w.ring.tail); id < end; id++ {
-		e := w.ring.at(id)
-		if e.flags&ghost != 0 || w.ring.has(e.prev) {
-			continue // not visible yet, or an older version has put the key there
-		}
-		k := orderKey{key: w.keyOf(e)}
-		if !w.order.Has(k) {
-			w.order.ReplaceOrInsert(orderKey{key: bytes.Clone(k.key)})
-		}
-	}
-	w.ordered = end
-}
-
 // Item is a key of the window inside a scanned span.
 type Item struct {
 	Key []byte
@@ -145,15 +116,18 @@ type Page struct {
 	Unstamped bool
 }
 
+// deadKeys is how many deleted keys a page passes over at most.
+const deadKeys = 1024
+
 // Scan describes the beginning (in reverse: the end) of span as the snapshot s
 // sees it, or the newest state for s = 0, with at most limit keys of the window.
 // It reuses the memory of p.
 func (w *Window) Scan(p *Page, span base.Span, s base.Stamp, reverse bool, limit int) {
 	p.Items, p.Gone, p.Pos, p.Unstamped = p.Items[:0], p.Gone[:0], 0, false
 	p.Span = span
-	w.catchUp()
-	add := func(k orderKey) bool {
-		if len(p.Items) == limit {
+	dead, hidden := 0, shroud{w: w, s: s}
+	w.visitKeys(span, reverse, hidden.buries, func(k orderKey) bool {
+		if len(p.Items) == limit || dead == deadKeys {
 			if reverse {
 				p.Span.Start = base.Next(k.key)
 			} else {
@@ -161,23 +135,18 @@ func (w *Window) Scan(p *Page, span base.Span, s base.Stamp, reverse bool, limit
 			}
 			return false
 		}
-		p.Items = append(p.Items, Item{Key: k.key, Version: w.fromEntries(w.head(k.key), s)})
+		v := w.fromEntries(w.head(k.key), s)
+		if m := hidden.over(k.key); m != nil && m.at > v.id {
+			dead++ // the page's Gone says so
+			return true
+		}
+		p.Items = append(p.Items, Item{Key: k.key, Version: v})
 		return true
-	}
-	if !reverse {
-		w.order.AscendRange(orderKey{key: span.Start}, orderKey{key: span.End}, add)
-	} else {
-		w.order.DescendLessOrEqual(orderKey{key: span.End}, func(k orderKey) bool {
-			if bytes.Compare(k.key, span.End) >= 0 {
-				return true
-			}
-			return bytes.Compare(k.key, span.Start) >= 0 && add(k)
-		})
-	}
+	})
 	w.finishPage(p, s)
 }
 
-// finishPage applies the tombstones and finds the page's highest position.
+// finishPage says what the tombstones hide on disk, and finds the page's highest position.
 func (w *Window) finishPage(p *Page, s base.Stamp) {
 	if s == 0 {
 		for _, u := range w.unstamped {
@@ -195,11 +164,6 @@ func (w *Window) finishPage(p *Page, s base.Stamp) {
 	})
 	for i := range p.Items {
 		it := &p.Items[i]
-		if len(p.Gone) > 0 {
-			if m := w.tombstone(w.frags.cover(it.Key), s); m != nil && m.at > it.id {
-				it.Version = Version{State: Absent, Pos: m.pos}
-			}
-		}
 		p.Unstamped = p.Unstamped || it.State == Unstamped
 		p.Pos = max(p.Pos, it.Pos)
 	}

@@ -127,8 +127,7 @@ func (w *Window) spanWritten(s base.Span, p ReadPoint) bool {
 }
 
 func (w *Window) spanWrittenOrdered(s base.Span, p ReadPoint) (written bool) {
-	w.catchUp()
-	w.order.AscendRange(orderKey{key: s.Start}, orderKey{key: s.End}, func(k orderKey) bool {
+	w.visitKeys(s, false, func(*bucket) bool { return false }, func(k orderKey) bool {
 		if id := w.head(k.key); id != 0 {
 			e := w.ring.at(id)
 			written = w.newer(e.batch, e.pos, p)

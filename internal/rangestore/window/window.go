@@ -2,10 +2,10 @@ package window
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/errors"
-	"github.com/google/btree"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/batch"
@@ -21,8 +21,7 @@ type Window struct {
 	firstBatch uint64
 	committed  uint64 // batches up to this number are committed
 
-	order   *btree.BTreeG[orderKey]
-	ordered uint64 // entries below this id are in order
+	order order
 
 	carry carriages
 
@@ -84,8 +83,7 @@ type slice struct {
 // New makes an empty window over a disk whose state ends with stamp and position.
 func New(stamp base.Stamp, pos base.Position) *Window {
 	w := &Window{ring: newRing(), frags: newFrags(), firstBatch: 1, baseStamp: stamp, basePos: pos}
-	w.order = btree.NewG(32, func(a, b orderKey) bool { return bytes.Compare(a.key, b.key) < 0 })
-	w.ordered = w.ring.next
+	w.order = newOrder(w.ring.next)
 	return w
 }
 
@@ -293,8 +291,8 @@ func (w *Window) reveal(id uint64) {
 	case next == 0:
 		sh.slots[at].id = id
 	}
-	if id < w.ordered {
-		w.order.ReplaceOrInsert(orderKey{key: bytes.Clone(key)})
+	if id < w.order.next {
+		w.order.bucket(key).put(id, key)
 	}
 }
 
@@ -346,46 +344,92 @@ func (w *Window) DropTail() {
 	w.bytes -= int64(w.ring.next-from) * entryBytes
 	w.batches = w.batches[:first-w.firstBatch]
 	w.ring.cutHead(from)
-	w.ordered = min(w.ordered, from)
+	w.order.next = min(w.order.next, from)
 }
 
 func (w *Window) undo(id uint64) {
 	e := w.ring.at(id)
-	if e.flags&(ghost|replaced) != 0 {
+	if e.flags&ghost != 0 {
 		return
 	}
 	key := w.keyOf(e)
+	if id < w.order.next {
+		w.order.undone(id, key)
+	}
+	if e.flags&replaced != 0 {
+		return
+	}
 	sh := w.idx.shard(e.hash)
 	at, _ := sh.find(e.hash, w.sameKey(key))
 	if w.ring.has(e.prev) {
 		sh.slots[at].id = e.prev
 		w.ring.at(e.prev).next = 0
+		if e.prev < w.order.next { // which may have counted on its successor
+			w.order.bucket(key).put(e.prev, key)
+		}
 		return
 	}
 	sh.remove(at)
-	if id < w.ordered {
-		w.order.Delete(orderKey{key: key})
-	}
+	w.order.remove(key)
 }
 
 // Check verifies W1 and the counters; tests call it.
 func (w *Window) Check() error {
-	live := 0
 	for i := range w.idx.shards {
 		for _, sl := range w.idx.shards[i].slots {
 			if sl.id == 0 {
 				continue
 			}
-			live++
 			if err := w.checkChain(sl); err != nil {
 				return err
 			}
 		}
 	}
-	if n := w.order.Len(); n > live {
-		return errors.AssertionFailedf("%d keys in order, %d in the index", n, live)
+	return w.checkOrder()
+}
+
+// checkOrder verifies that scans find every key.
+func (w *Window) checkOrder() error {
+	fresh := 0
+	for prefix, b := range w.order.buckets {
+		fresh += len(b.fresh)
+		for i, id := range b.fresh {
+			if id >= w.order.next || !w.ring.has(id) || prefixOf(w.keyOf(w.ring.at(id))) != prefix || i > 0 && id <= b.fresh[i-1] {
+				return errors.AssertionFailedf("bucket %x has entry %d of %v", prefix, id, b.fresh)
+			}
+		}
+		var wrong []byte
+		b.keys.Ascend(func(k orderKey) bool {
+			if prefixOf(k.key) != prefix || w.head(k.key) == 0 {
+				wrong = k.key
+			}
+			return wrong == nil
+		})
+		if wrong != nil {
+			return errors.AssertionFailedf("bucket %x has the key %x", prefix, wrong)
+		}
+		if len(b.fresh) == 0 && b.keys.Len() == 0 {
+			return errors.AssertionFailedf("bucket %x is empty", prefix)
+		}
+	}
+	if fresh != w.order.fresh {
+		return errors.AssertionFailedf("%d keys are fresh, %d are counted", fresh, w.order.fresh)
+	}
+	for i := range w.idx.shards {
+		for _, sl := range w.idx.shards[i].slots {
+			if sl.id != 0 && sl.id < w.order.next && !w.ordered(sl.id) {
+				return errors.AssertionFailedf("no scan finds entry %d", sl.id)
+			}
+		}
 	}
 	return nil
+}
+
+// ordered reports whether the order knows the key of an entry, the newest of its key.
+func (w *Window) ordered(id uint64) bool {
+	key := w.keyOf(w.ring.at(id))
+	b := w.order.buckets[prefixOf(key)]
+	return b != nil && (b.keys.Has(orderKey{key}) || slices.Contains(b.fresh, id))
 }
 
 func (w *Window) checkChain(sl slot) error {

@@ -11,7 +11,14 @@ import (
 
 // Flush makes everything durable that was applied before, and waits for it.
 func (s *Store) Flush() error {
-	err := s.db.Flush()
+	done, err := s.db.AsyncFlush()
+	if err == nil {
+		select {
+		case <-done:
+		case <-s.failure.failed:
+			err = s.failure.err
+		}
+	}
 	s.settle()
 	return errors.Wrap(err, "flushing the state")
 }

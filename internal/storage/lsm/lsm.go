@@ -74,9 +74,14 @@ type Store struct {
 	known presence
 
 	flushed chan struct{}
-	quit    chan struct{}
-	done    sync.WaitGroup
-	close   sync.Once
+	failure struct {
+		once   sync.Once
+		failed chan struct{} // closed behind err
+		err    error
+	}
+	quit  chan struct{}
+	done  sync.WaitGroup
+	close sync.Once
 }
 
 // Open opens the store in o.Dir, or makes it.
@@ -97,6 +102,7 @@ func Open(o Options) (*Store, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{opts: o, gate: newGate(), flushed: make(chan struct{}, 1), quit: make(chan struct{})}
+	s.failure.failed = make(chan struct{})
 	s.cache = pebble.NewCache(o.CacheBytes + memtablesMax*o.MemtableBytes)
 	db, err := pebble.Open(o.Dir, s.pebbleOptions())
 	if err != nil {
@@ -188,11 +194,15 @@ func (s *Store) backgroundError(err error) {
 	}
 }
 
+// fatal tells the first time. Pebble tries for ever.
 func (s *Store) fatal(err error) {
-	s.opts.Logger.Error("state storage failed", "error", err)
-	if s.opts.OnFatal != nil {
-		s.opts.OnFatal(err)
-	}
+	s.failure.once.Do(func() {
+		s.opts.Logger.Error("state storage failed", "error", err)
+		if s.failure.err = err; s.opts.OnFatal != nil {
+			s.opts.OnFatal(err)
+		}
+		close(s.failure.failed)
+	})
 }
 
 func (s *Store) wakeNotifier() {

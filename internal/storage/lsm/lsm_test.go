@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/errors"
@@ -241,6 +242,33 @@ func TestBackgroundErrorIsFatal(t *testing.T) {
 	must(t, err)
 	if err := <-fatal; !errors.Is(err, injected) {
 		t.Fatalf("fatal: %v", err)
+	}
+}
+
+// TestFlushOfAStoreThatHasFailed: whoever waits for a flush is told, and so is the owner, once;
+// the store can be closed while nothing can be written.
+func TestFlushOfAStoreThatHasFailed(t *testing.T) {
+	injected := errors.New("injected")
+	var broken atomic.Bool
+	told := 0
+	s := mustOpen(t, Options{
+		FS: errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				return injected
+			}
+			return nil
+		})), Dir: "lsm", CacheBytes: 1 << 20, OnFatal: func(error) { told++ },
+	})
+	apply(t, s, func(b *Batch) { b.Set([]byte("k"), []byte("v")) })
+	broken.Store(true)
+	for range 2 {
+		if err := s.Flush(); !errors.Is(err, injected) {
+			t.Errorf("flush: %v", err)
+		}
+	}
+	_ = s.Close()
+	if told != 1 {
+		t.Errorf("told %d times", told)
 	}
 }
 

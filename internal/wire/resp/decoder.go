@@ -70,6 +70,12 @@ func NewDecoder(r io.Reader, l DecoderLimits) *Decoder {
 	return &Decoder{r: bufio.NewReaderSize(r, decoderBufferBytes), limits: l}
 }
 
+// Reset forgets all that was, and reads from r.
+func (d *Decoder) Reset(r io.Reader) {
+	d.r.Reset(r)
+	d.failed = nil
+}
+
 // Buffered is the number of bytes that were read from the stream and do not
 // belong to a reply that was returned.
 func (d *Decoder) Buffered() int { return d.r.Buffered() }

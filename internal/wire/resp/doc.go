@@ -5,6 +5,7 @@
 //	socket ── ReadBuffer ── Parser ── command (arguments alias the buffer)
 //	socket ── Writer.Buf ◄─────────── reply
 //	client ── AppendCommand ─► … ─► Decoder ── Value ── Format
+//	server ── Passer ── the bytes of a reply, as they are
 //
 // A connection's loop is
 //

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/stratadb/strata/internal/redisnum"
 )
@@ -13,9 +14,11 @@ func (e Error) Error() string { return string(e) }
 
 // The errors of many commands, in Redis's words.
 const (
-	ErrSyntax     Error = "ERR syntax error"
-	ErrNotInteger Error = "ERR value is not an integer or out of range"
-	ErrOutOfRange Error = "ERR value is out of range"
+	ErrSyntax      Error = "ERR syntax error"
+	ErrReplyTooBig Error = "ERR reply exceeds the size limit"
+	ErrNotInteger  Error = "ERR value is not an integer or out of range"
+	ErrOutOfRange  Error = "ERR value is out of range"
+	ErrTimeout     Error = "ERR timeout is not an integer or out of range"
 )
 
 // ArityError is the one of a command that was called with a wrong number of arguments.
@@ -28,6 +31,11 @@ const EchoedBytes = 128
 
 // Truncated is up to n bytes of b.
 func Truncated(b []byte, n int) []byte { return b[:min(len(b), max(n, 0))] }
+
+// OneLine is text without what would end an error's line.
+func OneLine(text string) string {
+	return strings.NewReplacer("\r", " ", "\n", " ").Replace(text)
+}
 
 // Is reports whether an argument is a word, given in lower case, in any case.
 func Is(arg []byte, word string) bool {

@@ -56,8 +56,15 @@ const (
 	FlagSole
 	// FlagSubscribed commands are all that a RESP2 client may use that is subscribed.
 	FlagSubscribed
+	// FlagSkipMonitor, FlagNoMandatoryKeys and FlagAllowBusy are what COMMAND says of
+	// commands about scripts.
+	FlagSkipMonitor
+	FlagNoMandatoryKeys
+	FlagAllowBusy
 	// FlagUnpaused commands are executed during CLIENT PAUSE.
 	FlagUnpaused
+	// FlagBrief commands are over in less time than it takes to ask for it.
+	FlagBrief
 )
 
 var flagNames = []struct {
@@ -66,7 +73,7 @@ var flagNames = []struct {
 }{
 	{FlagWrite, "write"}, {FlagReadonly, "readonly"}, {FlagDenyOOM, "denyoom"}, {FlagAdmin, "admin"},
 	{FlagPubsub, "pubsub"}, {FlagNoScript, "noscript"}, {FlagBlocking, "blocking"}, {FlagLoading, "loading"},
-	{FlagStale, "stale"}, {FlagFast, "fast"}, {FlagNoAuth, "no_auth"}, {FlagNoMulti, "no_multi"},
+	{FlagStale, "stale"}, {FlagSkipMonitor, "skip_monitor"}, {FlagNoMandatoryKeys, "no_mandatory_keys"}, {FlagAllowBusy, "allow_busy"}, {FlagFast, "fast"}, {FlagNoAuth, "no_auth"}, {FlagNoMulti, "no_multi"},
 	{FlagMovableKeys, "movablekeys"},
 }
 
@@ -104,12 +111,13 @@ const (
 	GroupNamespace    Group = "namespace"
 	GroupSession      Group = "session"
 	GroupAdmin        Group = "admin"
+	GroupScripting    Group = "scripting"
 )
 
 // groupCategory is the ACL category that all commands of a group have.
 var groupCategory = map[Group]string{
 	GroupString: "string", GroupBitmap: "bitmap", GroupStream: "stream", GroupGeo: "geo", GroupHyperLogLog: "hyperloglog", GroupHash: "hash", GroupList: "list", GroupSet: "set", GroupSortedSet: "sortedset", GroupGeneric: "keyspace",
-	GroupTransactions: "transaction", GroupConnection: "connection",
+	GroupTransactions: "transaction", GroupConnection: "connection", GroupZMap: "zmap",
 }
 
 // Keys says which arguments are keys: from First to Last in steps of Step; a
@@ -175,20 +183,22 @@ type Command[C any] struct {
 	// Stats counts the calls of one that is in a table.
 	Stats Stats
 
-	full  string // "client|setname"
-	upper string
-	sub   map[string]*Command[C]
+	number    int
+	container *Command[C]
+	specs     []Spec
+	full      string // "client|setname"
+	upper     string
+	sub       map[string]*Command[C]
 }
 
-// Stats counts the calls of one command. The microseconds are extrapolated from a
-// sample.
+// Stats counts the calls of one command. The time of some is extrapolated from a sample.
 type Stats struct {
-	Calls, Micros, Rejected, Failed atomic.Int64
+	Calls, Nanos, Rejected, Failed atomic.Int64
 }
 
 // Reset begins anew.
 func (st *Stats) Reset() {
-	for _, n := range []*atomic.Int64{&st.Calls, &st.Micros, &st.Rejected, &st.Failed} {
+	for _, n := range []*atomic.Int64{&st.Calls, &st.Nanos, &st.Rejected, &st.Failed} {
 		n.Store(0)
 	}
 }
@@ -199,6 +209,16 @@ func (cmd *Command[C]) FullName() string { return cmd.full }
 // Upper is the full name in capitals.
 func (cmd *Command[C]) Upper() string { return cmd.upper }
 
+// Number is the command's place among all of its table, subcommands behind their container.
+func (cmd *Command[C]) Number() int { return cmd.number }
+
+// Container is the command that a subcommand belongs to; nil for others.
+func (cmd *Command[C]) Container() *Command[C] { return cmd.container }
+
+// CategoryNames are all ACL categories, as ACL CAT lists them.
+var CategoryNames = []string{"keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream", "pubsub",
+	"admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting", "zmap"}
+
 // AllCategories are all ACL categories, sorted as ACL CAT does not care.
 func (cmd *Command[C]) AllCategories() []string {
 	var c []string
@@ -208,7 +228,7 @@ func (cmd *Command[C]) AllCategories() []string {
 		}
 	}
 	add(cmd.Flags&FlagWrite != 0, "write")
-	add(cmd.Flags&FlagReadonly != 0, "read")
+	add(cmd.Flags&FlagReadonly != 0 && cmd.Group != GroupScripting, "read")
 	if name, ok := groupCategory[cmd.Group]; ok && !cmd.Apart && (cmd.Subcommands == nil || cmd.Handler != nil) {
 		c = append(c, name)
 	}
@@ -246,6 +266,11 @@ func NewTable[C any](rows []Command[C]) *Table[C] {
 	t := &Table[C]{byName: map[string]*Command[C]{}, Nobody: &Command[C]{Name: "unknown", full: "unknown"}}
 	t.add(rows)
 	slices.SortFunc(t.Sorted, func(a, b *Command[C]) int { return strings.Compare(a.Name, b.Name) })
+	n := 0
+	t.Each(func(cmd *Command[C]) {
+		cmd.number, cmd.specs = n, cmd.makeSpecs()
+		n++
+	})
 	return t
 }
 
@@ -298,7 +323,7 @@ func (t *Table[C]) add(rows []Command[C]) {
 		for j := range cmd.Subcommands {
 			sub := &cmd.Subcommands[j]
 			sub.full = cmd.Name + "|" + sub.Name
-			sub.upper = strings.ToUpper(sub.full)
+			sub.upper, sub.container = strings.ToUpper(sub.full), cmd
 			cmd.sub[sub.Name] = sub
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stratadb/strata/internal/auth"
 	"github.com/stratadb/strata/internal/redisnum"
 )
 
@@ -77,6 +78,8 @@ var specs = map[string][]Spec{
 	"sort":     {keyAt(1, "RO access"), unknownKeys("RO access"), unknownKeys("OW update")},
 	"sort_ro":  {keyAt(1, "RO access"), unknownKeys("RO access")},
 	"spublish": {keyAt(1, "not_key")}, "ssubscribe": {keysFrom(1, "not_key")}, "sunsubscribe": {keysFrom(1, "not_key")},
+	"eval": {countedAt(2, "RW access update")}, "evalsha": {countedAt(2, "RW access update")}, "fcall": {countedAt(2, "RW access update")},
+	"eval_ro": {countedAt(2, "RO access")}, "evalsha_ro": {countedAt(2, "RO access")}, "fcall_ro": {countedAt(2, "RO access")},
 	"xread": {streamsFrom(1)}, "xreadgroup": {streamsFrom(4)},
 	"memory|usage": some, "object|encoding": some, "object|refcount": some, "object|idletime": some, "object|freq": some,
 	"xgroup|create": {keyAt(2, "RW insert")}, "xgroup|createconsumer": {keyAt(2, "RW insert")},
@@ -84,7 +87,9 @@ var specs = map[string][]Spec{
 }
 
 // Specs are those of the command.
-func (cmd *Command[C]) Specs() []Spec {
+func (cmd *Command[C]) Specs() []Spec { return cmd.specs }
+
+func (cmd *Command[C]) makeSpecs() []Spec {
 	if all, ok := specs[cmd.full]; ok {
 		return all
 	}
@@ -98,8 +103,8 @@ func (cmd *Command[C]) Specs() []Spec {
 	return []Spec{{Access: cmd.access(), At: cmd.Keys.First, Last: last, Step: cmd.Keys.Step}}
 }
 
-// positions are the indexes of the keys among args.
-func (s *Spec) positions(args [][]byte) (at []int) {
+// positions appends the indexes of the keys among args.
+func (s *Spec) positions(args [][]byte, at []int) []int {
 	first := s.At
 	if s.Keyword != "" {
 		for first < len(args) && !strings.EqualFold(string(Truncated(args[first], NameMaxBytes)), s.Keyword) {
@@ -110,11 +115,11 @@ func (s *Spec) positions(args [][]byte) (at []int) {
 	last := first + s.Last
 	switch {
 	case s.Unknown || first >= len(args):
-		return nil
+		return at
 	case s.Counted:
 		n, ok := redisnum.ParseInt(args[first])
 		if !ok || n < 1 || n > int64(len(args)-first-1) {
-			return nil
+			return at
 		}
 		first++
 		last = first + int(n) - 1
@@ -134,11 +139,83 @@ func (s *Spec) positions(args [][]byte) (at []int) {
 func (cmd *Command[C]) AccessAt(args [][]byte, i int) (flags []string) {
 	for _, s := range cmd.Specs() {
 		flags = s.Access
-		if slices.Contains(s.positions(args), i) {
+		if slices.Contains(s.positions(args, nil), i) {
 			break
 		}
 	}
+	if slices.Contains(flags, "variable_flags") {
+		return variable(cmd.full, args)
+	}
 	return flags
+}
+
+var (
+	onlyRead    = access("RO access")
+	onlyWritten = access("OW update")
+	readWritten = access("RW access update")
+)
+
+// variable are the flags of the key of a command whose other arguments decide.
+func variable(name string, args [][]byte) []string {
+	if name == "set" {
+		for i := 3; i < len(args); i++ {
+			if Is(args[i], "get") || len(args[i]) > 2 && Is(args[i][:2], "if") { // what it is compared with can be found out
+				return readWritten
+			}
+		}
+		return onlyWritten
+	}
+	for i := 2; i < len(args); { // BITFIELD
+		switch left := len(args) - i - 1; {
+		case Is(args[i], "get") && left >= 2:
+			i += 3
+		case Is(args[i], "overflow") && left >= 1:
+			i += 2
+		default:
+			return readWritten
+		}
+	}
+	return onlyRead
+}
+
+// Uses appends the keys of a call: all that a spec knows, and those that only the command's own
+// code finds.
+func (cmd *Command[C]) Uses(args [][]byte, to []auth.Use) []auth.Use {
+	first := len(to)
+	for i := range cmd.specs {
+		s := &cmd.specs[i]
+		if slices.Contains(s.Access, "not_key") {
+			return to
+		}
+		flags := s.Access
+		if slices.Contains(flags, "variable_flags") {
+			flags = variable(cmd.full, args)
+		}
+		var few [16]int
+		for _, at := range s.positions(args, few[:0]) {
+			to = append(to, use(at, flags))
+		}
+	}
+	var few [16]int
+	for _, at := range cmd.Keys.Positions(args, few[:0]) {
+		if !slices.ContainsFunc(to[first:], func(u auth.Use) bool { return u.At == at }) {
+			to = append(to, use(at, cmd.AccessAt(args, at)))
+		}
+	}
+	return to
+}
+
+func use(at int, flags []string) (u auth.Use) {
+	u.At = at
+	for _, f := range flags {
+		switch f {
+		case "access":
+			u.Read = true
+		case "update", "insert", "delete":
+			u.Write = true
+		}
+	}
+	return u
 }
 
 // access are the flags of the keys of a command whose keys are all alike.
@@ -152,11 +229,11 @@ func (cmd *Command[C]) access() []string {
 		return access("RO access")
 	}
 	switch cmd.Name {
-	case "del", "unlink", "delex":
+	case "del", "unlink":
 		return access("RM delete")
 	case "hdel", "lrem", "ltrim", "srem", "zrem", "zremrangebyrank", "zremrangebyscore", "zremrangebylex", "xdel", "xtrim", "xautoclaim":
 		return access("RW delete")
-	case "getdel", "hgetdel", "lpop", "rpop", "blpop", "brpop", "spop", "zpopmin", "zpopmax", "bzpopmin", "bzpopmax":
+	case "getdel", "delex", "hgetdel", "lpop", "rpop", "blpop", "brpop", "spop", "zpopmin", "zpopmax", "bzpopmin", "bzpopmax":
 		return access("RW access delete")
 	case "mset", "setex", "psetex", "restore":
 		return access("OW update")

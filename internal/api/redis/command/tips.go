@@ -3,9 +3,9 @@ package command
 // unordered are the commands whose replies are the same but for their order, nondeterministic
 // those that may answer another thing each time.
 var (
-	unordered        = set("command", "command|docs", "command|info", "command|list", "hgetall", "hkeys", "hvals", "keys", "module|list", "sdiff", "sinter", "smembers", "sunion")
+	unordered        = set("command", "command|docs", "command|info", "command|list", "function|list", "hgetall", "hkeys", "hvals", "keys", "module|list", "sdiff", "sinter", "smembers", "sunion")
 	nondeterministic = set("client|info", "client|list", "cluster|count-failure-reports", "cluster|getkeysinslot", "cluster|info", "cluster|links", "cluster|nodes", "cluster|shards",
-		"cluster|slots", "dump", "hrandfield", "hscan", "info", "lastsave", "memory|doctor", "object|encoding", "object|freq", "object|idletime", "object|refcount", "pttl", "randomkey",
+		"cluster|slots", "dump", "function|stats", "hrandfield", "hscan", "info", "lastsave", "latency|doctor", "latency|graph", "latency|histogram", "latency|history", "latency|latest", "memory|doctor", "memory|malloc-stats", "memory|stats", "slowlog|get", "slowlog|len", "object|encoding", "object|freq", "object|idletime", "object|refcount", "pttl", "randomkey",
 		"scan", "spop", "srandmember", "sscan", "time", "ttl", "xadd", "xautoclaim", "xclaim", "xinfo|consumers", "xpending", "xtrim", "zrandmember", "zscan")
 )
 

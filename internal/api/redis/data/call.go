@@ -21,10 +21,18 @@ type Call struct {
 	Txn kv.Txn
 	// DB is the session's database.
 	DB *model.DB
+	// SnapshotReads says that what the command reads of a ZMap is not to conflict.
+	SnapshotReads bool
 	// Name is the command's.
 	Name string
+	// ReadsAnyKey tells whether the session's user may read keys that the call does not name.
+	ReadsAnyKey func() bool
 	// Rand is where random choices come from.
 	Rand model.Rand
+
+	// Used is how many seconds ago a key was used, Redis's logarithmic count of its uses,
+	// and whether that count is what the eviction policy goes by.
+	Used func(key []byte) (idle, freq int64, lfu bool)
 
 	// Memory that handlers use again.
 	Bytes  [][]byte
@@ -37,10 +45,24 @@ type Call struct {
 // use where the arity of the table cannot tell.
 func (c *Call) WrongArity() error { return command.ArityError(c.Name) }
 
+// orNull finishes a handler whose result may be missing.
+func (c *Call) orNull(found bool, err error, reply func()) error {
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		c.W.Null()
+	default:
+		reply()
+	}
+	return nil
+}
+
 // Families are the functions that return the rows of the table. A new family is a line
 // here.
 func Families() []func() []Command {
 	return []func() []Command{
-		Strings, Bitmaps, HyperLogLogs, Hashes, HashTimes, Lists, Sets, SortedSets, SortedSetRanges, SortedSetAlgebra, Geo, Streams, StreamGroups, Expiry, Scans, Sorting, Dumps,
+		Strings, Bitmaps, HyperLogLogs, Hashes, HashTimes, Lists, Sets, SortedSets, SortedSetRanges, SortedSetAlgebra, Geo, Streams, StreamGroups, StreamContainers, Expiry, Scans, Sorting, Dumps, Objects,
+		ZMaps, TypedZMaps,
 	}
 }

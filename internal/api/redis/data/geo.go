@@ -170,7 +170,8 @@ func (c *Call) places(members [][]byte) ([]float64, error) {
 	return zset.MScore(c.Txn, c.DB, c.Args[1], members, nil)
 }
 
-func geoposCommand(c *Call) error {
+// eachPlace replies for each member that is named: none for one that is absent.
+func (c *Call) eachPlace(none func(), place func(score float64)) error {
 	scores, err := c.places(c.Args[2:])
 	if err != nil {
 		return err
@@ -178,28 +179,20 @@ func geoposCommand(c *Call) error {
 	c.W.Array(len(scores))
 	for _, s := range scores {
 		if math.IsNaN(s) {
-			c.W.NullArray()
-			continue
+			none()
+		} else {
+			place(s)
 		}
-		c.point(geo.At(s))
 	}
 	return nil
 }
 
+func geoposCommand(c *Call) error {
+	return c.eachPlace(c.W.NullArray, func(s float64) { c.point(geo.At(s)) })
+}
+
 func geohashCommand(c *Call) error {
-	scores, err := c.places(c.Args[2:])
-	if err != nil {
-		return err
-	}
-	c.W.Array(len(scores))
-	for _, s := range scores {
-		if math.IsNaN(s) {
-			c.W.Null()
-			continue
-		}
-		c.W.Bulk(geo.Hash(s))
-	}
-	return nil
+	return c.eachPlace(c.W.Null, func(s float64) { c.W.Bulk(geo.Hash(s)) })
 }
 
 func geodistCommand(c *Call) error {

@@ -1,6 +1,8 @@
 package data
 
 import (
+	"bytes"
+
 	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/model/redis/sorting"
 )
@@ -18,6 +20,12 @@ func Sorting() []Command {
 			Flags: command.FlagReadonly | command.FlagMovableKeys | command.FlagDangerous, Categories: categories, Apart: true, Keys: one, Handler: sortCommand},
 	}
 }
+
+// The errors of who may not read the keys that a pattern names.
+const (
+	errSortBy  command.Error = "ERR BY option of SORT denied due to insufficient ACL permissions."
+	errSortGet command.Error = "ERR GET option of SORT denied due to insufficient ACL permissions."
+)
 
 // sortKeys finds SORT's keys: the first one, and the last one that it stores to.
 func sortKeys(args [][]byte) []int {
@@ -65,9 +73,14 @@ func sortCommand(c *Call) error {
 			to = c.Args[i]
 		case command.Is(arg, "by") && more > 0:
 			i++
-			o.By = c.Args[i]
+			if o.By = c.Args[i]; bytes.IndexByte(o.By, '*') >= 0 && !c.ReadsAnyKey() {
+				return errSortBy
+			}
 		case command.Is(arg, "get") && more > 0:
 			i++
+			if !c.ReadsAnyKey() {
+				return errSortGet
+			}
 			o.Get = append(o.Get, c.Args[i])
 		default:
 			return command.ErrSyntax

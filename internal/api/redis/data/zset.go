@@ -128,15 +128,7 @@ func zaddCommand(c *Call) error {
 
 // score finishes a handler whose result is a score.
 func (c *Call) score(score float64, found bool, err error) error {
-	switch {
-	case err != nil:
-		return err
-	case !found:
-		c.W.Null()
-	default:
-		c.W.Double(score)
-	}
-	return nil
+	return c.orNull(found, err, func() { c.W.Double(score) })
 }
 
 func zincrbyCommand(c *Call) error {

@@ -23,6 +23,7 @@ type segment struct {
 	buf     []byte
 	pending atomic.Int32 // tickets that are not done
 	failed  atomic.Bool
+	tickets []base.Ticket // of one that is held
 }
 
 var segments = sync.Pool{New: func() any { return new(segment) }}
@@ -45,6 +46,8 @@ func (g *segment) release() {
 		g.buf = nil
 	}
 	g.buf = g.buf[:0]
+	clear(g.tickets)
+	g.tickets = g.tickets[:0]
 	g.failed.Store(false)
 	segments.Put(g)
 }
@@ -145,35 +148,74 @@ func (o *Queue) tryWrite(b []byte) (int, error) {
 // Submit sends buf once the tickets are done, behind everything that was
 // submitted before. It keeps neither slice.
 func (o *Queue) Submit(buf []byte, tickets []base.Ticket) {
-	ready := true
-	for i := range tickets {
-		ready = ready && tickets[i].Done()
+	if g := o.put(buf, tickets); g != nil {
+		g.await(tickets)
 	}
-	if ready && o.direct(buf) {
-		return
+}
+
+// put sends buf if it may, and answers nil; else it queues it, one thing pending.
+func (o *Queue) put(buf []byte, tickets []base.Ticket) *segment {
+	if done(tickets) && o.direct(buf) {
+		return nil
 	}
-	g := segments.Get().(*segment)
-	g.out = o
-	g.buf = append(g.buf, buf...)
-	g.pending.Store(int32(len(tickets)) + 1)
+	g := o.newSegment(buf, 1)
 	o.mu.Lock()
-	if o.mu.closed {
-		o.mu.Unlock()
-		g.release()
-		return
-	}
-	o.mu.bytes += len(buf)
-	o.mu.queue = append(o.mu.queue, g)
+	taken := o.enqueueLocked(g)
 	o.mu.Unlock()
-	settled := int32(1)
+	if !taken {
+		return nil
+	}
+	return g
+}
+
+// await lets the segment, of which one more is pending, wait for tickets.
+func (g *segment) await(tickets []base.Ticket) {
+	out, settled := g.out, int32(1)
+	g.pending.Add(int32(len(tickets)))
 	for _, t := range tickets {
 		if !t.Log.Notify(t.Pos, g) {
 			settled++
 		}
 	}
 	if g.pending.Add(-settled) == 0 {
-		o.flushReady()
+		out.flushReady()
 	}
+}
+
+// Held are replies of a round of a loop that commits at its end: most of what they depend on
+// is done then, and nobody has to be told of it. Its goroutine uses it.
+type Held struct{ list []*segment }
+
+// Hold is Submit for those who are going to commit and then Release.
+func (o *Queue) Hold(h *Held, buf []byte, tickets []base.Ticket) {
+	if g := o.put(buf, tickets); g != nil {
+		g.tickets = append(g.tickets, tickets...)
+		h.list = append(h.list, g)
+	}
+}
+
+// Release sends what is done; the rest waits for its commits like any other.
+func (h *Held) Release() {
+	for i, g := range h.list {
+		h.list[i] = nil
+		if done(g.tickets) {
+			if out := g.out; g.pending.Add(-1) == 0 {
+				out.flushReady()
+			}
+			continue
+		}
+		g.await(g.tickets)
+	}
+	h.list = h.list[:0]
+}
+
+func done(tickets []base.Ticket) bool {
+	for i := range tickets {
+		if !tickets[i].Done() {
+			return false
+		}
+	}
+	return true
 }
 
 // Push sends buf, for which the client has not asked, behind everything that was submitted
@@ -184,18 +226,31 @@ func (o *Queue) Push(buf []byte, limit int) {
 	if o.mu.bytes+len(buf) > limit {
 		o.closeLocked()
 	}
-	if o.mu.closed {
-		o.mu.Unlock()
-		return
+	taken := o.enqueueLocked(o.newSegment(buf, 0))
+	o.mu.Unlock()
+	if taken {
+		o.flusher.add(o)
 	}
+}
+
+// newSegment copies a run of replies that waits for so much.
+func (o *Queue) newSegment(buf []byte, pending int) *segment {
 	g := segments.Get().(*segment)
 	g.out = o
 	g.buf = append(g.buf, buf...)
-	g.pending.Store(0)
-	o.mu.bytes += len(buf)
+	g.pending.Store(int32(pending))
+	return g
+}
+
+// enqueueLocked answers false, and drops g, when the connection has ended.
+func (o *Queue) enqueueLocked(g *segment) bool {
+	if o.mu.closed {
+		g.release()
+		return false
+	}
+	o.mu.bytes += len(g.buf)
 	o.mu.queue = append(o.mu.queue, g)
-	o.mu.Unlock()
-	o.flusher.add(o)
+	return true
 }
 
 // direct writes buf to the socket if no reply is before it.
@@ -379,8 +434,9 @@ func (o *Queue) WaitBelow(n int) bool {
 // Congested reports whether more than limit bytes of replies are unsent.
 func (o *Queue) Congested(limit int) bool {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.mu.bytes > limit
+	over := o.mu.bytes > limit
+	o.mu.Unlock()
+	return over
 }
 
 // Pending is the number of unsent bytes and of queued segments.

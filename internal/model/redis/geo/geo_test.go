@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/model/redis/zset"
@@ -95,7 +94,7 @@ func TestSearchFindsAll(t *testing.T) {
 		reads := 0
 		w.Must(func(txn kv.Txn) error {
 			reads = 0
-			all, err := Search(&readSpy{txn, &reads}, w.At, []byte("g"), SearchOptions{Shape: shape})
+			all, err := Search(redistest.CountReads(txn, &reads), w.At, []byte("g"), SearchOptions{Shape: shape})
 			if len(all) != want {
 				t.Errorf("%+v: %d found of %d", shape, len(all), want)
 			}
@@ -105,24 +104,4 @@ func TestSearchFindsAll(t *testing.T) {
 			t.Errorf("%+v: %d rows were read for %d", shape, reads, want)
 		}
 	}
-}
-
-// readSpy counts the rows that scans read.
-type readSpy struct {
-	kv.Txn
-	rows *int
-}
-
-func (s *readSpy) Snapshot() kv.Reader { return &readerSpy{s.Txn.Snapshot(), s.rows} }
-
-type readerSpy struct {
-	kv.Reader
-	rows *int
-}
-
-func (s *readerSpy) Scan(span base.Span, o kv.ScanOptions, visit func(key, value []byte) bool) error {
-	return s.Reader.Scan(span, o, func(key, value []byte) bool {
-		*s.rows++
-		return visit(key, value)
-	})
 }

@@ -38,18 +38,25 @@ func ClaimGroup(t kv.Txn, db *redis.DB, key, name []byte) error {
 	return err
 }
 
+// claimant is who claims something of a group: it is made if it is not there, and was seen.
+func (s *stream) claimant(t kv.Txn, db *redis.DB, key, name, who []byte) (g *group, c *consumer, err error) {
+	if g, err = s.readGroup(t, db, key, name, missingAtPending); err != nil {
+		return nil, nil, err
+	}
+	if c, _, err = g.makeConsumer(who); err != nil {
+		return nil, nil, err
+	}
+	c.see()
+	return g, c, nil
+}
+
 // Claim is XCLAIM: the entries that are the consumer's now are appended to dst.
 func Claim(t kv.Txn, db *redis.DB, key []byte, ids []ID, o ClaimOptions, dst []Item) ([]Item, error) {
 	var s stream
-	g, err := s.readGroup(t, db, key, o.Group, missingAtPending)
+	g, c, err := s.claimant(t, db, key, o.Group, o.Consumer)
 	if err != nil {
 		return nil, err
 	}
-	c, _, err := g.makeConsumer(o.Consumer)
-	if err != nil {
-		return nil, err
-	}
-	c.see()
 	if g.last.less(o.Last) {
 		g.last, g.dirty = o.Last, true
 	}
@@ -130,15 +137,10 @@ type AutoClaimed struct {
 // AutoClaim is XAUTOCLAIM.
 func AutoClaim(t kv.Txn, db *redis.DB, key []byte, o ClaimOptions) (r AutoClaimed, err error) {
 	var s stream
-	g, err := s.readGroup(t, db, key, o.Group, missingAtPending)
+	g, c, err := s.claimant(t, db, key, o.Group, o.Consumer)
 	if err != nil {
 		return r, err
 	}
-	c, _, err := g.makeConsumer(o.Consumer)
-	if err != nil {
-		return r, err
-	}
-	c.see()
 	looks := min(o.Count, math.MaxInt64/autoClaimLooks-1) * autoClaimLooks
 	var seen []pending
 	if err := g.eachPending(o.Start, MaxID, func(p pending) error {

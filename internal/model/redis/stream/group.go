@@ -108,19 +108,14 @@ func (g *group) finish() {
 
 // eachGroup visits the groups by name.
 func (s *stream) eachGroup(visit func(g *group) error) error {
-	start := s.Part(s.t, redis.PartGroup, 0)
-	var bad error
-	err := s.t.Snapshot().Scan(base.Span{Start: start, End: s.Part(s.t, redis.PartGroup+1, 0)}, kv.ScanOptions{}, func(key, value []byte) bool {
-		var g *group
-		if g, bad = s.decodeGroup(key[len(start):], value); bad == nil {
-			bad = visit(g)
+	groups := base.Span{Start: s.Part(s.t, redis.PartGroup, 0), End: s.Part(s.t, redis.PartGroup+1, 0)}
+	return s.visitNames(groups, func(name, value []byte) error {
+		g, err := s.decodeGroup(name, value)
+		if err != nil {
+			return err
 		}
-		return bad == nil
+		return visit(g)
 	})
-	if err == nil {
-		err = bad
-	}
-	return err
 }
 
 const consumerBytes = 4 + 8 + 8 + 8
@@ -213,19 +208,13 @@ func (c *consumer) see() {
 
 // eachConsumer visits the consumers by name.
 func (g *group) eachConsumer(visit func(c *consumer) error) error {
-	start := g.consumerRow(nil)
-	var bad error
-	err := g.s.t.Snapshot().Scan(base.PrefixSpan(start), kv.ScanOptions{}, func(key, value []byte) bool {
-		var c *consumer
-		if c, bad = g.decodeConsumer(key[len(start):], value); bad == nil {
-			bad = visit(c)
+	return g.s.visitNames(base.PrefixSpan(g.consumerRow(nil)), func(name, value []byte) error {
+		c, err := g.decodeConsumer(name, value)
+		if err != nil {
+			return err
 		}
-		return bad == nil
+		return visit(c)
 	})
-	if err == nil {
-		err = bad
-	}
-	return err
 }
 
 // GroupOptions are those of CreateGroup and SetGroup.

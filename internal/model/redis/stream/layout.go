@@ -2,6 +2,7 @@ package stream
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
@@ -124,19 +125,23 @@ func decodeStrings(b []byte) ([][]byte, error) {
 
 // scan visits the rows of the entries between two IDs, both included.
 func (s *stream) scan(from, to ID, o kv.ScanOptions, visit func(id ID, value []byte) bool) error {
-	if s.n == 0 {
-		return nil
-	}
-	if from.less(s.first) {
-		from = s.first
-	}
-	if s.last.less(to) {
-		to = s.last
-	}
-	if to.less(from) {
+	from, to, some := within(from, to, s.first, s.last)
+	if s.n == 0 || !some {
 		return nil
 	}
 	return s.scanIDs(s.entryRow(from), s.entryRow(to), o, visit)
+}
+
+// within is what lies from one ID to another, all included, of what there is from low to
+// high.
+func within(from, to, low, high ID) (first, last ID, some bool) {
+	if from.less(low) {
+		from = low
+	}
+	if high.less(to) {
+		to = high
+	}
+	return from, to, !to.less(from)
 }
 
 // scanIDs visits rows whose names end in IDs.
@@ -148,6 +153,38 @@ func (s *stream) scanIDs(from, to []byte, o kv.ScanOptions, visit func(id ID, va
 			return false
 		}
 		return visit(getID(key[len(key)-idBytes:]), value)
+	})
+	if err == nil {
+		err = bad
+	}
+	return err
+}
+
+// errEnough ends a visit.
+var errEnough = errors.New("enough")
+
+// visitIDs is scanIDs for those who may fail.
+func (s *stream) visitIDs(from, to []byte, visit func(id ID, value []byte) error) error {
+	var bad error
+	err := s.scanIDs(from, to, kv.ScanOptions{}, func(id ID, value []byte) bool {
+		bad = visit(id, value)
+		return bad == nil
+	})
+	if err == nil {
+		err = bad
+	}
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return err
+}
+
+// visitNames visits rows whose keys are that of the span's start and a name.
+func (s *stream) visitNames(span base.Span, visit func(name, value []byte) error) error {
+	var bad error
+	err := s.t.Snapshot().Scan(span, kv.ScanOptions{}, func(key, value []byte) bool {
+		bad = visit(key[len(span.Start):], value)
+		return bad == nil
 	})
 	if err == nil {
 		err = bad

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/model/redis"
@@ -68,37 +67,18 @@ func (g *group) pendingAt(id ID) (p pending, found bool, err error) {
 
 // eachPending visits what is pending from one ID to another, both included.
 func (g *group) eachPending(from, to ID, visit func(p pending) error) error {
-	if g.pending == 0 {
+	from, to, some := within(from, to, g.low, g.high)
+	if g.pending == 0 || !some {
 		return nil
 	}
-	if from.less(g.low) {
-		from = g.low
-	}
-	if g.high.less(to) {
-		to = g.high
-	}
-	if to.less(from) {
-		return nil
-	}
-	var bad error
-	err := g.s.scanIDs(g.pendingRow(from), g.pendingRow(to), kv.ScanOptions{}, func(id ID, value []byte) bool {
-		var p pending
-		if p, bad = decodePending(id, value); bad == nil {
-			bad = visit(p)
+	return g.s.visitIDs(g.pendingRow(from), g.pendingRow(to), func(id ID, value []byte) error {
+		p, err := decodePending(id, value)
+		if err != nil {
+			return err
 		}
-		return bad == nil
+		return visit(p)
 	})
-	if err == nil {
-		err = bad
-	}
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return err
 }
-
-// errEnough ends a visit.
-var errEnough = errors.New("enough")
 
 // lastPending is the last entry that is pending.
 func (g *group) lastPending() (last ID, err error) {
@@ -111,27 +91,11 @@ func (g *group) lastPending() (last ID, err error) {
 
 // owned visits the IDs of what is pending at a consumer, from an ID on.
 func (c *consumer) owned(from ID, visit func(id ID) error) error {
-	if c.pending == 0 {
+	from, to, some := within(from, c.g.high, c.g.low, c.g.high)
+	if c.pending == 0 || !some {
 		return nil
 	}
-	if from.less(c.g.low) {
-		from = c.g.low
-	}
-	if c.g.high.less(from) {
-		return nil
-	}
-	var bad error
-	err := c.g.s.scanIDs(c.g.ownedRow(c.number, from), c.g.ownedRow(c.number, c.g.high), kv.ScanOptions{}, func(id ID, _ []byte) bool {
-		bad = visit(id)
-		return bad == nil
-	})
-	if err == nil {
-		err = bad
-	}
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return err
+	return c.g.s.visitIDs(c.g.ownedRow(c.number, from), c.g.ownedRow(c.number, to), func(id ID, _ []byte) error { return visit(id) })
 }
 
 // put stores p, which is or becomes pending at c; old is what it was.

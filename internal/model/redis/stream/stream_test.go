@@ -191,26 +191,6 @@ func TestWaitingWritesNothing(t *testing.T) {
 	w.Check()
 }
 
-// readSpy counts the rows that scans read.
-type readSpy struct {
-	kv.Txn
-	rows *int
-}
-
-func (s *readSpy) Snapshot() kv.Reader { return &readerSpy{s.Txn.Snapshot(), s.rows} }
-
-type readerSpy struct {
-	kv.Reader
-	rows *int
-}
-
-func (s *readerSpy) Scan(span base.Span, o kv.ScanOptions, visit func(key, value []byte) bool) error {
-	return s.Reader.Scan(span, o, func(key, value []byte) bool {
-		*s.rows++
-		return visit(key, value)
-	})
-}
-
 // TestReads: a command reads what it answers, wherever that stands.
 func TestReads(t *testing.T) {
 	w := newWorld(t)
@@ -228,7 +208,7 @@ func TestReads(t *testing.T) {
 		args := strings.Fields(tc.command)
 		w.Must(func(t kv.Txn) error {
 			reads = 0
-			_, err := commands[args[0]](w, &readSpy{t, &reads}, args[1:])
+			_, err := commands[args[0]](w, redistest.CountReads(t, &reads), args[1:])
 			return err
 		})
 		if reads > tc.rows {

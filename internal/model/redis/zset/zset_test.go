@@ -11,7 +11,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/model/redis/rank"
@@ -210,7 +209,7 @@ func TestZSetCosts(t *testing.T) {
 		i := int64(w.Rand.IntN(n))
 		reads := 0
 		if err := w.Run(func(t kv.Txn) error {
-			rank, _, _, err := Rank(&readSpy{t, &reads}, w.At, []byte("z"), []byte(strconv.Itoa(int(i))), false)
+			rank, _, _, err := Rank(redistest.CountReads(t, &reads), w.At, []byte("z"), []byte(strconv.Itoa(int(i))), false)
 			if err == nil && rank != i {
 				err = fmt.Errorf("%d is at %d", i, rank)
 			}
@@ -231,26 +230,6 @@ func TestZSetCosts(t *testing.T) {
 		}
 	}
 	w.Check()
-}
-
-// readSpy counts the rows that are read.
-type readSpy struct {
-	kv.Txn
-	rows *int
-}
-
-func (s *readSpy) Snapshot() kv.Reader { return &readerSpy{s.Txn.Snapshot(), s.rows} }
-
-type readerSpy struct {
-	kv.Reader
-	rows *int
-}
-
-func (s *readerSpy) Scan(span base.Span, o kv.ScanOptions, visit func(key, value []byte) bool) error {
-	return s.Reader.Scan(span, o, func(key, value []byte) bool {
-		*s.rows++
-		return visit(key, value)
-	})
 }
 
 // TestZSetDrains: a queue of which the front goes and to whose end comes more leaves no nodes
