@@ -74,7 +74,7 @@ func NewShared(s Store, c *remote.Client) *Engine {
 }
 
 func (e *Engine) coordinate(o coordinator.Options) {
-	e.stale.clock, e.hot.patience = clock.System{}, hotWait
+	e.stale.clock, e.stale.tries, e.hot.patience = clock.System{}, staleTries, hotWait
 	if o.Ranges == nil {
 		here := &coordinator.Here{Store: e.store}
 		if e.client != nil {

@@ -58,6 +58,7 @@ const (
 // stale is what a node knows for stale reads.
 type stale struct {
 	clock      clock.Clock
+	tries      int          // staleTries
 	here, away atomic.Int64 // reads that this node's replicas, or leaders, have answered
 	mu         struct {
 		sync.Mutex
@@ -279,11 +280,18 @@ func (e *Engine) ReadStale(ctx context.Context, o kv.StaleOptions, read func(kv.
 		if older != 0 {
 			at, older = older, 0
 		}
+		v.last = try >= e.stale.tries
 		err = v.run(at, floor, read)
 		switch {
 		case err == nil:
 			return at, nil
-		case ctx.Err() != nil || try == staleTries:
+		case ctx.Err() != nil && errors.Is(err, errOlder):
+			return 0, ctx.Err()
+		case ctx.Err() != nil:
+			return 0, err
+		case v.last && errors.Is(err, base.ErrWrongRange):
+			return 0, errors.Wrap(base.ErrConflict, "the range has changed")
+		case v.last:
 			return 0, err
 		case errors.Is(err, errOlder):
 			older = v.older
@@ -325,6 +333,7 @@ type staleView struct {
 	at     base.Stamp
 	floor  time.Duration
 	older  base.Stamp
+	last   bool                      // there is no other try, at an older stamp or a newer
 	rest   several                   // what leaders are asked for
 	avoid  map[*replica.Replica]bool // replicas that have failed in the middle of a scan
 }
@@ -377,7 +386,7 @@ func (v *staleView) try(r *replica.Replica, key []byte, read func(*replica.Stale
 	}
 	covered := r.Covered()
 	if covered < v.at {
-		if old, ok := v.e.stale.newest(v.floor, covered); ok {
+		if old, ok := v.e.stale.newest(v.floor, covered); ok && !v.last {
 			v.older = old.at
 			return errOlder
 		}
