@@ -124,6 +124,43 @@ func (b *Builder) Add(op base.MutationOp, key, value []byte) Record {
 	return r
 }
 
+// Compact makes an equal batch without the mutations that keep refuses, in a fresh buffer of
+// the given capacity. Keep is asked of each in order, and told by how many bytes it
+// will lie nearer to the front. Transactions keep their places, also those of which nothing is
+// left. A batch with a change of the range, or with entries of a table, stays as it is, and
+// Compact answers false.
+func (b *Builder) Compact(capacity int, keep func(r Record, nearer uint32) bool) (bool, error) {
+	if b.h.Entries || b.h.Kind != KindTransactions {
+		return false, nil
+	}
+	old := b.Buf
+	buf := append(make([]byte, 0, capacity), old[:HeaderBytes]...)
+	mutations, place := uint32(0), -1
+	for at := HeaderBytes; at < len(old); {
+		from := at
+		if old[at] == opBegin {
+			place++
+			at++
+			buf = append(buf, opBegin)
+			continue
+		}
+		r := Record{Op: base.MutationOp(old[at]), Place: uint16(place)}
+		var err error
+		if r.Key, at, err = slice(old, at+1); err != nil {
+			return false, err
+		}
+		if r.Value, at, err = slice(old, at); err != nil {
+			return false, err
+		}
+		if keep(r, uint32(from-len(buf))) {
+			buf = append(buf, old[from:at]...)
+			mutations++
+		}
+	}
+	b.Buf, b.h.Mutations = buf, mutations
+	return true, nil
+}
+
 // Finish writes the header. Only the header's bytes change.
 func (b *Builder) Finish(h Header) Header {
 	h.Kind, h.change = b.h.Kind, b.h.change

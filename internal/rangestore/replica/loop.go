@@ -298,7 +298,7 @@ func (r *Replica) propose() (bool, error) {
 	var err error
 	if !ok && !r.patientLocked() {
 		if err = r.noteSettledLocked(); err == nil {
-			c, ok = r.mu.seq.Close()
+			c, ok, err = r.mu.seq.Close()
 		}
 	}
 	prefetched := r.loop.prefetch

@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -17,7 +18,7 @@ import (
 // TestScenarios runs the files in testdata: a sequencer over its window. The
 // range owns the keys from b up to y. The commands:
 //
-//	txn              one mutation a line: set k v, clear k, clear-range k k, touch k k,
+//	txn              one mutation a line: set k v, fill k c n (n bytes), clear k, clear-range k k, touch k k,
 //	                 add k n, append k v, stamped-key k, stamped-value k
 //	stored k=v       what the disk answers to atomic operations
 //	close / stamp n / commit / drop
@@ -68,9 +69,9 @@ func (s *scenario) run(d *datadriven.TestData) (string, error) {
 		s.stored[arg(0)] = d.CmdArgs[0].Vals[0]
 		return "", nil
 	case "close":
-		c, ok := s.seq.Close()
+		c, ok, err := s.seq.Close()
 		if !ok {
-			return "nothing is open", nil
+			return "nothing is open", err
 		}
 		s.closed = append(s.closed, c)
 		return fmt.Sprintf("batch %d: positions %d to %d", c.Num, c.Prev+1, c.Last), nil
@@ -183,11 +184,13 @@ func number(s string) (n uint64) { _, _ = fmt.Sscan(s, &n); return n }
 func (s *scenario) txn(input string) (string, error) {
 	var muts []base.Mutation
 	for _, line := range strings.Split(input, "\n") {
-		f := append(strings.Fields(line), "", "")
+		f := append(strings.Fields(line), "", "", "")
 		m := base.Mutation{Key: []byte(f[1]), Value: []byte(f[2])}
 		switch f[0] {
 		case "set":
 			m.Op = base.OpSet
+		case "fill":
+			m.Op, m.Value = base.OpSet, bytes.Repeat([]byte(f[2]), int(number(f[3])))
 		case "clear":
 			m.Op, m.Value = base.OpClear, nil
 		case "clear-range":
@@ -224,6 +227,14 @@ func (s *scenario) txn(input string) (string, error) {
 	return fmt.Sprintf("position %d", pos), err
 }
 
+// short is a value, or the length and beginning of a long one.
+func short(v []byte) string {
+	if len(v) > 100 {
+		return fmt.Sprintf("%d bytes %q", len(v), v[:1])
+	}
+	return fmt.Sprintf("%q", v)
+}
+
 func (s *scenario) stamp(stamp base.Stamp) (string, error) {
 	for i := range s.closed {
 		c := &s.closed[i]
@@ -238,7 +249,7 @@ func (s *scenario) stamp(stamp base.Stamp) (string, error) {
 		}
 		out := fmt.Sprintf("previous %d, stamp %d after %d\n", h.Previous, h.Stamp, h.PrevStamp)
 		err = batch.Records(c.Buf, func(r batch.Record) {
-			out += fmt.Sprintf("  %d: op %d %q %q\n", r.Place, r.Op, r.Key.In(c.Buf), r.Value.In(c.Buf))
+			out += fmt.Sprintf("  %d: op %d %q %s\n", r.Place, r.Op, r.Key.In(c.Buf), short(r.Value.In(c.Buf)))
 		})
 		if h.Kind != batch.KindTransactions {
 			x, err := batch.DecodeChange(c.Buf)
@@ -266,7 +277,7 @@ func (s *scenario) evict() string {
 		if p.Value == nil {
 			out += fmt.Sprintf("  delete %s\n", p.Key)
 		} else {
-			out += fmt.Sprintf("  set %s %q\n", p.Key, p.Value)
+			out += fmt.Sprintf("  set %s %s\n", p.Key, short(p.Value))
 		}
 	}
 	s.win.FinishEvict(ev, s.win.Entries())
@@ -276,7 +287,7 @@ func (s *scenario) evict() string {
 func version(v window.Version) string {
 	switch v.State {
 	case window.Present:
-		return fmt.Sprintf("%q at position %d", v.Value, v.Pos)
+		return fmt.Sprintf("%s at position %d", short(v.Value), v.Pos)
 	case window.Absent:
 		return fmt.Sprintf("absent at position %d", v.Pos)
 	case window.Unstamped:

@@ -9,7 +9,7 @@
 //	S1  Positions are dense and grow by one per transaction with writes, but for a
 //	    merge, after which those of both ranges are used.
 //	S2  Only the last batch of the window is open; a batch gets its stamp after it
-//	    was closed (C1).
+//	    was closed (C1). What it has written and replaced again is not in the log.
 //	S3  What is appended is never validated again at another position (R4).
 //	S4  A change of the range is the last transaction of its batch. Nothing is
 //	    appended behind it before it is applied. From the moment it is appended the
@@ -216,18 +216,22 @@ type Closed struct {
 	b    batch.Builder
 }
 
-// Close closes the open batch.
-func (s *Sequencer) Close() (Closed, bool) {
+// Close closes the open batch. What later transactions of it have replaced is not in the
+// log: the batch commits as a whole.
+func (s *Sequencer) Close() (Closed, bool, error) {
 	if !s.open {
-		return Closed{}, false
+		return Closed{}, false, nil
+	}
+	s.capacity = min(max(len(s.b.Buf)+len(s.b.Buf)/4, 1<<10), limits.BatchBytes)
+	if err := s.win.Shed(&s.b); err != nil {
+		return Closed{}, false, err
 	}
 	c := Closed{Num: s.num, Buf: s.b.Buf, Prev: s.prev, Last: s.pos, b: s.b}
 	s.open = false
 	s.unstamped++
 	s.inFlight += int64(len(c.Buf))
-	s.capacity = min(max(len(c.Buf)+len(c.Buf)/4, 1<<10), limits.BatchBytes)
 	s.b = batch.Builder{}
-	return c, true
+	return c, true, nil
 }
 
 // Stamp gives a closed batch its stamp: versionstamps are filled in and the

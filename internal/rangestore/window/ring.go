@@ -7,7 +7,7 @@ import "github.com/stratadb/strata/internal/base"
 type entry struct {
 	hash  uint64
 	prev  uint64 // id of the key's previous version, of an older batch; 0: none
-	next  uint64 // id of the key's next version; 0: this is the newest
+	next  uint64 // id of the key's next version; 0: this is the newest. Of a replaced one: of what has replaced it
 	batch uint64
 	pos   base.Position
 	kOff  uint32

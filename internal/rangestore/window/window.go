@@ -34,6 +34,7 @@ type Window struct {
 	unstamped   []unstampedKey
 	installed   int  // parts with stamps of their own that are not committed
 	expected    byte // sum of what Expect has touched: nobody needs it
+	shedAll     bool // whatever can be shed, however little
 
 	// CountUncommitted breaks W4; tests plant it.
 	CountUncommitted bool
@@ -53,6 +54,7 @@ type batchInfo struct {
 	own      bool       // its versions have a stamp of their own
 	index    base.LogIndex
 	firstID  uint64
+	wasted   int // bytes of records that later ones have replaced
 	deferred []deferred
 }
 
@@ -186,6 +188,8 @@ func (w *Window) put(r batch.Record, pos base.Position, n uint64, key []byte, f 
 	}
 	h.flags |= replaced // the batch commits as a whole: nobody can see h again
 	w.link(h.prev, id)
+	h.next = id
+	w.batch(n).wasted += int(h.kLen + h.vLen)
 }
 
 // link makes id the successor of prev, where prev is still in the ring.

@@ -272,6 +272,7 @@ func (m *model) step() {
 		switch {
 		case !b.closed:
 			b.closed = true
+			m.shed(b)
 			return
 		case b.stamp == 0:
 			m.stamp += base.Stamp(rapid.IntRange(1, 5).Draw(m.t, "stamp"))
@@ -286,6 +287,40 @@ func (m *model) step() {
 			m.w.Commit(b.num)
 			return
 		}
+	}
+}
+
+// shed leaves out of a closed batch what nobody can see, and asserts that it means the same.
+func (m *model) shed(b *modelBatch) {
+	m.w.shedAll = true
+	type effect struct {
+		op    base.MutationOp
+		place uint16
+		value string
+	}
+	effects := func() (last map[string]effect, list int) {
+		b.b.Finish(batch.Header{Kind: batch.KindTransactions})
+		last = map[string]effect{}
+		if err := batch.Records(b.b.Buf, func(r batch.Record) {
+			list++
+			last[string(r.Key.In(b.b.Buf))] = effect{r.Op, r.Place, string(r.Value.In(b.b.Buf))}
+		}); err != nil {
+			m.t.Fatal(err)
+		}
+		return last, list
+	}
+	before, many := effects()
+	transactions, old, seen := b.b.Transactions(), b.b.Buf, bytes.Clone(b.b.Buf)
+	wasted := m.w.batch(m.w.lastBatch()).wasted
+	if err := m.w.Shed(&b.b); err != nil {
+		m.t.Fatal(err)
+	}
+	after, left := effects()
+	if !maps.Equal(before, after) || b.b.Transactions() != transactions || !bytes.Equal(old[batch.HeaderBytes:], seen[batch.HeaderBytes:]) {
+		m.t.Fatalf("%v, was %v; %d transactions, were %d", after, before, b.b.Transactions(), transactions)
+	}
+	if shed := len(b.b.Buf) < len(seen); shed != (left < many) || shed && wasted == 0 {
+		m.t.Fatalf("%d of %d records in %d of %d bytes", left, many, len(b.b.Buf), len(seen))
 	}
 }
 
