@@ -160,3 +160,26 @@ func TestWaitForALostWrite(t *testing.T) {
 		t.Errorf("%q, %v", v, err)
 	}
 }
+
+// TestStampAfterHandover: a leader that hands over while it makes room for a stamp does not
+// lead any more, which is what it says: others are asked then.
+func TestStampAfterHandover(t *testing.T) {
+	var r *Replica
+	r = alone(t, Options{Pause: func(p Point) {
+		if p == PointNoRoom {
+			r.endTenure()
+		}
+	}})
+	defer r.Stop()
+	for worked := true; worked; {
+		var err error
+		if worked, err = r.Step(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.o.Oracle.Observe(r.mu.logged + 2*IssueReach) // the next one is not within reach
+	r.mu.leaving = true
+	if s, err := r.IssueStamp(); !errors.Is(err, base.ErrUnavailable) || errors.Is(err, base.ErrConflict) {
+		t.Errorf("%d, %v", s, err)
+	}
+}

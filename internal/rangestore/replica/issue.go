@@ -73,8 +73,11 @@ func (r *Replica) beginIssue(list []base.Stamp, prompt bool) (t base.Ticket, iss
 	if t, issued, err = r.mayIssue(ten, list[len(list)-1]); err != nil || issued {
 		return t, issued, err
 	}
-	if t, err = r.moveOn(prompt); errors.Is(err, base.ErrWouldWait) {
+	switch t, err = r.moveOn(prompt); {
+	case errors.Is(err, base.ErrWouldWait):
 		err = errors.Wrap(base.ErrUnavailable, "no room for a stamp")
+	case errors.Is(err, base.ErrConflict): // the range has changed; the next call sees how
+		return base.Ticket{}, false, nil
 	}
 	return t, false, err
 }
