@@ -268,7 +268,7 @@ func startLate(t testing.TB) (*testServer, *lateEngine) {
 // eventually waits for a state that no channel tells about.
 func eventually(t testing.TB, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it never happened")
 		}
@@ -285,7 +285,7 @@ func (c *rawConn) quiet() {
 	if n, err := c.Read(b[:]); err == nil {
 		c.t.Fatalf("reply %q came before its commit", b[:n])
 	}
-	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -65,7 +65,7 @@ func start(t testing.TB, o Options) *testServer {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -76,6 +76,9 @@ func start(t testing.TB, o Options) *testServer {
 	})
 	return &testServer{Server: s, addr: l.Addr().String(), log: logs}
 }
+
+// patience is how long a client goes on waiting, on a machine that may be slow.
+const patience = 5 * time.Minute
 
 // rawConn is a client that sees bytes.
 type rawConn struct {
@@ -90,7 +93,7 @@ func (s *testServer) dial(t testing.TB) *rawConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	return &rawConn{t, c}
@@ -148,7 +151,7 @@ func TestShutdownMeetsNewConnections(t *testing.T) {
 						return // the listener is closed
 					}
 					_, _ = io.WriteString(c, "PING\r\n") // the server may be gone already
-					_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+					_ = c.SetDeadline(time.Now().Add(patience))
 					got, err := io.ReadAll(io.LimitReader(c, 7))
 					_ = c.Close()
 					var late net.Error

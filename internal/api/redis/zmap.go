@@ -89,7 +89,9 @@ func zwatchCommand(c *Call) error {
 		s.flush(x)
 		x.mark = 0
 		began := s.srv.clock()
+		s.srv.waiting.Add(1)
 		err = gone.await(watch.Changed(), term)
+		s.srv.waiting.Add(-1)
 		x.idle += s.srv.clock() - began
 		watch.Close()
 		if err != nil {
