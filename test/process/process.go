@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,8 +26,8 @@ import (
 
 const (
 	// readyWithin bounds a start, replay of the log included.
-	readyWithin = 60 * time.Second
-	stopWithin  = 40 * time.Second
+	readyWithin = 2 * time.Minute
+	stopWithin  = 2 * time.Minute
 	logBytesMax = 1 << 20
 )
 
@@ -176,12 +177,23 @@ func Launch(t testing.TB, o Options) *Node {
 	return n
 }
 
-// FreeAddress is an address that nobody listens on for now, and that no system gives to who
-// asks for any: a node of a cluster keeps its address over a restart.
+// Ports that no system gives to who asks for any.
+const firstPort, ports = 20_000, 12_000
+
+// triedPorts counts them. They are tried in turn, in each process from another one on: nobody
+// is given one that somebody has who is down.
+var triedPorts struct {
+	sync.Once
+	atomic.Uint32
+}
+
+// FreeAddress is an address that nobody listens on for now, and that nobody else is given: a
+// node of a cluster keeps its address over a restart.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
+	triedPorts.Do(func() { triedPorts.Store(rand.Uint32N(ports)) })
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+triedPorts.Add(1)%ports))
 		if err == nil {
 			_ = l.Close()
 			return l.Addr().String()
@@ -293,7 +305,7 @@ func (n *Node) Dump() {
 	_ = n.cmd.Process.Signal(syscall.SIGQUIT)
 	select {
 	case <-n.exited:
-	case <-time.After(readyWithin / 6):
+	case <-time.After(readyWithin / 4):
 		n.Kill()
 	}
 }
@@ -365,7 +377,7 @@ type Conn struct {
 
 // Dial connects to addr.
 func Dial(addr string) (*Conn, error) {
-	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	c, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		return nil, err
 	}

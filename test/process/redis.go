@@ -17,12 +17,7 @@ func Redis(t testing.TB, options ...string) string {
 	if err != nil {
 		t.Skip("redis-server is not installed")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	addr := FreeAddress(t)
 	_, port, _ := net.SplitHostPort(addr)
 	cmd := exec.Command(path, append(options, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())...)
 	out, err := cmd.StdoutPipe()
@@ -36,8 +31,12 @@ func Redis(t testing.TB, options ...string) string {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	log := bufio.NewScanner(out)
-	for log.Scan() && !strings.Contains(log.Text(), "Ready to accept connections") {
+	said := &strings.Builder{}
+	log := bufio.NewScanner(io.TeeReader(out, said))
+	for ready := false; !ready; ready = strings.Contains(log.Text(), "Ready to accept connections") {
+		if !log.Scan() {
+			t.Fatalf("redis-server has ended:\n%s", said)
+		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	return addr

@@ -270,7 +270,7 @@ func TestClusterClient(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			servers := startMembers(t, tc.members)
-			tc.options.Addrs = []string{servers[0].addr}
+			tc.options.Addrs, tc.options.ReadTimeout = []string{servers[0].addr}, patience
 			c := goredis.NewClusterClient(&tc.options)
 			t.Cleanup(func() { _ = c.Close() })
 			useCluster(t, c)
@@ -288,7 +288,7 @@ func TestClusterClientFollowsMoved(t *testing.T) {
 	servers := startMembers(t, 3)
 	for _, aware := range []bool{false, true} {
 		before := servers[0].redirections()
-		options := &goredis.ClusterOptions{ClusterSlots: func(context.Context) ([]goredis.ClusterSlot, error) {
+		options := &goredis.ClusterOptions{ReadTimeout: patience, ClusterSlots: func(context.Context) ([]goredis.ClusterSlot, error) {
 			return []goredis.ClusterSlot{{Start: 0, End: hashslot.Slots - 1, Nodes: []goredis.ClusterNode{{Addr: servers[0].addr}}}}, nil
 		}}
 		if aware {
@@ -357,7 +357,7 @@ func TestRedisCLI(t *testing.T) {
 		t.Skip("redis-cli is not installed")
 	}
 	servers := startMembers(t, 3)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cli := osexec.CommandContext(ctx, path, "-c", "-p", strconv.Itoa(servers[0].tcpPort(t)))
 	cli.Stdin = strings.NewReader("READONLY\nSET a 1\nREADONLY\nSET b 2\nGET a\nMGET a b\n")
@@ -371,19 +371,14 @@ func TestRedisCLI(t *testing.T) {
 
 // TestClusterAgrees compares with a real server that leads all slots.
 func TestClusterAgrees(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, bus, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1")})
+	_, bus, _ := net.SplitHostPort(process.FreeAddress(t))
+	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1"), ReadTimeout: patience})
 	t.Cleanup(func() { _ = there.Close() })
 	must[string](t)(there.ClusterAddSlotsRange(t.Context(), 0, hashslot.Slots-1).Result())
 	eventually(t, func() bool {
 		return strings.Contains(must[string](t)(there.ClusterInfo(t.Context()).Result()), "cluster_state:ok")
 	})
-	here := goredis.NewClient(&goredis.Options{Addr: startMembers(t, 1)[0].addr})
+	here := goredis.NewClient(&goredis.Options{Addr: startMembers(t, 1)[0].addr, ReadTimeout: patience})
 	t.Cleanup(func() { _ = here.Close() })
 	for _, proto := range []int{2, 3} {
 		a, b := here.Conn(), there.Conn()
