@@ -14,23 +14,26 @@ import (
 // TestFollowerDies: while the side that follows is dead or does not answer, clients are
 // served; when it is back it gets what it missed.
 func TestFollowerDies(t *testing.T) {
-	m := start(t, proxy.DualWrite, func(m *migration) { m.config.Servers[1].Timeout = time.Second })
+	m := start(t, proxy.DualWrite, func(m *migration) { m.config.Servers[1].Timeout = 2 * time.Second })
 	m.sync()
-	wait := m.load(4, 6, 2, 8*time.Second)
-	<-time.After(time.Second)
+	end := m.load(4, 6, 2)
+	goesOn := func() {
+		t.Helper()
+		before := m.Report().Commands
+		m.until("that clients go on", func() bool { return m.Report().Commands > before+200 })
+	}
+	goesOn()
 	m.node.Kill()
 	m.until("that the proxy notices", func() bool { return !m.Report().FollowerUp })
-	before := m.Report().Commands
-	m.until("that clients go on", func() bool { return m.Report().Commands > before+200 })
+	goesOn()
 	m.node = process.Start(t, process.Options{Dir: m.node.Dir, Args: []string{"--resp-addr", m.strata}})
 	m.until("that it is back", func() bool { return m.Report().FollowerUp })
-	<-time.After(500 * time.Millisecond)
+	goesOn()
 	m.node.Pause()
-	before = m.Report().Commands
-	m.until("that clients go on beside one that hangs", func() bool { return m.Report().Commands > before+200 })
+	goesOn() // beside one that hangs
 	m.until("that the proxy notices", func() bool { return !m.Report().FollowerUp })
 	m.node.Resume()
-	wait()
+	end()
 	m.equal()
 	if r := m.Report(); r.DivergedEver == 0 || !r.Complete {
 		t.Errorf("%d keys were lost on the way; complete %v %s", r.DivergedEver, r.Complete, r.Why)
@@ -60,7 +63,7 @@ func TestLostInFlight(t *testing.T) {
 func TestQueueOverflows(t *testing.T) {
 	m := start(t, proxy.DualWrite, func(m *migration) {
 		m.config.QueueItems, m.config.Wait = 50, 10*time.Millisecond
-		m.config.Servers[1].Timeout = time.Second
+		m.config.Servers[1].Timeout = 2 * time.Second
 	})
 	m.sync()
 	m.node.Kill()

@@ -157,7 +157,11 @@ func TestMigration(t *testing.T) {
 	direct.HSet(ctx, "large", big...)
 	a := &application{c: m.client(), stop: make(chan struct{})}
 	a.run()
-	pause := func() { <-time.After(700 * time.Millisecond) }
+	pause := func() {
+		t.Helper()
+		pushed, counted := a.pushed.Load()+100, a.counts[0].Load()+100
+		m.until("that the application goes on", func() bool { return a.pushed.Load() >= pushed && a.counts[0].Load() >= counted })
+	}
 	pause()
 	m.setMode(proxy.DualWriteShadow)
 	pause()

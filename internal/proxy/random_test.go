@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -131,24 +131,30 @@ func (r *random) step(ctx context.Context) {
 	}
 }
 
-// load runs clients until the time is over.
-func (m *migration) load(clients, keys int, proto int, d time.Duration) (wait func()) {
+// load runs clients until end is called.
+func (m *migration) load(clients, keys int, proto int) (end func()) {
 	ctx := context.Background()
 	var wg sync.WaitGroup
-	end := time.Now().Add(d)
+	var over atomic.Bool
 	for i := range clients {
 		wg.Add(1)
 		c := m.clientOf(m.Addr(), proto)
 		go func() {
 			defer wg.Done()
 			r := random{rand.New(rand.NewPCG(uint64(i), 7)), c, keys}
-			for time.Now().Before(end) {
+			for !over.Load() {
 				r.step(ctx)
 			}
 		}()
 	}
-	return wg.Wait
+	return func() {
+		over.Store(true)
+		wg.Wait()
+	}
 }
+
+// enough writes are mirrored for all kinds of commands to meet each other.
+const enough = 5000
 
 // TestRandom: whatever clients do at the same time, both sides have the same in the end,
 // and all reads were answered the same.
@@ -158,12 +164,14 @@ func TestRandom(t *testing.T) {
 			t.Run(fmt.Sprintf("%s RESP%d", mode, proto), func(t *testing.T) {
 				m := start(t, mode, func(m *migration) { m.config.Shadow = true })
 				m.sync()
-				m.load(6, 4, proto, 3*time.Second)()
+				end := m.load(6, 4, proto)
+				m.until("enough writes and comparisons", func() bool {
+					r := m.Report()
+					return r.Applied >= enough && len(r.Compared) >= 5
+				})
+				end()
 				m.equal()
 				m.noDifferences()
-				if r := m.Report(); r.Applied < 500 || len(r.Compared) < 5 {
-					t.Errorf("only %d writes were mirrored, %d commands compared", r.Applied, len(r.Compared))
-				}
 			})
 		}
 	}

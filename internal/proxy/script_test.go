@@ -100,7 +100,7 @@ func TestScriptsPush(t *testing.T) {
 	for script, key := range map[string]string{"return redis.call('RPUSH', KEYS[1], 'a')": "l", "return redis.call('RPUSH', 'l', 'a')": "other"} {
 		got := make(chan error, 1)
 		waiting := m.client()
-		go func() { got <- waiting.BLPop(ctx, 5*time.Second, "l").Err() }()
+		go func() { got <- waiting.BLPop(ctx, time.Minute, "l").Err() }()
 		<-time.After(50 * time.Millisecond)
 		if err := m.client().Eval(ctx, script, []string{key}).Err(); err != nil {
 			t.Fatal(err)

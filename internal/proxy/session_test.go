@@ -28,7 +28,7 @@ func conversation(t *testing.T, c *process.Conn, lines ...[2]string) {
 		for i, w := range words {
 			args[i] = string(w)
 		}
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
 		v, err := c.Do(args...)
 		if err != nil {
 			t.Fatalf("%s: %v", l[0], err)
@@ -117,7 +117,7 @@ func TestBlocked(t *testing.T) {
 	wait := func(name string) {
 		c := m.client()
 		go func() {
-			v, err := c.BLPop(ctx, 20*time.Second, "l", "other").Result()
+			v, err := c.BLPop(ctx, time.Minute, "l", "other").Result()
 			got <- fmt.Sprint(name, " ", v, err)
 		}()
 		<-time.After(150 * time.Millisecond)
@@ -129,7 +129,7 @@ func TestBlocked(t *testing.T) {
 			if v != want {
 				t.Errorf("%s, want %s", v, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("nothing came, want %s", want)
 		}
 	}
@@ -148,7 +148,7 @@ func TestBlocked(t *testing.T) {
 	stream := make(chan string, 1)
 	reader := m.client()
 	go func() {
-		v, err := reader.XRead(ctx, &redis.XReadArgs{Streams: []string{"x", "$"}, Block: 20 * time.Second}).Result()
+		v, err := reader.XRead(ctx, &redis.XReadArgs{Streams: []string{"x", "$"}, Block: time.Minute}).Result()
 		stream <- fmt.Sprint(len(v), err)
 	}()
 	<-time.After(100 * time.Millisecond)
@@ -191,7 +191,7 @@ func TestPubsub(t *testing.T) {
 		}
 		next := func(want string) {
 			t.Helper()
-			v, err := sub.ReceiveTimeout(ctx, 10*time.Second)
+			v, err := sub.ReceiveTimeout(ctx, time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}

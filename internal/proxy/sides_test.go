@@ -43,8 +43,8 @@ func prepare(t testing.TB, mode proxy.Mode) *migration {
 	m := &migration{t: t, redis: process.Redis(t), strata: process.FreeAddress(t)}
 	m.node = process.Start(t, process.Options{Args: []string{"--resp-addr", m.strata}})
 	m.config = proxy.Config{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Mode: mode, Clients: 1000, Idle: 16, QueueBytes: 64 << 20, QueueItems: 100_000,
-		Wait: time.Second, Switch: 5 * time.Second, ShadowEvery: 1, Tolerance: 2 * time.Second, Look: time.Hour,
-		Servers: [2]peer.Server{{Addr: m.redis, Timeout: 5 * time.Second}, {Addr: m.strata, Timeout: 5 * time.Second}}}
+		Wait: 10 * time.Second, Switch: time.Minute, ShadowEvery: 1, Tolerance: 2 * time.Second, Look: time.Hour,
+		Servers: [2]peer.Server{{Addr: m.redis, Timeout: time.Minute}, {Addr: m.strata, Timeout: time.Minute}}}
 	return m
 }
 
@@ -73,7 +73,7 @@ func (m *migration) stop() {
 	if m.Proxy == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := m.Close(ctx); err != nil {
 		m.t.Log(err)
@@ -84,7 +84,7 @@ func (m *migration) stop() {
 func (m *migration) client() *redis.Client { return m.clientOf(m.Addr(), 2) }
 
 func (m *migration) clientOf(addr string, proto int) *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: addr, Protocol: proto, MaxRetries: -1, ReadTimeout: 20 * time.Second, PoolSize: 50})
+	c := redis.NewClient(&redis.Options{Addr: addr, Protocol: proto, MaxRetries: -1, ReadTimeout: time.Minute, PoolSize: 50})
 	m.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -92,7 +92,7 @@ func (m *migration) clientOf(addr string, proto int) *redis.Client {
 // until waits for something that must come about.
 func (m *migration) until(what string, is func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); {
+	for deadline := time.Now().Add(time.Minute); !is(); {
 		if time.Now().After(deadline) {
 			var b strings.Builder
 			r := m.Report()
