@@ -65,7 +65,7 @@ func node(t testing.TB, password string, o client.Options) *client.Client {
 	})
 	door := kvgrpc.New(kvgrpc.Options{DB: kv.New(kvrange.New(s), time.Now), Password: password})
 	return dial(t, door, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		return door.Shutdown(ctx)
 	}, o)

@@ -62,7 +62,7 @@ func (p *process) list() string {
 // hears waits until the process knows what others have changed.
 func (p *process) hears(t *testing.T, o *process) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); p.list() != o.list(); <-time.After(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); p.list() != o.list(); <-time.After(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("here\n%sthere\n%s", p.list(), o.list())
 		}

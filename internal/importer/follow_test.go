@@ -104,6 +104,9 @@ func followOptions(t *testing.T, from, to string, l *told) importer.FollowOption
 	return importer.FollowOptions{Options: options(from, to), Files: files{t}, Tell: l.tell}
 }
 
+// refreshed is how long keys live that somebody refreshes all the time.
+const refreshed = 3 * time.Second
+
 // scribble writes for as long as it may: commands of all types, what depends on chance and on the
 // clock, transactions, scripts, keys that end and keys that would have.
 func scribble(ctx context.Context, c *redis.Client, seed uint64) (writes int64) {
@@ -118,7 +121,7 @@ func scribble(ctx context.Context, c *redis.Client, seed uint64) (writes int64) 
 			p.IncrByFloat(background, key("float"), 0.1)
 			p.Append(background, key("text"), "x")
 			p.Set(background, key("brief"), "v", time.Duration(1+r.IntN(300))*time.Millisecond)
-			p.Expire(background, fmt.Sprint("refreshed:", seed), time.Second)
+			p.Expire(background, fmt.Sprint("refreshed:", seed), refreshed)
 			p.RPush(background, key("list"), r.IntN(1000), r.IntN(1000))
 			p.LPop(background, key("list"))
 			p.SAdd(background, key("set"), r.IntN(100), r.IntN(100))
@@ -170,7 +173,7 @@ func TestFollow(t *testing.T) {
 			source.XGroupCreateMkStream(ctx, "stream", "g", "0")
 			source.FunctionLoad(ctx, "#!lua name=l\nredis.register_function('f', function(k) return redis.call('INCR', k[1]) end)")
 			for seed := range 2 {
-				client(t, addr, seed).Set(ctx, fmt.Sprint("refreshed:", seed), "v", time.Second)
+				client(t, addr, seed).Set(ctx, fmt.Sprint("refreshed:", seed), "v", refreshed)
 			}
 			writing, stop := context.WithCancel(ctx)
 			defer stop()
@@ -207,7 +210,7 @@ func TestFollow(t *testing.T) {
 				ahead()
 			}
 			end()
-			<-time.After(1200 * time.Millisecond) // keys that were held end at the source, or do not
+			<-time.After(refreshed + 200*time.Millisecond) // keys that were held end at the source, or do not
 			end = follow()
 			ahead()
 			if a, b := target.Get(ctx, "first").Val(), target.Get(ctx, "second").Val(); a == "" || b == "" {
@@ -223,7 +226,7 @@ func TestFollow(t *testing.T) {
 			<-time.After(400 * time.Millisecond) // what is brief ends
 			source.FCall(ctx, "f", []string{"counter"})
 			// Who asks the source how far its followers are is answered.
-			if n, err := source.Wait(ctx, 1, 20*time.Second).Result(); err != nil || n != 1 {
+			if n, err := source.Wait(ctx, 1, time.Minute).Result(); err != nil || n != 1 {
 				t.Errorf("WAIT: %d, %v", n, err)
 			}
 			end()
@@ -251,7 +254,7 @@ func TestFollow(t *testing.T) {
 
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); <-time.After(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); <-time.After(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited until %s", what)
 		}

@@ -50,7 +50,7 @@ func (c *trio) lineUp(t *testing.T) *line {
 	}
 	for i := range clients {
 		conn := dial(t, c.nodes[i%3].RESP)
-		if err := conn.SetDeadline(time.Now().Add(3 * replyWithin)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(5 * replyWithin)); err != nil {
 			t.Fatal(err)
 		}
 		go func() {

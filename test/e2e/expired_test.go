@@ -84,13 +84,14 @@ func (c *trio) expiredOnce(t *testing.T) {
 	ears := []*listener{c.listen(t, 0), c.listen(t, 1)}
 	dial(t, c.nodes[victim].RESP).expect("CONFIG SET notify-keyspace-events Ex", "OK")
 	at := dial(t, c.nodes[0].RESP)
-	// pass lets keys expire while something happens.
-	pass := func(prefix string, happens func()) (failed int64) {
-		first := time.Now().Add(400 * time.Millisecond)
+	// set lets keys end in turn, from a moment on, and answers how long it takes to say so.
+	set := func(prefix string, first time.Time) time.Duration {
+		began := time.Now()
 		var all []byte
 		for i := range mortalKeys {
 			all = resp.AppendCommand(all, "SET", fmt.Sprint(prefix, i), "v", "PXAT", fmt.Sprint(first.UnixMilli()+int64(4*i)))
 		}
+		_ = at.SetDeadline(began.Add(replyWithin))
 		if _, err := at.Write(all); err != nil {
 			t.Fatal(err)
 		}
@@ -99,6 +100,13 @@ func (c *trio) expiredOnce(t *testing.T) {
 				t.Fatalf("%+v, %v", v, err)
 			}
 		}
+		return time.Since(began)
+	}
+	// pass lets keys expire while something happens.
+	pass := func(prefix string, happens func()) (failed int64) {
+		took := set(prefix, time.Now().Add(time.Hour))
+		first := time.Now().Add(400*time.Millisecond + 5*took)
+		set(prefix, first)
 		r := &mortals{prefix: prefix, end: first.Add(4 * (mortalKeys + 50) * time.Millisecond)}
 		var wait sync.WaitGroup
 		for _, node := range alive {
@@ -122,9 +130,10 @@ func (c *trio) expiredOnce(t *testing.T) {
 			return nil
 		})
 	}
-	pass("handed:", func() { <-time.After(500 * time.Millisecond); transfer(victim); <-time.After(300 * time.Millisecond) })
+	soon := func() { <-time.After(500 * time.Millisecond) }
+	pass("handed:", func() { soon(); transfer(victim); <-time.After(300 * time.Millisecond) })
 	told("handed:", 0)
-	failed := pass("killed:", func() { <-time.After(500 * time.Millisecond); transfer(victim); c.nodes[victim].Kill() })
+	failed := pass("killed:", func() { soon(); transfer(victim); c.nodes[victim].Kill() })
 	told("killed:", len(alive)*mortalReaders)
 	t.Logf("%d reads failed; not heard of: %v", failed, ears[0].missing(t, "killed:"))
 	c.restart(victim)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ type bystander struct {
 	stop chan struct{}
 	wg   sync.WaitGroup
 	max  time.Duration
-	n    int
+	n    atomic.Int64
 }
 
 // watch starts a client that works until it is asked.
@@ -38,26 +39,27 @@ func watch(t *testing.T, addr, password string) *bystander {
 			default:
 			}
 			begin := time.Now()
-			c.expect(fmt.Sprintf("SET bystander %d", b.n), "OK")
-			c.expect("GET bystander", fmt.Sprintf(`"%d"`, b.n))
+			c.expect(fmt.Sprintf("SET bystander %d", b.n.Load()), "OK")
+			c.expect("GET bystander", fmt.Sprintf(`"%d"`, b.n.Load()))
 			b.max = max(b.max, time.Since(begin))
-			b.n++
+			b.n.Add(1)
 		}
 	})
 	return b
 }
 
-// bystanderMax is how long a command of a well-behaved client may take meanwhile.
-const bystanderMax = 3 * time.Second
-
+// end waits for ten more rounds: whoever is hostile is still there.
 func (b *bystander) end(t *testing.T) {
 	t.Helper()
+	for n, limit := b.n.Load(), time.Now().Add(replyWithin); b.n.Load() < n+10; <-time.After(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Errorf("the well-behaved client did %d rounds, and then no more", b.n.Load())
+			break
+		}
+	}
 	close(b.stop)
 	b.wg.Wait()
-	t.Logf("the well-behaved client did %d rounds, the slowest in %v", b.n, b.max)
-	if b.n == 0 || b.max > bystanderMax {
-		t.Errorf("the well-behaved client did %d rounds, the slowest in %v", b.n, b.max)
-	}
+	t.Logf("the well-behaved client did %d rounds, the slowest in %v", b.n.Load(), b.max)
 }
 
 // bounded checks what the node's memory has grown by.

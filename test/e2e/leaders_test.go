@@ -357,7 +357,7 @@ func TestClusterClientsOverRanges(t *testing.T) {
 			return nil
 		})
 	}
-	cluster := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{c.nodes[2].RESP}})
+	cluster := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{c.nodes[2].RESP}, ReadTimeout: replyWithin})
 	defer func() { _ = cluster.Close() }()
 	var pairs []any
 	var keys []string

@@ -44,7 +44,7 @@ func rangesOf(t *testing.T, n *process.Node) (list []rangeRow) {
 
 // rangesWithin is how long ranges may take to become what they should: operators wait for
 // loads and sizes to show, and for cool-downs.
-const rangesWithin = 90 * time.Second
+const rangesWithin = 4 * time.Minute
 
 // awaitRanges waits until the ranges are as they should be.
 func awaitRanges(t *testing.T, n *process.Node, why string, good func([]rangeRow) bool) []rangeRow {

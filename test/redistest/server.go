@@ -37,7 +37,7 @@ type Server struct {
 // StartServer starts one that ends with the test.
 func StartServer(tb testing.TB) *Server {
 	addr := process.Redis(tb, "--appendonly", "no")
-	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	c, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		tb.Fatal(err)
 	}

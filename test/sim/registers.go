@@ -182,7 +182,7 @@ func (s *sim) checkRegisters() error {
 	}
 	for key, ops := range perKey {
 		s.res.Registers += len(ops)
-		switch porcupine.CheckOperationsTimeout(registerModel.ToModel(), ops, 10*time.Second) {
+		switch porcupine.CheckOperationsTimeout(registerModel.ToModel(), ops, 5*time.Minute) {
 		case porcupine.Illegal:
 			return errors.Newf("the operations on register %d have no order", key)
 		case porcupine.Unknown:

@@ -190,7 +190,7 @@ func (l *load) append(c *client.Client, rnd *rand.Rand) bool {
 }
 
 // recovery is how long a cluster may take until all of it can be read after the last fault.
-const recovery = 20 * time.Second
+const recovery = time.Minute
 
 func (l *load) everything(c *client.Client, final map[string][]uint32) error {
 	ctx, cancel := context.WithTimeout(context.Background(), recovery)

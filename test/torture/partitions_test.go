@@ -20,15 +20,20 @@ import (
 
 var cutsEach = flag.Int("cuts", 0, "how often each kind of partition is made; 0: some kinds, once")
 
-// Writes are back within backWithin of a partition, in every range, at every node that is still
-// heard by one of the others and hears it.
-const (
-	backWithin = 5 * time.Second
-	// writePatience is how long a writer waits for one write, healWithin how long a partition
-	// may be felt behind its end.
-	writePatience = time.Second
-	healWithin    = 15 * time.Second
-	parts         = 6 // ranges of the test
+const parts = 6 // ranges of the test
+
+// limits are for how long a partition may be felt.
+type limits struct {
+	back  time.Duration // behind its begin
+	heal  time.Duration // behind its end
+	write time.Duration // how long a writer waits for one write
+}
+
+// Writes are back within measured.back of a partition, in every range, at every node that is still
+// heard by one of the others and hears it. Where nothing is measured, they are back at all.
+var (
+	measured = limits{back: 5 * time.Second, heal: 15 * time.Second, write: time.Second}
+	patient  = limits{back: time.Minute, heal: 2 * time.Minute, write: 10 * time.Second}
 )
 
 // TestPartitions cuts three nodes off from each other, in every way, again and again, while
@@ -49,15 +54,15 @@ func TestPartitions(t *testing.T) {
 		*seed = rand.Uint64()
 	}
 	t.Logf("seed %d", *seed)
-	p := &partitions{c: c, rnd: rand.New(rand.NewPCG(*seed, 0)), took: map[string][]time.Duration{}, stop: make(chan struct{})}
+	p := &partitions{c: c, limits: measured, rnd: rand.New(rand.NewPCG(*seed, 0)), took: map[string][]time.Duration{}, stop: make(chan struct{})}
+	kinds := []func() partition{p.between, p.oneWay, p.isolation, p.muted, p.deafened}
+	if *cutsEach == 0 {
+		kinds, *cutsEach, p.limits = kinds[:2], 1, patient
+	}
 	p.divide()
 	p.write()
 	defer p.end()
-	p.await(time.Now(), pairsOf(c.taken()), healWithin, "at first")
-	kinds := []func() partition{p.between, p.oneWay, p.isolation, p.muted, p.deafened}
-	if *cutsEach == 0 {
-		kinds, *cutsEach = kinds[:2], 1
-	}
+	p.await(time.Now(), pairsOf(c.taken()), p.heal, "at first")
 	for range *cutsEach {
 		for _, kind := range kinds {
 			p.spread()
@@ -81,6 +86,7 @@ type partition struct {
 }
 
 type partitions struct {
+	limits
 	c    *cluster
 	rnd  *rand.Rand
 	took map[string][]time.Duration
@@ -126,7 +132,7 @@ func (p *partitions) whole() []copies {
 		if err == nil && len(list) == parts && !slices.ContainsFunc(list, func(r copies) bool { return len(r.Voters) < size || r.Leader == 0 }) {
 			return list
 		}
-		if time.Since(began) > 2*healWithin {
+		if time.Since(began) > 2*p.heal {
 			p.c.t.Fatal("the ranges have no three copies", list, err)
 		}
 	}
@@ -168,7 +174,7 @@ func (p *partitions) writer(x *client.Client, at, part int) {
 		case <-time.After(40 * time.Millisecond):
 		}
 		began := time.Now()
-		ctx, cancel := context.WithTimeout(context.Background(), writePatience)
+		ctx, cancel := context.WithTimeout(context.Background(), p.limits.write)
 		err := x.Put(ctx, key, []byte("v"))
 		cancel()
 		if err == nil {
@@ -204,7 +210,7 @@ func (p *partitions) await(since time.Time, list [][2]int, within time.Duration,
 		p.mu.Unlock()
 		took := time.Since(since)
 		if len(left) == 0 {
-			if took > backWithin/2 {
+			if took > measured.back/2 {
 				p.c.t.Logf("%s: after %v, the last to come were these nodes and ranges: %v", what, took, last)
 			}
 			return took
@@ -227,11 +233,11 @@ func (p *partitions) make(x partition) {
 			p.c.t.Fatal(err)
 		}
 	}
-	took := p.await(began, pairsOf(x.at), 2*backWithin, x.what)
-	if took > backWithin/2 {
+	took := p.await(began, pairsOf(x.at), 2*p.back, x.what)
+	if took > measured.back/2 {
 		p.c.t.Logf("%s %v, range:leader before %s", x.what, x.cuts, brief(led))
 	}
-	if took > backWithin {
+	if took > p.back {
 		p.c.t.Errorf("%s: writes were back after %v", x.what, took)
 	}
 	p.took[x.what] = append(p.took[x.what], took)
@@ -240,7 +246,7 @@ func (p *partitions) make(x partition) {
 			p.c.t.Fatal(err)
 		}
 	}
-	p.took["end of: "+x.what] = append(p.took["end of: "+x.what], p.await(time.Now(), pairsOf(p.c.taken()), healWithin, "end of: "+x.what))
+	p.took["end of: "+x.what] = append(p.took["end of: "+x.what], p.await(time.Now(), pairsOf(p.c.taken()), p.heal, "end of: "+x.what))
 }
 
 // brief is who led what.

@@ -70,7 +70,7 @@ func (n *node) serve(o redis.Options) string {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	n.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := errors.Join(s.Shutdown(ctx), <-served); err != nil {
 			n.t.Error(err)
@@ -86,7 +86,7 @@ type line struct {
 }
 
 func (n *node) line(addr string) *line {
-	c := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 3, MaxRetries: -1})
+	c := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 3, MaxRetries: -1, ReadTimeout: time.Minute})
 	l := &line{n.t, c.Conn()}
 	n.t.Cleanup(func() { _ = errors.Join(l.c.Close(), c.Close()) })
 	return l

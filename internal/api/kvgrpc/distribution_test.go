@@ -53,7 +53,7 @@ func TestWatchCatalog(t *testing.T) {
 			t.Errorf("%v", c)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := f.s.Shutdown(ctx); err != nil || ctx.Err() != nil {
 		t.Errorf("%v, %v", err, ctx.Err())

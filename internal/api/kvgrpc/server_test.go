@@ -42,14 +42,16 @@ type fixture struct {
 	conn  *grpc.ClientConn
 	raw   proto.RawKVClient
 	kv    proto.TransactionalKVClient
-	ahead atomic.Int64 // of the clock, a time.Duration
+	began time.Time
+	ahead atomic.Int64 // of began, a time.Duration
 }
 
-func (f *fixture) now() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) }
+// now is the clock by which transactions become too old. It stands, however slow the machine is.
+func (f *fixture) now() time.Time { return f.began.Add(time.Duration(f.ahead.Load())) }
 
 func serve(t testing.TB, engine kv.Engine, o Options) *fixture {
 	t.Helper()
-	f := &fixture{t: t}
+	f := &fixture{t: t, began: time.Now()}
 	f.db = kv.New(engine, f.now)
 	o.DB, o.Now = f.db, f.now
 	if o.Routes == nil {
@@ -68,7 +70,7 @@ func serve(t testing.TB, engine kv.Engine, o Options) *fixture {
 	}
 	f.raw, f.kv = proto.NewRawKVClient(f.conn), proto.NewTransactionalKVClient(f.conn)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := errors.Join(f.conn.Close(), f.s.Shutdown(ctx), <-served); err != nil {
 			t.Error(err)

@@ -86,8 +86,8 @@ func streamDumped(shows []string) dumped {
 
 // TestDumpsGoBothWays: what one server dumps the other restores, and it is the same value.
 func TestDumpsGoBothWays(t *testing.T) {
-	ours := goredis.NewClient(&goredis.Options{Addr: start(t, Options{}).addr, Protocol: 2})
-	theirs := goredis.NewClient(&goredis.Options{Addr: process.Redis(t), Protocol: 2})
+	ours := goredis.NewClient(&goredis.Options{Addr: start(t, Options{}).addr, Protocol: 2, ReadTimeout: patience})
+	theirs := goredis.NewClient(&goredis.Options{Addr: process.Redis(t), Protocol: 2, ReadTimeout: patience})
 	t.Cleanup(func() { _, _ = ours.Close(), theirs.Close() })
 	do := func(c *goredis.Client, args ...string) any {
 		t.Helper()

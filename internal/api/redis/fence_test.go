@@ -73,7 +73,7 @@ func (s *testServer) count(t *testing.T, n int, setup string, refused ...string)
 // await waits for n increments.
 func (c *counters) await(n int) {
 	c.t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(time.Minute)
 	for range n {
 		select {
 		case <-c.moved:

@@ -12,7 +12,7 @@ import (
 )
 
 func (s *testServer) client(t testing.TB, proto int) *goredis.Client {
-	c := goredis.NewClient(&goredis.Options{Addr: s.addr, Protocol: proto})
+	c := goredis.NewClient(&goredis.Options{Addr: s.addr, Protocol: proto, ReadTimeout: patience})
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)

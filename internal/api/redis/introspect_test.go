@@ -16,7 +16,7 @@ import (
 func tablesAgree(t *testing.T, of func(row []any) []string) {
 	t.Helper()
 	row := func(addr string) func(name string) []any {
-		c := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 2})
+		c := goredis.NewClient(&goredis.Options{Addr: addr, Protocol: 2, ReadTimeout: patience})
 		t.Cleanup(func() { _ = c.Close() })
 		return func(name string) []any {
 			row, _ := must[[]any](t)(c.Do(t.Context(), "COMMAND", "INFO", name).Slice())[0].([]any)

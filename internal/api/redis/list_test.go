@@ -127,8 +127,8 @@ func TestListRowsAgree(t *testing.T) { familiesAgree(t, onData(data.Lists), onWa
 // familiesAgree: what COMMAND says of commands is what the real server says.
 func familiesAgree(t *testing.T, families ...func() []Command) {
 	t.Helper()
-	here := goredis.NewClient(&goredis.Options{Addr: start(t, Options{}).addr})
-	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t)})
+	here := goredis.NewClient(&goredis.Options{Addr: start(t, Options{}).addr, ReadTimeout: patience})
+	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t), ReadTimeout: patience})
 	a, b := here.Conn(), there.Conn()
 	t.Cleanup(func() { _, _, _, _ = a.Close(), b.Close(), here.Close(), there.Close() })
 	rowsAgree(t, a, b, families...)

@@ -104,7 +104,7 @@ func TestSubscribersEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for end := time.Now().Add(10 * time.Second); s.broker.Counts() != [pubsub.Pattern + 1]int{}; <-time.After(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); s.broker.Counts() != [pubsub.Pattern + 1]int{}; <-time.After(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%v names have subscribers", s.broker.Counts())
 		}

@@ -136,7 +136,7 @@ func (s *stepping) now() time.Time { return time.Unix(1_800_000_000, s.at.Add(s.
 // patient is a client that waits for a minute.
 func (s *testServer) patient(t testing.TB) *line {
 	t.Helper()
-	client := goredis.NewClient(&goredis.Options{Addr: s.addr, Protocol: 3, ReadTimeout: time.Minute})
+	client := goredis.NewClient(&goredis.Options{Addr: s.addr, Protocol: 3, ReadTimeout: patience})
 	c := client.Conn()
 	t.Cleanup(func() { _, _ = c.Close(), client.Close() })
 	return &line{t, c}

@@ -421,7 +421,7 @@ func testSwapdbRace(t *testing.T, s *testServer) {
 // TestSwapdbAgrees runs the same random commands here and against a real server,
 // over three connections that swap, select and queue as they like.
 func TestSwapdbAgrees(t *testing.T) {
-	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t), Protocol: 3})
+	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t), Protocol: 3, ReadTimeout: patience})
 	t.Cleanup(func() { _ = there.Close() })
 	eachEngine(t, func(t *testing.T, db *kv.DB) {
 		s := start(t, Options{DB: db})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/errors"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -38,8 +39,13 @@ func merge(t *testing.T, s *store.Store, left, right base.RangeID) {
 	d, err := s.Merge(context.Background(), left, right)
 	if err != nil {
 		t.Errorf("%+v", err)
-	} else if string(d.Span.End) != string(end) || s.Replica(right) != nil || d.Frozen != (base.Freeze{}) {
+	} else if string(d.Span.End) != string(end) || d.Frozen != (base.Freeze{}) {
 		t.Errorf("%+v", d)
+	}
+	for limit := time.Now().Add(time.Minute); s.Replica(right) != nil; <-time.After(time.Millisecond) { // it is about to go
+		if time.Now().After(limit) {
+			t.Fatalf("range %d is still there", right)
+		}
 	}
 }
 

@@ -128,7 +128,7 @@ func stacks() string {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
@@ -146,7 +146,7 @@ func contextFor(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // fault is a net.Conn that misbehaves. Its fields are changed through its lock.
 type fault struct {

@@ -50,7 +50,7 @@ func (d *diary) Changed(list []base.Change) {
 // await waits until span is covered by so many pieces.
 func (d *diary) await(t *testing.T, span base.Span, pieces int) {
 	t.Helper()
-	for until := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
+	for until := time.Now().Add(time.Minute); ; <-time.After(time.Millisecond) {
 		d.mu.Lock()
 		slices.SortFunc(d.pieces, func(a, b base.Span) int { return bytes.Compare(a.Start, b.Start) })
 		end, all := span.Start, slices.Clone(d.pieces)
@@ -94,7 +94,7 @@ func TestFollowOverSplitsAndMerges(t *testing.T) {
 	}
 	told := func(n int) {
 		t.Helper()
-		for until := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
+		for until := time.Now().Add(time.Minute); ; <-time.After(time.Millisecond) {
 			d.mu.Lock()
 			a, b, lost := d.told[string(row(1))], d.told[string(row(9000))], d.lost
 			d.mu.Unlock()

@@ -46,7 +46,7 @@ func TestKick(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("nobody commits")
 			}
 		}

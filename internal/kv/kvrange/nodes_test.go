@@ -126,7 +126,7 @@ func startNodesWith(t *testing.T, quorum bool, keys ...string) *nodes {
 // until repeats do until it succeeds.
 func (c *nodes) until(what string, do func() error) {
 	c.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; <-time.After(5 * time.Millisecond) {
 		err := do()
 		if err == nil {
 			return
@@ -233,7 +233,7 @@ func TestStampsWithoutLease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing is written to the second range")
 	}
 }

@@ -31,7 +31,7 @@ func (c *nodes) doors() (addrs []string) {
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(l) }()
 		c.t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			if err := errors.Join(s.Shutdown(ctx), <-served); err != nil {
 				c.t.Error(err)

@@ -65,7 +65,7 @@ func (n *news) covers(span base.Span) bool {
 // where the engine works in this process.
 func (n *news) hears(t *testing.T, db *kv.DB, want ...string) {
 	t.Helper()
-	until := time.Now().Add(10 * time.Second)
+	until := time.Now().Add(time.Minute)
 	for ; ; <-time.After(time.Millisecond) {
 		n.mu.Lock()
 		heard := slices.Clone(n.heard)
@@ -100,7 +100,7 @@ func testFollow(t *testing.T, db *kv.DB) {
 			stop()
 		}
 	}()
-	for until := time.Now().Add(10 * time.Second); !n.covers(span); <-time.After(time.Millisecond) {
+	for until := time.Now().Add(time.Minute); !n.covers(span); <-time.After(time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatal("nobody tells of what is written")
 		}

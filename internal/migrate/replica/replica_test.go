@@ -43,7 +43,7 @@ func source(t *testing.T, answers ...string) *peer.Server {
 		}
 		_, _ = io.Copy(io.Discard, c)
 	}()
-	return &peer.Server{Addr: l.Addr().String(), Timeout: 10 * time.Second}
+	return &peer.Server{Addr: l.Addr().String(), Timeout: time.Minute}
 }
 
 const greeting = "+PONG\r\n|+OK\r\n|+OK\r\n"
