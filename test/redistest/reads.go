@@ -26,3 +26,23 @@ func (s *readerSpy) Scan(span base.Span, o kv.ScanOptions, visit func(key, value
 		return visit(key, value)
 	})
 }
+
+// CountLookups is t, and adds the rows to rows that its snapshot reads one by one.
+func CountLookups(t kv.Txn, rows *int) kv.Txn { return &lookupSpy{t, rows} }
+
+type lookupSpy struct {
+	kv.Txn
+	rows *int
+}
+
+func (s *lookupSpy) Snapshot() kv.Reader { return &lookups{s.Txn.Snapshot(), s.rows} }
+
+type lookups struct {
+	kv.Reader
+	rows *int
+}
+
+func (s *lookups) Get(key []byte) ([]byte, error) {
+	*s.rows++
+	return s.Reader.Get(key)
+}

@@ -41,7 +41,9 @@ type Checked struct {
 	// Row is the key of the header, H what it says.
 	Row    []byte
 	Header Header
-	r      *Report
+	// Txn reads what is checked.
+	Txn kv.Txn
+	r   *Report
 }
 
 // Problem reports a contradiction.
@@ -202,7 +204,7 @@ func (c *slotCheck) openKey(row, value, rest []byte) {
 	case c.fielded() && h.Enc != encRows:
 		c.inlineFields()
 	case c.checks[h.Kind] != nil:
-		c.value = c.checks[h.Kind](&Checked{c.row, h, c.Report})
+		c.value = c.checks[h.Kind](&Checked{c.row, h, reading{r: c.r}, c.Report})
 	}
 }
 
@@ -317,3 +319,11 @@ func (c *slotCheck) closeHash() {
 type heap struct{ kv.Txn }
 
 func (heap) Alloc(n int) []byte { return make([]byte, n) }
+
+// reading is a transaction that only reads.
+type reading struct {
+	heap
+	r kv.Reader
+}
+
+func (t reading) Snapshot() kv.Reader { return t.r }

@@ -27,9 +27,7 @@
 //	  │        ├─ 0x03 <millis 8> <field>       hash: TTL index of the fields
 //	  │        ├─ 0x04 <position 8>             list: node, number 2 and a run
 //	  │        ├─ 0x05 <place 5> <member>       sorted set: score 8
-//	  │        ├─ 0x06 <score 8> <member>       sorted set: order
-//	  │        └─ 0x07 <level 1> [<score 8> <member>]
-//	  │                                         sorted set: node, members 8, children 4
+//	  │        └─ 0x06 ...                     sorted set: order, see package rank
 //	  └─ 0x02 <millis 8> <key> 0x00 0x01        TTL index: the key's own expiry
 //	                         └─ 0x01            ... or that of its first element
 //
@@ -54,8 +52,7 @@
 //	set 4:    encodings 1 and 3 of a hash whose fields, the members, have no values
 //	sorted set 5: encoding 1 (members): count 2, then lengths as uvarints, bytes
 //	          and scores 8 (big-endian floats), in their order
-//	          encoding 2 (rows): count 8, levels 1, nodes of the highest level 4,
-//	          the first and the last member: score 8, cut off 1, length, bytes
+//	          encoding 2 (rows): count 8, levels of the order 1
 //	stream 6: see package stream, as for its rows (0x08 to 0x0C)
 //
 // Flag 0x04 remembers that Redis would have left its compact encoding, 0x08 that a set

@@ -188,8 +188,7 @@ const (
 	partFieldTTL byte = 0x03
 	PartListNode byte = 0x04
 	PartMember   byte = 0x05
-	PartScore    byte = 0x06
-	PartNode     byte = 0x07
+	PartOrder    byte = 0x06 // 0x07 is free
 	PartEntry    byte = 0x08
 	PartGroup    byte = 0x09
 	PartConsumer byte = 0x0A

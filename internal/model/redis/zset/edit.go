@@ -15,7 +15,6 @@ type zsetEdit struct {
 	wide  bool
 	dirty bool
 	fresh bool // nothing of what the key held stays
-	edges bool // the first or the last member was removed
 	bytes int  // of the members in the header
 }
 
@@ -38,28 +37,20 @@ func (x *zsetEdit) replace(t kv.Txn, db *redis.DB, key []byte) error {
 
 func scoredBytes(member []byte) int { return redis.UvarintLen(len(member)) + len(member) + 8 }
 
-// set gives a member its score. old is what it had.
-func (x *zsetEdit) set(member []byte, score float64) (old float64, found bool, err error) {
-	if x.memberTooLong(member) {
-		return 0, false, redis.ErrKeyTooLong
-	}
-	score += 0 // -0 becomes 0
-	if old, found, err = x.get(member); err != nil || found && old == score {
-		return old, found, err
-	}
+// set gives a member its score, which had the score old if it was found.
+func (x *zsetEdit) set(m *Scored, old float64, found bool) (err error) {
 	x.dirty = true
-	if !x.rows {
-		x.setInline(&Scored{member, score}, found)
-		if len(x.elems) <= min(x.DB.Options.HashInlineFields, redis.MaxInlineFields) && x.bytes <= x.DB.Options.HashInlineBytes {
-			x.widen(member)
-			return old, found, nil
+	switch {
+	case x.rows:
+		err = x.setRows(m, old, found)
+	default:
+		x.setInline(m, found)
+		if len(x.elems) > min(x.DB.Options.HashInlineFields, redis.MaxInlineFields) || x.bytes > x.DB.Options.HashInlineBytes {
+			err = x.toRows()
 		}
-		err = x.toRows()
-	} else {
-		err = x.setRows(&Scored{member, score}, old, found)
 	}
-	x.widen(member)
-	return old, found, err
+	x.widen(m.Member)
+	return err
 }
 
 // widen notes what OBJECT ENCODING says once member is there.
@@ -82,7 +73,8 @@ func (x *zsetEdit) setInline(m *Scored, found bool) {
 func (x *zsetEdit) toRows() error {
 	elems := x.elems
 	x.ClearRows(x.t)
-	x.rows, x.elems, x.n, x.roots = true, nil, 0, 0
+	x.elems = nil
+	x.inRows(0, 0)
 	for i := range elems {
 		if err := x.setRows(&elems[i], 0, false); err != nil {
 			return err
@@ -92,53 +84,17 @@ func (x *zsetEdit) toRows() error {
 }
 
 func (x *zsetEdit) setRows(m *Scored, old float64, found bool) error {
-	at := m.bound()
 	if found {
-		if err := x.dropScore(&Scored{m.Member, old}); err != nil {
+		if err := x.order.Remove((&Scored{m.Member, old}).bound().place(x.t)); err != nil {
 			return err
 		}
 	}
 	value := x.t.Alloc(8)
 	binary.BigEndian.PutUint64(value, math.Float64bits(m.Score))
 	x.t.Set(x.memberRow(m.Member), value)
-	x.t.Set(x.scoreRow(at), nil)
-	if x.n == 0 || compareBounds(at, x.first.bound) < 0 {
-		x.first = edgeOf(at)
-	}
-	if x.n == 0 || compareBounds(at, x.last.bound) > 0 {
-		x.last = edgeOf(at)
-	}
-	tree := x.tree()
-	return x.counted(tree, tree.Added(at.bytes(x.t)))
-}
-
-// dropScore removes a member from the order.
-func (x *zsetEdit) dropScore(m *Scored) error {
-	at := m.bound()
-	x.t.Clear(x.scoreRow(at))
-	x.edges = x.edges || compareBounds(at, x.first.bound) <= 0 || compareBounds(at, x.last.bound) >= 0 ||
-		x.first.about && at.key == x.first.key
-	tree := x.tree()
-	return x.counted(tree, tree.Removed(at.bytes(x.t)))
-}
-
-// findEdges looks for the first and the last member.
-func (x *zsetEdit) findEdges() error {
-	x.edges = false
-	for _, reverse := range []bool{false, true} {
-		err := x.scan(firstBound, lastBound, reverse, func(m *Scored) bool {
-			if at := edgeOf(m.bound()); reverse {
-				x.last = at
-			} else {
-				x.first = at
-			}
-			return false
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	err := x.order.Add(m.bound().place(x.t))
+	x.n = x.order.Count
+	return err
 }
 
 // del removes a member and reports whether it was there.
@@ -155,7 +111,9 @@ func (x *zsetEdit) drop(m *Scored) error {
 	x.dirty = true
 	if x.rows {
 		x.t.Clear(x.memberRow(m.Member))
-		return x.dropScore(m)
+		err := x.order.Remove(m.bound().place(x.t))
+		x.n = x.order.Count
+		return err
 	}
 	i := x.index(m.Member)
 	x.bytes -= scoredBytes(m.Member)
@@ -181,17 +139,13 @@ func (x *zsetEdit) finish() error {
 		h.ExpireAt = x.Header.ExpireAt
 	}
 	if x.rows {
-		if x.edges {
-			if err := x.findEdges(); err != nil {
-				return err
-			}
+		if err := x.order.Flush(); err != nil {
+			return err
 		}
 		h.Enc = encScores
-		record, body := redis.NewRecord(x.t, &h, zsetBodyBytes+x.first.size()+x.last.size())
+		record, body := redis.NewRecord(x.t, &h, zsetBodyBytes)
 		binary.BigEndian.PutUint64(body, uint64(x.n))
-		body[8] = byte(x.levels)
-		binary.BigEndian.PutUint32(body[9:], uint32(x.roots))
-		x.last.append(x.first.append(body[:zsetBodyBytes]))
+		body[8] = byte(x.order.Levels)
 		x.Store(x.t, &h, record)
 		return nil
 	}

@@ -21,11 +21,7 @@ const (
 	encScores redis.Encoding = 2
 )
 
-const (
-	zsetBodyBytes = 8 + 1 + 4
-	// edgeBytes is how much of the first and the last member a header has.
-	edgeBytes = 1 << 10
-)
+const zsetBodyBytes = 8 + 1
 
 // Redis's defaults of zset-max-listpack-entries and zset-max-listpack-value. They decide
 // what OBJECT ENCODING says, and nothing else.
@@ -88,10 +84,8 @@ type zset struct {
 	t    kv.Txn
 	n    int64
 	rows bool
-	// What follows is about rows.
-	levels      int
-	roots       int64
-	first, last edge
+	// order has the members of one in rows, by their bounds.
+	order rank.Tree
 	// elems are the members of one in its header.
 	elems []Scored
 }
@@ -124,13 +118,8 @@ func (z *zset) decode() error {
 	switch {
 	case z.Header.Enc == encScores:
 		b := z.Header.Body
-		z.rows, z.n = true, int64(binary.BigEndian.Uint64(b))
-		z.levels, z.roots = int(b[8]), int64(binary.BigEndian.Uint32(b[9:]))
-		b = b[zsetBodyBytes:]
-		if z.first.decode(&b) && z.last.decode(&b) && len(b) == 0 {
-			return nil
-		}
-		return redis.Corrupt("sorted set with a body of %d bytes", len(z.Header.Body))
+		z.inRows(int64(binary.BigEndian.Uint64(b)), int(b[8]))
+		return nil
 	}
 	var err error
 	z.elems, err = decodeMembers(z.Header.Body)
@@ -138,51 +127,11 @@ func (z *zset) decode() error {
 	return err
 }
 
-// edge is the first or the last member, or where it stands about.
-type edge struct {
-	bound
-	about bool // the member is longer
-}
-
-func edgeOf(b bound) edge {
-	if len(b.member) > edgeBytes {
-		return edge{bound{b.key, b.member[:edgeBytes]}, true}
-	}
-	return edge{b, false}
-}
-
-// behind is a place behind the member.
-func (e *edge) behind() bound {
-	if e.about {
-		return bound{key: e.key + 1}
-	}
-	return e.next()
-}
-
-func (e *edge) size() int { return 8 + 1 + redis.UvarintLen(len(e.member)) + len(e.member) }
-
-func (e *edge) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(b, e.key)
-	about := byte(0)
-	if e.about {
-		about = 1
-	}
-	b = binary.AppendUvarint(append(b, about), uint64(len(e.member)))
-	return append(b, e.member...)
-}
-
-func (e *edge) decode(b *[]byte) bool {
-	if len(*b) < 10 || (*b)[8] > 1 {
-		return false
-	}
-	e.key, e.about = binary.BigEndian.Uint64(*b), (*b)[8] == 1
-	n, w := binary.Uvarint((*b)[9:])
-	if w <= 0 || n > uint64(len(*b)-9-w) {
-		return false
-	}
-	from := 9 + w
-	e.member, *b = (*b)[from:from+int(n):from+int(n)], (*b)[from+int(n):]
-	return true
+// inRows makes it one of n members in rows.
+func (z *zset) inRows(n int64, levels int) {
+	z.rows, z.n = true, n
+	z.order = rank.Tree{Txn: z.t, Reader: z.t.Snapshot(), Prefix: z.Part(z.t, redis.PartOrder, 0),
+		Children: int64(z.DB.Options.RankNodeChildren), Count: n, Levels: levels}
 }
 
 func decodeMembers(b []byte) ([]Scored, error) {
@@ -216,7 +165,7 @@ func validate(h *redis.Header) error {
 	switch {
 	case h.Enc == encMembers && len(h.Body) > redis.FieldsCountBytes:
 		return nil
-	case h.Enc == encScores && len(h.Body) > zsetBodyBytes && int64(binary.BigEndian.Uint64(h.Body)) > 0 && h.Body[8] < rank.LevelsMax:
+	case h.Enc == encScores && len(h.Body) == zsetBodyBytes && int64(binary.BigEndian.Uint64(h.Body)) > 0 && h.Body[8] < rank.LevelsMax:
 		return nil
 	}
 	return redis.Corrupt("sorted set of encoding %d with a body of %d bytes", h.Enc, len(h.Body))
@@ -231,23 +180,22 @@ func (z *zset) memberRow(member []byte) []byte {
 	return row
 }
 
-// scoreRow is the key of the row at b, or of the first one behind it.
-func (z *zset) scoreRow(b bound) []byte {
-	row := z.Part(z.t, redis.PartScore, 8+len(b.member))
-	at := len(z.Row) + 1
-	binary.BigEndian.PutUint64(row[at:], b.key)
-	copy(row[at+8:], b.member)
-	return row
+// place is where a bound stands in the order.
+func (b bound) place(t kv.Txn) []byte {
+	out := t.Alloc(8 + len(b.member))
+	binary.BigEndian.PutUint64(out, b.key)
+	copy(out[8:], b.member)
+	return out
 }
 
-// decodeScoreRow is the member of a row whose key goes on with rest behind the part.
-func decodeScoreRow(rest, value []byte) (Scored, error) {
-	if len(rest) < 8 || len(value) > 0 {
-		return Scored{}, redis.Corrupt("score row of %d bytes with %d", len(rest), len(value))
+// scoredAt is the member at a place.
+func scoredAt(place []byte) (Scored, error) {
+	if len(place) < 8 {
+		return Scored{}, redis.Corrupt("a member at %x", place)
 	}
-	m := Scored{rest[8:], scoreOf(binary.BigEndian.Uint64(rest))}
+	m := Scored{place[8:], scoreOf(binary.BigEndian.Uint64(place))}
 	if !proper(m.Score) {
-		return m, redis.Corrupt("score row of %v", m.Score)
+		return m, redis.Corrupt("a member with score %v", m.Score)
 	}
 	return m, nil
 }
@@ -316,22 +264,13 @@ func (z *zset) scan(lo, hi bound, reverse bool, visit func(m *Scored) bool) erro
 		}
 		return nil
 	}
-	if compareBounds(lo, z.first.bound) < 0 {
-		lo = z.first.bound
-	}
-	if end := z.last.behind(); compareBounds(end, hi) < 0 {
-		hi = end
-	}
-	var bad error
-	at := len(z.Row) + 1
-	span := base.Span{Start: z.scoreRow(lo), End: z.scoreRow(hi)}
-	if span.Empty() {
+	if compareBounds(lo, hi) >= 0 {
 		return nil
 	}
-	err := z.t.Snapshot().Scan(span, kv.ScanOptions{Reverse: reverse}, func(key, value []byte) bool {
-		m, err := decodeScoreRow(key[at:], value)
-		if err != nil {
-			bad = err
+	var bad error
+	err := z.order.Scan(lo.place(z.t), hi.place(z.t), reverse, func(place []byte) bool {
+		m, err := scoredAt(place)
+		if bad = err; err != nil {
 			return false
 		}
 		return visit(&m)

@@ -53,7 +53,7 @@ func (x *zsetEdit) add(m *Scored, o AddOptions, r *AddResult) error {
 	if err != nil {
 		return err
 	}
-	score := m.Score
+	score := m.Score + 0 // -0 becomes 0
 	if found && o.Increment {
 		score += old
 	}
@@ -75,8 +75,7 @@ func (x *zsetEdit) add(m *Scored, o AddOptions, r *AddResult) error {
 		return nil
 	}
 	r.Score, r.Done = score, true
-	_, _, err = x.set(m.Member, score)
-	return err
+	return x.set(&Scored{m.Member, score}, old, found)
 }
 
 // Rem is ZREM: the number of members that it removed.
@@ -162,6 +161,11 @@ func Pop(t kv.Txn, db *redis.DB, key []byte, highest bool, count int64, dst []Sc
 
 func (x *zsetEdit) pop(highest bool, count int64, dst []Scored) ([]Scored, error) {
 	before := len(dst)
+	event := map[bool]string{false: "zpopmin", true: "zpopmax"}[highest]
+	if x.rows && !highest && count < x.n {
+		x.Event(redis.EventZSet, event)
+		return x.popFirst(count, dst)
+	}
 	err := x.scan(firstBound, lastBound, highest, func(m *Scored) bool {
 		dst = append(dst, *m)
 		return int64(len(dst)-before) < count
@@ -169,7 +173,37 @@ func (x *zsetEdit) pop(highest bool, count int64, dst []Scored) ([]Scored, error
 	if err != nil {
 		return nil, err
 	}
-	return dst, x.take(dst[before:], map[bool]string{false: "zpopmin", true: "zpopmax"}[highest])
+	return dst, x.take(dst[before:], event)
+}
+
+// popFirst is pop for the lowest ones in rows, of which some stay.
+func (x *zsetEdit) popFirst(count int64, dst []Scored) ([]Scored, error) {
+	for count > 0 {
+		before := len(dst)
+		var bad error
+		err := x.order.First(func(place []byte) bool {
+			m, err := scoredAt(place)
+			if bad = err; err != nil {
+				return false
+			}
+			dst = append(dst, m)
+			count--
+			return count > 0
+		})
+		if err == nil {
+			err = bad
+		}
+		for i := before; err == nil && i < len(dst); i++ {
+			err = x.drop(&dst[i])
+		}
+		if err == nil && len(dst) == before {
+			err = redis.Corrupt("a sorted set without its first %d of %d members", count, x.n)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return dst, x.finish()
 }
 
 // take removes members that are there.

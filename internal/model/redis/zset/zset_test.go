@@ -11,9 +11,9 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
 	"github.com/stratadb/strata/internal/model/redis"
-	"github.com/stratadb/strata/internal/model/redis/rank"
 	"github.com/stratadb/strata/test/redistest"
 )
 
@@ -209,7 +209,7 @@ func TestZSetCosts(t *testing.T) {
 		i := int64(w.Rand.IntN(n))
 		reads := 0
 		if err := w.Run(func(t kv.Txn) error {
-			rank, _, _, err := Rank(redistest.CountReads(t, &reads), w.At, []byte("z"), []byte(strconv.Itoa(int(i))), false)
+			rank, _, _, err := Rank(redistest.CountLookups(t, &reads), w.At, []byte("z"), []byte(strconv.Itoa(int(i))), false)
 			if err == nil && rank != i {
 				err = fmt.Errorf("%d is at %d", i, rank)
 			}
@@ -217,7 +217,7 @@ func TestZSetCosts(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if reads > 160 { // of three levels and the members
+		if reads > 80 { // half of two nodes, and the leaf
 			t.Fatalf("a rank read %d rows", reads)
 		}
 	}
@@ -249,18 +249,14 @@ func TestZSetDrains(t *testing.T) {
 		if err := z.open(t, w.At, []byte("z")); err != nil {
 			return err
 		}
-		for level := 1; level <= z.levels; level++ {
-			if err := z.tree().Nodes(level, nil, nil, kv.ScanOptions{}, func(*rank.Node) bool { rows++; return true }); err != nil {
-				return err
-			}
-		}
-		return nil
+		span := base.Span{Start: z.Part(t, redis.PartOrder, 0), End: z.Part(t, redis.PartOrder+1, 0)}
+		return t.Scan(span, kv.ScanOptions{}, func(_, _ []byte) bool { rows++; return true })
 	})
 	if rows > 100 {
-		t.Errorf("%d nodes are left for 51 members", rows)
+		t.Errorf("%d rows are left of the order of 51 members", rows)
 	}
 	w.Do("DEL", "z")
-	long := strings.Repeat("x", edgeBytes) // what a header has of these is the same
+	long := strings.Repeat("x", 1<<10) // a leaf has one of these
 	for i := range 60 {
 		w.Do("ZADD", "z", "1", long+strconv.Itoa(i), "1", strconv.Itoa(i))
 	}
@@ -309,16 +305,17 @@ func TestZSetEvents(t *testing.T) {
 func TestZSetDamage(t *testing.T) {
 	for name, damage := range map[string]func(t kv.Txn, z *zset){
 		"a member is gone":      func(t kv.Txn, z *zset) { t.Clear(z.memberRow([]byte("5"))) },
-		"a score is gone":       func(t kv.Txn, z *zset) { t.Clear(z.scoreRow(bound{scoreKey(5), []byte("5")})) },
+		"a score is gone":       func(_ kv.Txn, z *zset) { _ = z.order.Remove(bound{scoreKey(5), []byte("5")}.place(z.t)) },
 		"a score is another":    func(t kv.Txn, z *zset) { t.Set(z.memberRow([]byte("5")), make([]byte, 8)) },
-		"a node is gone":        func(t kv.Txn, z *zset) { t.Clear(append(z.Part(t, redis.PartNode, 0), 1)) },
-		"a node counts more":    func(_ kv.Txn, z *zset) { z.tree().Put(1, &rank.Node{Elements: 99, Children: 99}) },
-		"a level too much":      func(_ kv.Txn, z *zset) { z.tree().Put(9, &rank.Node{Elements: z.n, Children: 1}) },
+		"a leaf is gone":        func(t kv.Txn, z *zset) { t.Clear(append(z.Part(t, redis.PartOrder, 0), 0)) },
+		"a node is gone":        func(t kv.Txn, z *zset) { t.Clear(append(z.Part(t, redis.PartOrder, 0), 1)) },
+		"a count is gone":       func(t kv.Txn, z *zset) { t.Clear(append(z.Part(t, redis.PartOrder, 0), 0x11)) },
+		"a level too much":      func(t kv.Txn, z *zset) { t.Set(append(z.Part(t, redis.PartOrder, 0), 9), []byte{1, 'x'}) },
 		"a row of another kind": func(t kv.Txn, z *zset) { t.Set(z.FieldRow(t, []byte("f")), []byte{0}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := redistest.NewWorld(t, redis.Options{HashInlineFields: 1, RankNodeChildren: 4}).With(zsetType)
-			for i := range 40 {
+			for i := range 200 {
 				w.Do("ZADD", "z", strconv.Itoa(i), strconv.Itoa(i))
 			}
 			w.Finds(func(t kv.Txn) error {
@@ -327,7 +324,7 @@ func TestZSetDamage(t *testing.T) {
 					return err
 				}
 				damage(t, &z)
-				return nil
+				return z.order.Flush()
 			})
 		})
 	}
