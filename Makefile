@@ -8,8 +8,11 @@ KILLS    ?= 30
 CUTS     ?= 20
 JOBS     ?= 100000
 SEEDS    ?= 2000
-RACED     = ./internal/storage/... ./internal/rangestore/... ./internal/cluster/... ./internal/kv/... \
-            ./internal/api/... ./client ./internal/check ./internal/recovery ./internal/bench ./internal/cli ./internal/proxy ./internal/migrate/...
+
+# The longest come first, so that none is left to run alone.
+RACED     = ./internal/api/redis ./internal/kv/kvrange ./internal/cluster/store ./internal/proxy ./internal/cluster/placement \
+            ./internal/storage/... ./internal/rangestore/... ./internal/cluster/... ./internal/kv/... \
+            ./internal/api/... ./client ./internal/check ./internal/recovery ./internal/bench ./internal/cli ./internal/migrate/...
 
 .DEFAULT_GOAL := help
 .PHONY: help build test lint race fuzz sim crash cluster-crash torture partitions frameworks bench bench-cluster bench-ranges docs proto clean
@@ -23,8 +26,9 @@ build: ## build bin/strata
 test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; about 10 minutes
 	$(GO) vet ./...
 	scripts/fuzz 20000x
-	$(GO) test -race -short -timeout 20m $(RACED)
-	$(GO) test -timeout 20m ./test/e2e ./test/torture ./...
+	$(GO) test -race -short -timeout 40m $(RACED)
+	$(GO) test -timeout 40m ./test/e2e ./test/torture ./internal/api/redis ./internal/rangestore/prepared ./internal/importer ./test/sim \
+		./internal/kv/kvrange ./internal/proxy ./...
 
 lint: ## go vet, the rules of the house, and golangci-lint where it is installed
 	$(GO) vet ./...

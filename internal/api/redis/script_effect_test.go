@@ -157,6 +157,9 @@ func busy(t *testing.T, s *testServer, words ...any) (reply chan string) {
 // it happens, and others do not notice.
 func TestScriptBudgets(t *testing.T) {
 	eachSingle(t, func(t *testing.T, db *kv.DB) {
+		if testing.Short() && db == nil {
+			t.Skip("as over a range")
+		}
 		var clock stepping
 		l := start(t, Options{DB: db, Now: clock.now}).patient(t)
 		const write = "redis.call('SET','half','done') "
