@@ -168,6 +168,7 @@ type Server struct {
 	loops       loops
 	broker      *pubsub.Broker
 	lookups     model.Lookups
+	samples     model.Samples
 	scripts     *scripting.Store
 	counting    sync.Mutex // for INFO: many that count keys at once would be in each other's way
 	pause       pause
@@ -223,7 +224,7 @@ func NewServer(o Options) *Server {
 	}
 	s.tracking = tracking.New(s.db, s.settings.trackingKeys.Load)
 	s.lines.DB, s.lines.Stopping = s.db, s.stopping
-	s.o.Model.Lookups = &s.lookups
+	s.o.Model.Lookups, s.o.Model.Samples = &s.lookups, &s.samples
 	s.mu.byID = map[int64]*session{}
 	s.settings.init(&o)
 	s.began, s.memory = time.Now(), info.NewMemory(o.Memory)

@@ -44,6 +44,8 @@ type Options struct {
 	ReapFields int
 	// Lookups counts what commands that read have found; nil for nobody.
 	Lookups *Lookups
+	// Samples have members of large sets for SPOP; without them each one is looked for.
+	Samples *Samples
 }
 
 // Lookups are how many keys commands that read have found, and have not. An attempt that

@@ -294,10 +294,7 @@ func (x *hashEdit) del(field []byte) (bool, error) {
 		if err != nil || !found {
 			return false, err
 		}
-		x.t.Clear(x.FieldRow(x.t, field))
-		x.dropTime(&f, 0)
-		x.fields--
-		x.dirty = true
+		x.delRow(&f)
 		return !f.due(x.now), nil
 	}
 	it := iterFields(&x.w)
@@ -311,6 +308,14 @@ func (x *hashEdit) del(field []byte) (bool, error) {
 	x.setCount(x.fields - 1)
 	x.dirty = true
 	return present, nil
+}
+
+// delRow deletes a field that has a row.
+func (x *hashEdit) delRow(f *HashField) {
+	x.t.Clear(x.FieldRow(x.t, f.Field))
+	x.dropTime(f, 0)
+	x.fields--
+	x.dirty = true
 }
 
 // finish writes the header, or deletes the key whose last field is gone.

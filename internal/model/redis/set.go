@@ -170,6 +170,17 @@ func SPop(t kv.Txn, db *DB, key []byte, count int64, r Rand, dst []FieldValue) (
 	if err := x.openAs(t, db, key, TypeSet); err != nil || !x.Found || count == 0 {
 		return dst, err
 	}
+	if x.w.Enc == encRows && count == 1 && x.fields > 1 && db.Options.Samples != nil {
+		member, found, err := x.sample(t, x.fields, r)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			x.Event(EventSet, "spop")
+			x.delRow(&HashField{Field: member})
+			return append(dst, FieldValue{Field: member}), x.finish()
+		}
+	}
 	before := len(dst)
 	dst, err := x.randomFields(t, count, r, dst)
 	if err != nil {

@@ -169,6 +169,67 @@ func TestSetPop(t *testing.T) {
 	}
 }
 
+// TestSetSamples: one SPOP after the other takes every member once, whatever else happens to
+// the set, in an order that is not that of the members, and reads few rows for it.
+func TestSetSamples(t *testing.T) {
+	const n = 2000
+	w := redistest.NewWorld(t, redis.Options{Samples: new(redis.Samples)})
+	left, read := map[string]bool{}, 0
+	add := func(step, n int) {
+		w.Do(append([]string{"SADD", "s"}, numbers(step, n)...)...)
+		for _, m := range numbers(step, n) {
+			left[m] = true
+		}
+	}
+	pop := func() (member string) {
+		w.Must(func(t kv.Txn) error {
+			got, err := redis.SPop(redistest.CountReads(t, &read), w.At, []byte("s"), 1, w.Rand, nil)
+			if err == nil && len(got) == 1 {
+				member = string(got[0].Field)
+			}
+			return err
+		})
+		if !left[member] {
+			t.Fatalf("%q is taken, which is no member", member)
+		}
+		delete(left, member)
+		return member
+	}
+	add(1, n)
+	seen := map[string]bool{}
+	for range 40 {
+		w.Do("DEL", "s")
+		clear(left)
+		add(1, n)
+		for range 3 {
+			seen[pop()] = true
+		}
+	}
+	if len(seen) < 60 { // a sample lives on, and its members may come again
+		t.Errorf("120 members of %d are %d different ones", n, len(seen))
+	}
+	read = 0
+	for i := 0; len(left) > 0; i++ {
+		switch {
+		case i%5 == 4 && len(left) > 1:
+			for m := range left { // of one that may be in the sample
+				w.Do("SREM", "s", m)
+				delete(left, m)
+				break
+			}
+		case i%300 == 299:
+			add(i, i+20)
+		}
+		pop()
+		if got, want := w.Do("SCARD", "s"), redistest.Integer(int64(len(left))); got != want {
+			t.Fatalf("%s are left, not %s", got, want)
+		}
+	}
+	if w.Check(); read > 3*n {
+		t.Errorf("%d rows were read for %d members", read, n)
+	}
+}
+
 // TestSetEvents: the events of Redis, in their order.
 func TestSetEvents(t *testing.T) {
 	w := redistest.NewWorld(t, redis.Options{})
