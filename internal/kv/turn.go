@@ -2,13 +2,23 @@ package kv
 
 import "github.com/stratadb/strata/internal/base"
 
-// Turn is a place in the line of the nodes whose clients wait for something at a key.
+// Turn is a place in the line of the nodes whose clients wait for something at a key. One
+// goroutine uses it at a time.
 type Turn interface {
-	// Granted is closed when nobody is left who has waited since an earlier time.
+	// Known is closed when whoever keeps the line knows of the place: who comes later, by
+	// then, is behind it.
+	Known() <-chan struct{}
+	// Granted is closed when nobody is left who has waited since an earlier time. It is
+	// another channel once the place has moved, or somebody has come who has waited for
+	// longer.
 	Granted() <-chan struct{}
 	// Lost is closed when whoever kept the line keeps it no more: the place has to be taken
 	// again.
 	Lost() <-chan struct{}
+	// Move makes the place that of who has waited since another time. Until whoever keeps
+	// the line knows, nobody else has the turn. With the same time it asks whether the
+	// line is still kept there.
+	Move(since base.Stamp)
 	// Leave gives the place up.
 	Leave()
 }
@@ -43,6 +53,8 @@ type alone struct{}
 
 var over = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
+func (alone) Known() <-chan struct{}   { return over }
 func (alone) Granted() <-chan struct{} { return over }
 func (alone) Lost() <-chan struct{}    { return nil }
+func (alone) Move(base.Stamp)          {}
 func (alone) Leave()                   {}

@@ -69,6 +69,15 @@ func (w waiter) Suspend(unblock chan bool) (gone <-chan struct{}, resume func())
 	}
 }
 
+// Waits implements blocking.Client.
+func (w waiter) Waits() {
+	s := w.c.s
+	s.info.Lock()
+	s.info.waits = true
+	s.info.Unlock()
+	s.srv.waiting.Add(1)
+}
+
 // End implements blocking.Client.
 func (w waiter) End() { w.c.s.closing = true }
 
@@ -82,13 +91,10 @@ func (w waiter) Idle(wait func()) {
 // setBlocked makes known how the session is unblocked; nil: it is not blocked.
 func (s *session) setBlocked(unblock chan bool) {
 	s.info.Lock()
-	before := s.info.unblock
-	s.info.unblock = unblock
+	waited := s.info.waits
+	s.info.unblock, s.info.waits = unblock, false
 	s.info.Unlock()
-	switch {
-	case before == nil && unblock != nil:
-		s.srv.waiting.Add(1)
-	case before != nil && unblock == nil:
+	if waited {
 		s.srv.waiting.Add(-1)
 	}
 }

@@ -88,7 +88,7 @@ func clientID(c *Call) error {
 func (s *session) line() string {
 	s.info.Lock()
 	name, libName, libVer, user := s.info.name, s.info.libName, s.info.libVer, s.account.Load().Name()
-	db, proto, noEvict, noTouch, blocks := s.info.db, s.info.proto, s.info.noEvict, s.info.noTouch, s.info.unblock != nil
+	db, proto, noEvict, noTouch, blocks := s.info.db, s.info.proto, s.info.noEvict, s.info.noTouch, s.info.waits
 	subs, tracker := s.info.subscriptions, s.info.tracker
 	s.info.Unlock()
 	flags, redirect := "", int64(-1)

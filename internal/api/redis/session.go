@@ -104,6 +104,7 @@ type session struct {
 		proto                 int
 		noEvict, noTouch      bool
 		unblock               chan bool // while a command blocks
+		waits                 bool      // it is known where its keys are led
 		subscriptions         [pubsub.Pattern + 1]int
 		tracker               *tracking.Client
 	}

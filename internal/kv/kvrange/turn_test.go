@@ -1,6 +1,7 @@
 package kvrange_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -90,6 +91,71 @@ func TestTurns(t *testing.T) {
 		for _, n := range c.list {
 			if n.db.Waited(key) {
 				return errors.New("somebody does")
+			}
+		}
+		return nil
+	})
+}
+
+// TestTurnMoves: a node's place goes from one of its clients to the next: nobody of another node who
+// came later comes between, whether the node keeps the line or another one does.
+func TestTurnMoves(t *testing.T) {
+	c := startNodes(t, "\x04b")
+	c.lead([]byte("\x04b"), 0)
+	is := func(ch <-chan struct{}) bool {
+		select {
+		case <-ch:
+			return true
+		default:
+			return false
+		}
+	}
+	for mine, other := range map[int]int{0: 1, 1: 0, 2: 1} {
+		key := fmt.Appendf(nil, "\x04b%d", mine)
+		place := c.list[mine].db.Turn(key, 10)
+		<-place.Granted()
+		later := c.list[other].db.Turn(key, 30)
+		<-later.Known()
+		for range 100 { // of one client after another, and of the same
+			place.Move(20)
+			<-place.Granted()
+		}
+		if is(later.Granted()) {
+			t.Errorf("node %d: somebody who came later has the turn", mine)
+		}
+		place.Move(40) // there is one between
+		<-later.Granted()
+		if is(place.Granted()) {
+			t.Errorf("node %d: the place has a turn that is another one's", mine)
+		}
+		early := c.list[mine].db.Turn(key, 5)
+		<-early.Granted()
+		c.until("the turn of who came later is taken back", func() error {
+			if is(later.Granted()) {
+				return errors.New("it has it")
+			}
+			return nil
+		})
+		early.Leave()
+		<-later.Granted()
+		later.Leave()
+		<-place.Granted()
+
+		c.lead(key, map[int]int{0: 1, 1: 2, 2: 1}[mine])
+		place.Move(40) // asks
+		<-place.Lost()
+		again := c.list[mine].db.Turn(key, 40)
+		<-again.Granted()
+		again.Leave()
+		place.Leave()
+		c.lead(key, 0)
+	}
+	c.until("nobody stands in line", func() error {
+		for _, n := range c.list {
+			for mine := range 3 {
+				if n.db.Waited(fmt.Appendf(nil, "\x04b%d", mine)) {
+					return errors.New("somebody does")
+				}
 			}
 		}
 		return nil

@@ -40,10 +40,11 @@ type Client interface {
 	// Settle waits for what was seen so far, of which nothing is told: that there was nothing.
 	// It fails with base.ErrUnavailable if the ground of that is lost: then nobody knows.
 	Settle() error
-	// Suspend sends what was replied before, and lets the client be seen as one that waits.
-	// unblock takes CLIENT UNBLOCK's wish, whether the end is to be an error; gone is closed when
-	// there is nobody left to wait.
+	// Suspend sends what was replied before. unblock takes CLIENT UNBLOCK's wish, whether the
+	// end is to be an error; gone is closed when there is nobody left to wait.
 	Suspend(unblock chan bool) (gone <-chan struct{}, resume func())
+	// Waits lets the client be seen as one that waits, until it resumes.
+	Waits()
 	// End ends the client's connection.
 	End()
 	// Idle does something that takes as long as others let it.

@@ -143,6 +143,7 @@ type blocked struct {
 	gone    <-chan struct{}
 	timeout <-chan time.Time
 	retry   <-chan time.Time
+	seen    bool // as one that waits
 }
 
 // place is where it stands for a key.
@@ -151,10 +152,10 @@ type place struct {
 	line     []byte
 	near     *turn.Place // nil for who stands in no line
 	mine     bool        // it is first on this node
-	far      kv.Turn     // then
-	first    bool        // it has the turn
-	watch    kv.Watch
-	woken    bool // the key was written, or another node leads it
+	far      kv.Turn     // then: the node's place in the line of the nodes
+	doubt    bool        // whether the line is kept: the key was not available
+	watch    kv.Watch    // while it has the turn
+	woken    bool        // the key was written, or another node leads it
 }
 
 func (b *blocked) run() error {
@@ -178,7 +179,7 @@ func (b *blocked) run() error {
 			case err != nil || served:
 				return err
 			}
-			if b.db != b.c.Client.Database() || b.stepBack() {
+			if b.db != b.c.Client.Database() || b.askAgain() {
 				continue
 			}
 		}
@@ -200,7 +201,7 @@ func (b *blocked) enter() {
 		row := b.db.AppendHeaderKey(nil, key)
 		p := &place{key: key, row: row}
 		if b.alone {
-			p.mine, p.far, p.first = true, kv.First, true
+			p.mine, p.far = true, kv.First
 		} else {
 			p.line = b.lineAt(row)
 			p.near = b.c.Lines.Enter(p.line, b.since)
@@ -209,37 +210,58 @@ func (b *blocked) enter() {
 	}
 }
 
+// leave gives the places up. What one of them has beyond this node, in the name of all, is
+// handed on: in the line of the nodes nobody else comes between this client and the next.
 func (b *blocked) leave() {
 	for _, p := range b.places {
-		p.step()
-		if p.near != nil {
-			p.near.Leave()
+		p.unwatch()
+		if p.near == nil {
+			continue
+		}
+		if rest := p.near.Hand(p.far); rest != nil {
+			rest.(kv.Turn).Leave()
 		}
 	}
 	b.places = nil
 }
 
-// step gives up what a place has beyond this node.
-func (p *place) step() {
+func (p *place) unwatch() {
 	if p.watch != nil {
 		p.watch.Close()
 	}
-	if p.far != nil {
+	p.watch = nil
+}
+
+// step gives up what a place has beyond this node.
+func (p *place) step() {
+	p.unwatch()
+	if p.near != nil {
 		p.far.Leave()
-	}
-	p.watch, p.far, p.first = nil, nil, false
-	if p.near == nil {
-		p.far, p.first = kv.First, true
+		p.far, p.doubt = nil, false
 	}
 }
 
-// stepBack gives up the turns that were of no use, where the line may be another node's by
-// now: it is taken again with the same time. It reports whether there were any.
-func (b *blocked) stepBack() (some bool) {
+// lose is step where the place is lost.
+func (p *place) lose() {
+	p.step()
+	p.near.SetKnown() // it was, or nobody is to be found who could know
+}
+
+// ask gives up the turn that a place has, and asks for it.
+func (p *place) ask(since base.Stamp) {
+	p.unwatch()
+	if p.near != nil {
+		p.far.Move(since)
+	}
+}
+
+// askAgain asks for the turns that were of no use, where the line may be another node's by
+// now. It reports whether there were any.
+func (b *blocked) askAgain() (some bool) {
 	distant := b.c.Lines.DB.Distant()
 	for _, p := range b.places {
 		if p.woken && distant {
-			p.step()
+			p.ask(b.since)
 			some = true
 		}
 		p.woken = false
@@ -247,25 +269,62 @@ func (b *blocked) stepBack() (some bool) {
 	return some
 }
 
+// unavailable asks for all turns: some key was not available. Who has been asked before, and
+// has not answered, is left.
+func (b *blocked) unavailable() {
+	b.retry = nil
+	for _, p := range b.places {
+		switch {
+		case p.doubt:
+			p.step()
+		case p.watch != nil:
+			if p.ask(b.since); p.near != nil {
+				p.doubt, b.retry = true, time.After(retryAfter)
+			}
+		}
+	}
+}
+
 // advance makes a watch for every key whose turn it is, and reports whether there is a new one.
 func (b *blocked) advance() (fresh bool) {
 	db := b.c.Lines.DB
+	unknown := false
 	for _, p := range b.places {
 		if p.mine && p.far == nil {
-			p.far = db.Turn(p.line, b.since)
-		}
-		if p.far != nil && !p.first {
-			select {
-			case <-p.far.Granted():
-				p.first = true
-			default:
+			if held := p.near.Take(); held != nil {
+				p.far = held.(kv.Turn)
+				p.far.Move(b.since)
+			} else {
+				p.far = db.Turn(p.line, b.since)
 			}
 		}
-		if p.first && p.watch == nil {
-			p.watch, fresh = db.Watch(p.row), true
+		if p.near != nil && !b.seen {
+			if p.far != nil && over(p.far.Known()) {
+				p.near.SetKnown()
+			}
+			unknown = unknown || !over(p.near.Known())
+		}
+		switch first := p.far != nil && over(p.far.Granted()); {
+		case !first: // or not any more
+			p.unwatch()
+		case p.watch == nil:
+			p.watch, p.doubt, fresh = db.Watch(p.row), false, true
 		}
 	}
+	if !b.seen && !unknown {
+		b.seen = true
+		b.c.Client.Waits()
+	}
 	return fresh
+}
+
+func over(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // ready are the keys whose turn it is.
@@ -284,22 +343,30 @@ func (b *blocked) await() (done bool, err error) {
 	receive := func(ch any) reflect.SelectCase {
 		return reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ch)}
 	}
-	cases := append(make([]reflect.SelectCase, 0, fixed+2*len(b.places)),
+	cases := append(make([]reflect.SelectCase, 0, fixed+3*len(b.places)),
 		receive(b.timeout), receive(b.unblock), receive(b.gone), receive(b.c.Lines.Stopping), receive(b.retry))
 	var then []func()
 	for _, p := range b.places {
 		add := func(ch <-chan struct{}, do func()) {
 			cases, then = append(cases, receive(ch)), append(then, do)
 		}
+		if p.near != nil && !b.seen {
+			if known := p.near.Known(); !over(known) {
+				if p.far != nil {
+					known = p.far.Known()
+				}
+				add(known, func() {})
+			}
+		}
 		switch {
 		case !p.mine:
 			add(p.near.Turn(), func() { p.mine = true })
 		case p.watch != nil:
 			add(p.watch.Changed(), p.again)
-			add(p.far.Lost(), p.step)
+			add(p.far.Lost(), p.lose)
 		default:
 			add(p.far.Granted(), func() {})
-			add(p.far.Lost(), p.step)
+			add(p.far.Lost(), p.lose)
 		}
 	}
 	var chosen int
@@ -321,10 +388,7 @@ func (b *blocked) await() (done bool, err error) {
 	case 3:
 		return true, base.ErrShuttingDown
 	case 4:
-		b.retry = nil
-		for _, p := range b.places {
-			p.step()
-		}
+		b.unavailable()
 	default:
 		then[chosen-fixed]()
 	}
