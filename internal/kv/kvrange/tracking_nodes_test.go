@@ -65,7 +65,6 @@ func (k *talker) dial() {
 	c, err := net.Dial("tcp", k.addr)
 	if err == nil {
 		k.t.Cleanup(func() { _ = c.Close() })
-		err = c.SetDeadline(time.Now().Add(time.Minute))
 	}
 	if err != nil {
 		k.t.Error(err)
@@ -77,6 +76,7 @@ func (k *talker) dial() {
 
 // do sends a command and answers its reply, or an error if there is none.
 func (k *talker) do(words string) resp.Value {
+	_ = k.SetDeadline(time.Now().Add(time.Minute))
 	_, err := k.Write(resp.AppendCommand(nil, strings.Fields(words)...))
 	for err == nil {
 		var v resp.Value
@@ -109,6 +109,7 @@ func newCacher(t testing.TB, addr, tracking string) *cacher {
 		ear = talkTo(t, addr)
 		ear.do("HELLO 3")
 		tracking = strings.ReplaceAll(tracking, "<other>", ear.do("CLIENT ID").Text())
+		_ = ear.SetDeadline(time.Time{})
 		go func() {
 			for {
 				v, err := ear.d.Decode()
