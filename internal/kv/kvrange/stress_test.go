@@ -26,11 +26,11 @@ import (
 func TestStress(t *testing.T) {
 	for _, prompt := range []bool{false, true} {
 		t.Run(fmt.Sprintf("prompt=%t", prompt), func(t *testing.T) {
-			testStress(t, &stress{prompt: prompt, transactions: 2500})
+			testStress(t, &stress{prompt: prompt, transactions: 1500})
 		})
 	}
 	t.Run("ranges", func(t *testing.T) {
-		testStress(t, &stress{transactions: 500, ranges: []string{"\x04l1", "\x04l2", "\x04l3", "\x04l5", "\x04l7", "\x04x5"}})
+		testStress(t, &stress{transactions: 250, ranges: []string{"\x04l1", "\x04l2", "\x04l3", "\x04l5", "\x04l7", "\x04x5"}})
 	})
 }
 
