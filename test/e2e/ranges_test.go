@@ -279,7 +279,7 @@ func counters(t *testing.T, nodes []*process.Node, keys int, s *stalls) (stop fu
 // a fourth node joins and gets its share; a node is drained. Nothing is lost meanwhile.
 func TestHotPrefixSpreads(t *testing.T) {
 	const keys = 400
-	c := startTrio(t, "--range-max-ops", "100")
+	c := startTrio(t, "--range-max-ops", "20")
 	var waits stalls
 	show(t, c.nodes[0], "before the load")
 	stop := counters(t, c.nodes[:], keys, &waits)
@@ -302,7 +302,7 @@ func TestHotPrefixSpreads(t *testing.T) {
 	show(t, c.nodes[0], "cut and led by all nodes")
 	t.Logf("%d ranges: %.0f increments/s", len(list), waits.rate(measured))
 
-	fourth := process.Start(t, process.Options{Args: []string{"--cluster-addr", process.FreeAddress(t), "--join", c.nodes[0].Admin, "--range-max-ops", "100"}})
+	fourth := process.Start(t, process.Options{Args: []string{"--cluster-addr", process.FreeAddress(t), "--join", c.nodes[0].Admin, "--range-max-ops", "20"}})
 	list = awaitRanges(t, c.nodes[0], "the fourth node has its share", func(list []rangeRow) bool {
 		leaders, copies := led(list)
 		return leaders[4] > 0 && copies[4] >= len(list)/2
