@@ -50,23 +50,27 @@ func DoesNotAllocate(t *testing.T, cases map[string]HotCase) {
 
 // Benchmark runs f on a key that prepare stores.
 func Benchmark(b *testing.B, prepare []string, f func(t kv.Txn, db *redis.DB) error) {
-	now := base.Stamp(Epoch * 1000)
-	db := kv.New(kvmem.New(func() base.Stamp { return now }), nil)
-	s := db.NewSession()
-	h, err := redis.Open(1, 0, redis.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	body := kv.Func(func(t kv.Txn) error { return f(t, h) })
-	if _, err := s.Run(kv.Func(func(t kv.Txn) error {
+	BenchmarkOn(b, redis.Options{}, func(t kv.Txn, h *redis.DB) error {
 		if prepare[0] == "SET" {
 			return redis.MSet(t, h, Bytes(prepare[1:]...))
 		}
 		_, err := redis.HSet(t, h, []byte(prepare[1]), Bytes(prepare[2:]...))
 		return err
-	})); err != nil {
+	}, f)
+}
+
+// BenchmarkOn is Benchmark after what prepare does, with options.
+func BenchmarkOn(b *testing.B, o redis.Options, prepare, f func(t kv.Txn, db *redis.DB) error) {
+	now := base.Stamp(Epoch * 1000)
+	s := kv.New(kvmem.New(func() base.Stamp { return now }), nil).NewSession()
+	h, err := redis.Open(1, 0, o)
+	if err != nil {
 		b.Fatal(err)
 	}
+	if _, err := s.Run(kv.Func(func(t kv.Txn) error { return prepare(t, h) })); err != nil {
+		b.Fatal(err)
+	}
+	body := kv.Func(func(t kv.Txn) error { return f(t, h) })
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Run(body); err != nil {

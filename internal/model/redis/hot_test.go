@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stratadb/strata/internal/kv"
@@ -80,6 +81,24 @@ func BenchmarkHGet(b *testing.B) {
 	key, field := []byte("h"), []byte("f2")
 	redistest.Benchmark(b, []string{"HSET", "h", "f1", "v", "f2", "w", "f3", "x"}, func(t kv.Txn, db *redis.DB) error {
 		_, err := redis.HGet(t, db, key, field)
+		return err
+	})
+}
+
+// BenchmarkSpop takes members of a set in rows, and puts them back.
+func BenchmarkSpop(b *testing.B) {
+	key, r := []byte("s"), rand.New(rand.NewPCG(1, 2))
+	var room []redis.FieldValue
+	one := make([][]byte, 1)
+	redistest.BenchmarkOn(b, redis.Options{Samples: new(redis.Samples)}, func(t kv.Txn, db *redis.DB) error {
+		_, err := redis.SAdd(t, db, key, redistest.Bytes(numbers(1, 5000)...))
+		return err
+	}, func(t kv.Txn, db *redis.DB) (err error) {
+		if room, err = redis.SPop(t, db, key, 1, r, room[:0]); err != nil {
+			return err
+		}
+		one[0] = room[0].Field
+		_, err = redis.SAdd(t, db, key, one)
 		return err
 	})
 }
