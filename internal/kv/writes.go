@@ -34,7 +34,7 @@ type ownKey struct {
 }
 
 // linearWrites is how many mutations are searched without an index.
-const linearWrites = 16
+const linearWrites = 64
 
 // mutationOverhead is what a mutation costs beyond its key and value, in bytes.
 const mutationOverhead = 12
@@ -60,7 +60,32 @@ func (w *writes) add(m base.Mutation) {
 		w.addIndexed(m)
 		return
 	}
+	if i := w.replaceable(m); i >= 0 {
+		w.replace(i, m)
+		return
+	}
 	w.push(m)
+}
+
+// replaceable is the mutation in whose place m, which sets or clears a key, may stand: one that
+// did so before, with nothing between them that covers the key. It is -1 without one.
+func (w *writes) replaceable(m base.Mutation) int {
+	if m.Op != base.OpSet && m.Op != base.OpClear {
+		return -1
+	}
+	for i := len(w.muts) - 1; i >= 0; i-- {
+		switch o := &w.muts[i]; {
+		case o.Op == base.OpTouch:
+		case o.Op == base.OpClearRange || o.Op == base.OpSetVersionstampedKey:
+			return -1
+		case !bytes.Equal(o.Key, m.Key):
+		case o.Op == base.OpSet || o.Op == base.OpClear:
+			return i
+		default:
+			return -1
+		}
+	}
+	return -1
 }
 
 func (w *writes) push(m base.Mutation) int {

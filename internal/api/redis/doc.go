@@ -43,8 +43,8 @@
 // saves a hop and decides nothing, for every member executes every command; other
 // clients, and commands on several slots, are served where they are.
 //
-// Where other nodes lead, neighbours in a pipeline run together, as one transaction
-// (together.go), and reads may be answered from a moment ago for who asks for that
+// Neighbours in a pipeline run together, as one transaction (together.go): brief commands
+// where this node leads everything, all on keys where other nodes lead. There, reads may be answered from a moment ago for who asks for that
 // (stale.go). Clients that block stand in lines, on their node and among the nodes, and
 // whoever is in front tries (package blocking). What is published is delivered by a broker, which
 // the nodes share (pubsub.go); within a transaction it waits for the commit, as events of

@@ -84,6 +84,7 @@ type session struct {
 	keepsApart    int // how many times its writes to several ranges do not run together
 
 	taken     taken
+	piped     bool   // it has sent several commands at once
 	unread    bool   // there may be more to read, of which no loop hears: read first
 	closing   bool   // after the replies so far are sent
 	closeNote string // why, for the log; empty for the usual reasons
@@ -159,6 +160,7 @@ type executor struct {
 	ahead     ahead
 
 	together together
+	ran      int       // how many commands of what has arrived have run
 	script   *scripted // nil: it has run none
 	sole     [1]queued // the running command
 	rows     []byte    // keys of header rows
@@ -350,7 +352,7 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 	x.w.Proto = s.proto
 	x.kvs.Quiet, x.kvs.Prompt, x.waits = onLoop, onLoop, false
 	x.distant, x.exact = !s.srv.db.Local(), !s.taken.single
-	x.ahead.commands, x.together.apart = 0, 0
+	x.ahead.commands, x.together.apart, x.ran = 0, 0, 0
 	if s.taken.single {
 		x.ahead.commands, s.taken.single = 2, false
 	}
@@ -384,6 +386,7 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 			}
 		}
 	}
+	s.piped = x.ran > 1
 	s.flush(x)
 	if s.out.Congested(s.srv.outputBytes) {
 		if onLoop {
@@ -397,6 +400,9 @@ func (s *session) executeBuffered(onLoop bool) (all bool) {
 // one takes the next command and runs it. more is false when no other one can follow, here
 // when a loop has to leave it to a goroutine.
 func (s *session) one(x *executor, onLoop bool) (more, here bool) {
+	if x.waits { // those that were to run together
+		return false, false
+	}
 	if x.ahead.commands--; x.ahead.commands <= 0 {
 		s.lookAhead(&x.ahead)
 	}
@@ -417,6 +423,10 @@ func (s *session) one(x *executor, onLoop bool) (more, here bool) {
 	if err != nil {
 		s.protocolError(x, err)
 	}
+	if len(args) > 0 {
+		x.ran++
+	}
+	s.piped = s.piped || len(s.in.Pending()) > 0
 	return len(args) > 0 && !s.closing, true
 }
 

@@ -20,10 +20,16 @@ import (
 // In one range that holds nobody up for longer than one command would. Writes to several
 // ranges take locks for their two rounds: a client whose pipelines meet others' in that way
 // keeps to one range at a time for a while.
+//
+// On the node that leads the one range that there is, brief commands do the same, few at a
+// time: they share what a transaction costs, which is more than most of them do, and of
+// what they write to the same key only the last is left.
 
 const (
-	// togetherMax is how many commands run together, togetherBytes how long they may be.
+	// togetherMax is how many commands run together, togetherBytes how long they may be;
+	// togetherHere is how many do so where they are not sent to anybody.
 	togetherMax   = 64
+	togetherHere  = 16
 	togetherBytes = 256 << 10
 	// togetherTries is how often they are tried before they run one by one: in one range, and
 	// where it takes one try to find out that there are several.
@@ -31,6 +37,9 @@ const (
 	togetherTriesWide = 3
 	// togetherRest is for how many times a client keeps to one range.
 	togetherRest = 64
+	// togetherApart is for how many commands nobody looks after there was nothing to run
+	// together.
+	togetherApart = 8
 )
 
 // errApart ends a transaction whose commands are to run one by one.
@@ -44,38 +53,35 @@ type together struct {
 	words [][]byte
 	tries int
 	first base.RangeID // of the first key
+	here  bool         // this node leads all that there is
 	wide  bool         // others lie elsewhere
 	write bool
 	bytes int // of the input that they are
 	apart int // how many of the next commands run one by one
 }
 
-// together executes the next commands at once, if that saves calls, and answers how many
-// bytes they were.
+// together executes the next commands at once, if that saves something, and answers how many
+// bytes they were. A loop may find out that they have to be executed elsewhere (x.waits).
 func (s *session) together(x *executor, onLoop bool) (n int) {
-	if onLoop {
-		return 0
-	}
 	g := &x.together
 	if g.apart > 0 {
 		g.apart--
 		return 0
 	}
-	if s.tx != nil || s.multi.open || s.reply != replyOn || s.handle == nil || s.srv.special.Load()&^specialCache != 0 || s.tracks && s.tracker.Caching || !s.srv.db.Distant() {
+	special := s.srv.special.Load()
+	if s.tx != nil || s.multi.open || s.reply != replyOn || s.handle == nil || special&^specialCache != 0 || s.tracks && s.tracker.Caching {
+		return 0
+	}
+	switch g.here = s.srv.db.Local(); {
+	case g.here:
+		if !s.piped || len(s.in.Pending()) == 0 || special != 0 || s.srv.pause.until.Load() != 0 {
+			return 0
+		}
+	case onLoop || !s.srv.db.Distant():
 		return 0
 	}
 	g.x, g.s, g.bytes, g.wide, g.write = x, s, 0, false, false
-	s.parser.Ahead(s.in.Pending(), func(args [][]byte, n int) bool {
-		cmd := s.srv.table.Resolve(args)
-		if n > togetherBytes || !s.joins(x, cmd, args) {
-			return false
-		}
-		from := len(g.words)
-		g.words = append(g.words, args...)
-		g.calls = append(g.calls, queued{cmd, g.words[from:len(g.words):len(g.words)]})
-		g.bytes = n
-		return len(g.calls) < togetherMax
-	})
+	s.gather(x)
 	defer func() {
 		clear(g.words)
 		clear(g.calls)
@@ -83,13 +89,20 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 	}()
 	s.keepsApart = max(0, s.keepsApart-1)
 	if len(g.calls) < 2 {
+		if g.here {
+			g.apart = togetherApart
+		}
 		return 0
 	}
 	began := s.srv.clock()
 	err := g.run()
-	each := (s.srv.clock() - began) / time.Duration(len(g.calls))
+	took := s.srv.clock() - began
 	if err != nil {
 		x.w.Buf = x.w.Buf[:x.mark]
+		if x.kvs.Prompt && errors.Is(err, base.ErrWouldWait) {
+			x.waits = true
+			return 0
+		}
 		if !errors.IsAny(err, base.ErrUnknownOutcome, base.ErrUnavailable, base.ErrShuttingDown, base.ErrClosed) {
 			g.apart = len(g.calls)
 			return 0
@@ -101,12 +114,57 @@ func (s *session) together(x *executor, onLoop bool) (n int) {
 			x.fail(s, err)
 		}
 	}
-	for _, q := range g.calls {
-		q.cmd.Stats.Calls.Add(1)
-		s.srv.count(q.cmd, each, 1)
-	}
-	s.lastCmd.Store(g.calls[len(g.calls)-1].cmd)
+	g.account(took)
+	x.ran += len(g.calls)
 	return g.bytes
+}
+
+// gather parses the next commands that may run together, and tells the database of their keys
+// if they run here.
+func (s *session) gather(x *executor) {
+	g, a := &x.together, &x.ahead
+	most := togetherMax
+	if g.here {
+		most = togetherHere
+	}
+	s.parser.Ahead(s.in.Pending(), func(args [][]byte, n int) bool {
+		cmd := s.srv.table.Resolve(args)
+		if n > togetherBytes || !s.joins(x, cmd, args) {
+			return false
+		}
+		from := len(g.words)
+		g.words = append(g.words, args...)
+		g.calls = append(g.calls, queued{cmd, g.words[from:len(g.words):len(g.words)]})
+		g.bytes = n
+		if g.here && a.rest == 0 {
+			a.add(s, args)
+		}
+		return len(g.calls) < most
+	})
+	if a.rest > 0 {
+		a.rest--
+	} else if g.here {
+		a.tell(s.srv.db)
+	}
+}
+
+// account notes how long the commands took, each the same.
+func (g *together) account(took time.Duration) {
+	s, each := g.s, took/time.Duration(len(g.calls))
+	for i := 0; i < len(g.calls); {
+		cmd, from := g.calls[i].cmd, i
+		for i++; i < len(g.calls) && g.calls[i].cmd == cmd; i++ {
+			continue
+		}
+		cmd.Stats.Calls.Add(int64(i - from))
+		s.srv.count(cmd, each, int64(i-from))
+		if each >= time.Duration(s.srv.settings.slow.Load()) {
+			for _, q := range g.calls[from:i] {
+				s.slow(q.cmd, q.args, each)
+			}
+		}
+		s.lastCmd.Store(cmd)
+	}
 }
 
 // joins reports whether a command may run together with those before it. The first one
@@ -116,9 +174,13 @@ func (s *session) joins(x *executor, cmd *Command, args [][]byte) bool {
 		(s.attrs.staleMillis != 0 || s.readonly) && s.staleness(cmd) != 0 {
 		return false
 	}
+	g := &x.together
+	if g.here {
+		g.write = g.write || cmd.Flags&command.FlagWrite != 0
+		return cmd.Flags&command.FlagBrief != 0 && s.staysOnLoop(cmd)
+	}
 	var few [16]int
 	at := cmd.Keys.Positions(args, few[:0])
-	g := &x.together
 	wide, write := g.wide, g.write || cmd.Flags&command.FlagWrite != 0
 	for i, k := range at {
 		x.rows = s.handle.AppendHeaderKey(x.rows[:0], args[k])
@@ -209,6 +271,7 @@ func (x *executor) doAll(s *session, queue []queued, t kv.Txn, later bool) error
 		if !callers(err) {
 			return err
 		}
+		q.cmd.Stats.Failed.Add(1)
 		x.fail(s, err)
 	}
 	return nil

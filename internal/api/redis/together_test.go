@@ -21,15 +21,19 @@ type farEngine struct {
 	commits, expected atomic.Int64
 	fail              atomic.Pointer[error] // of the next commit
 	lost              atomic.Bool           // which has happened all the same
+	here              bool                  // it is this node that leads everything
+	busy              atomic.Bool           // who is in a hurry is sent away
 	// Keys with an n lie in a range that this node leads, those with an m in one that
 	// a second node does, others in one that a third does.
 }
 
 func newFar() *farEngine { return &farEngine{pastEngine: pastEngine{Engine: kvmem.New(stampNow)}} }
 
-func (e *farEngine) Local() bool { return false }
+func (e *farEngine) Local() bool { return e.here }
 func (e *farEngine) Whereabouts(key []byte) (base.RangeID, bool) {
 	switch {
+	case e.here:
+		return 1, false
 	case bytes.ContainsRune(key, 'n'):
 		return 1, false
 	case bytes.ContainsRune(key, 'm'):
@@ -51,14 +55,14 @@ func (a *farAttempt) Begin(o kv.AttemptOptions) {
 }
 
 func (a *farAttempt) Get(key []byte) ([]byte, error) {
-	if _, distant := a.e.Whereabouts(key); distant && a.prompt {
+	if _, distant := a.e.Whereabouts(key); (distant || a.e.busy.Load()) && a.prompt {
 		return nil, base.ErrWouldWait
 	}
 	return a.Attempt.Get(key)
 }
 
 func (a *farAttempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
-	if a.prompt {
+	if a.prompt && !a.e.here {
 		return base.ErrWouldWait
 	}
 	return a.Attempt.Scan(span, reverse, visit)
@@ -151,14 +155,76 @@ func TestTogetherFails(t *testing.T) {
 		{"conflict", base.ErrConflict, false, ":2|:2|$1|2|", "*2|$1|2|$1|2|"},
 		{"too large", base.ErrTransactionTooLarge, false, ":2|:2|$1|2|", "*2|$1|2|$1|2|"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			e := newFar()
-			c := start(t, Options{DB: kv.New(e, time.Now), ManualExpiry: true}).dial(t)
-			c.talk("MSET a 1 b 1", "+OK|")
-			e.failNext(tc.err, tc.lost)
-			c.pipe("INCR a|INCR b|GET a", tc.want)
-			c.talk("MGET a b", tc.rest)
-		})
+		for _, here := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, here %v", tc.name, here), func(t *testing.T) {
+				e := newFar()
+				e.here = here
+				c := start(t, Options{DB: kv.New(e, time.Now), ManualExpiry: true}).dial(t)
+				c.pipe("MSET a 1 b 1|PING", "+OK|+PONG|")
+				e.failNext(tc.err, tc.lost)
+				c.pipe("INCR a|INCR b|GET a", tc.want)
+				c.talk("MGET a b", tc.rest)
+			})
+		}
+	}
+}
+
+// TestTogetherHere: how many commits a pipeline makes on the node that leads everything, once
+// it is known that its client sends several commands at once.
+func TestTogetherHere(t *testing.T) {
+	for _, tc := range []struct {
+		send, want string
+		commits    int64
+	}{
+		{"SET a 1|SET b 2|GET a|MGET a b|INCR a", "+OK|+OK|$1|1|*2|$1|1|$1|2|:2|", 1},
+		{"RPUSH l a|RPUSH l b|LPOP l|LLEN l|SADD s a|ZADD z 1 a|HSET h f v|XADD x 1-1 f v", ":1|:2|$1|a|:1|:1|:1|:1|$3|1-1|", 1},
+		{"GET a", "$-1|", 1},
+		{strings.Repeat("INCR a|", 19) + "INCR a", ":1|:2|:3|:4|:5|:6|:7|:8|:9|:10|:11|:12|:13|:14|:15|:16|:17|:18|:19|:20|", 2},
+		{"SET a x|INCR a|HGET a f|SET b 1|GET", "+OK|-ERR value is not an integer or out of range|" +
+			"-WRONGTYPE Operation against a key holding the wrong kind of value|+OK|-ERR wrong number of arguments for 'get' command|", 1},
+		{"SET a 1|INCR a|PING|INCR a|INCR a|NOPE", "+OK|:2|+PONG|:3|:4|-ERR unknown command 'NOPE', with args beginning with: |", 3},
+		{"RPUSH l a|RPUSH l b|LRANGE l 0 -1|RPUSH l c", ":1|:2|*2|$1|a|$1|b|:3|", 3},
+		{"SET a 1|SET a 2|SELECT 1|SET a 3|INCR a|SELECT 0|GET a", "+OK|+OK|+OK|+OK|:4|+OK|$1|2|", 4},
+		{"MULTI|SET a 1|SET b 2|EXEC|GET a|GET b", "+OK|+QUEUED|+QUEUED|*2|+OK|+OK|$1|1|$1|2|", 3},
+		{"CLIENT REPLY OFF|SET a 1|SET b 1|CLIENT REPLY ON|GET a|GET b", "+OK|$1|1|$1|1|", 4},
+		{"BEGIN|SET a 1|SET b 1|COMMIT|GET a|GET b", "+OK|+OK|+OK|+OK|$1|1|$1|1|", 4},
+	} {
+		e := newFar()
+		e.here = true
+		c := start(t, Options{DB: kv.New(e, time.Now), ManualExpiry: true}).dial(t)
+		c.pipe("GET warm|PING", "$-1|+PONG|")
+		e.commits.Store(0)
+		c.pipe(tc.send, tc.want)
+		if n := e.commits.Load(); n != tc.commits {
+			t.Errorf("%s: %d commits, want %d", tc.send, n, tc.commits)
+		}
+	}
+}
+
+// TestTogetherWaits: commands that a loop cannot execute without waiting are executed
+// elsewhere, each once and in their order.
+func TestTogetherWaits(t *testing.T) {
+	e := newFar()
+	e.here = true
+	c := start(t, Options{DB: kv.New(e, time.Now), ManualExpiry: true}).dial(t)
+	c.pipe("SET a 0|PING", "+OK|+PONG|")
+	for i := range 20 {
+		e.busy.Store(i%2 == 0)
+		c.pipe("INCR a|INCR a|ECHO here|INCR a", fmt.Sprintf(":%d|:%d|$4|here|:%d|", 3*i+1, 3*i+2, 3*i+3))
+	}
+}
+
+// TestTogetherIsCounted: INFO tells of every command that ran together with others, and of
+// those that failed.
+func TestTogetherIsCounted(t *testing.T) {
+	c := start(t, Options{DB: kv.New(kvmem.New(stampNow), time.Now), ManualExpiry: true}).dial(t)
+	c.pipe("PING|PING", "+PONG|+PONG|")
+	c.pipe("SET a x|INCR a|INCR b|INCR b|GET a", "+OK|-ERR value is not an integer or out of range|:1|:2|$1|x|")
+	stats := c.says("INFO", "commandstats")
+	for _, want := range []string{"cmdstat_set:calls=1,", "cmdstat_incr:calls=3,", "rejected_calls=0,failed_calls=1", "cmdstat_get:calls=1,"} {
+		if !strings.Contains(stats, want) {
+			t.Errorf("%q is not in %s", want, stats)
+		}
 	}
 }
 
