@@ -21,13 +21,16 @@ type check struct {
 
 // node checks a node that ends at end, and returns how many elements it has.
 func (c *check) node(level int, place, end []byte) (n int64, err error) {
-	run, err := c.run(level, place)
+	run, marks, err := c.list(level, place)
 	if err != nil {
 		return 0, err
 	}
-	if run != nil {
-		if c.rows++; len(run) == 0 {
-			return 0, corrupt("an empty list at %d %x", level, place)
+	if len(run) > 0 {
+		c.rows++
+	}
+	if level > 0 && len(run) > 0 {
+		if want := marked(run, c.Txn.Alloc); !bytes.Equal(want[len(run):len(want)-2], marks) {
+			return 0, corrupt("marks of another list at %d %x", level, place)
 		}
 	}
 	places, err := split(run)

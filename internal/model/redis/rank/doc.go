@@ -14,7 +14,9 @@
 // Of each node between the leaves and the root a row of its own counts the elements, so that
 // a new element writes few bytes: a leaf and a number per level. None is no row.
 //
-//	<prefix> <level 1> [<place>]          a list: length as a uvarint and bytes of each
+//	<prefix> <level 1> [<place>]          a list: length as a uvarint and bytes of each;
+//	                                      above the leaves also its marks: offset 4 of
+//	                                      every sixteenth place, number of marks 2
 //	<prefix> 0x10 + <level 1> [<place>]   elements 8
 //
 // A node is cut in two above Tree.Children or so many bytes, and goes when it has no

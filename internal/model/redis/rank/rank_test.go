@@ -58,7 +58,7 @@ func TestModel(t *testing.T) {
 				var all []string
 				for range rapid.IntRange(1, 12).Draw(rt, "transactions") {
 					k.change(w, func(tree *Tree) error {
-						what := rapid.IntRange(0, 6).Draw(rt, "what")
+						what := rapid.IntRange(0, 7).Draw(rt, "what")
 						n := rapid.IntRange(1, 120).Draw(rt, "elements")
 						from := rapid.IntRange(0, 900).Draw(rt, "from")
 						for i := range n {
@@ -79,20 +79,20 @@ func TestModel(t *testing.T) {
 // step changes a tree and the slice.
 func step(rt *rapid.T, tree *Tree, all []string, what, from, i, long int) ([]string, error) {
 	p := placeOf(from+i, long)
-	if what == 6 {
-		what = rapid.IntRange(0, 5).Draw(rt, "now")
+	if what == 7 {
+		what = rapid.IntRange(0, 6).Draw(rt, "now")
 	}
 	switch what {
 	case 0:
 		p = placeOf(rapid.IntRange(0, 999).Draw(rt, "place"), long)
 	case 1:
 		p = placeOf(from-i+120, long)
-	case 3, 4:
+	case 3, 4, 6:
 		if len(all) == 0 {
 			return all, nil
 		}
 		at := len(all) - 1
-		if what == 4 {
+		if what != 3 {
 			at = rapid.IntRange(0, at).Draw(rt, "at")
 		}
 		p = all[at]
@@ -106,6 +106,14 @@ func step(rt *rapid.T, tree *Tree, all []string, what, from, i, long int) ([]str
 		}
 	}
 	at, found := slices.BinarySearch(all, p)
+	if what == 6 && found {
+		to := placeOf(rapid.IntRange(0, 999).Draw(rt, "to"), long)
+		if i, there := slices.BinarySearch(all, to); !there {
+			all = slices.Insert(all, i, to)
+			at, _ = slices.BinarySearch(all, p)
+			return slices.Delete(all, at, at+1), tree.Move([]byte(p), []byte(to))
+		}
+	}
 	if found {
 		return slices.Delete(all, at, at+1), tree.Remove([]byte(p))
 	}
@@ -211,13 +219,22 @@ func (k *kept) rows(t *testing.T, w *redistest.World) (rows int64) {
 func FuzzRun(f *testing.F) {
 	f.Add([]byte{1, 'a', 2, 'b', 'c'}, []byte("b"))
 	f.Add([]byte{0x80, 1}, []byte("b"))
+	var many []byte
+	for i := range 100 {
+		many = append(many, 1, byte(i))
+	}
+	f.Add(many, []byte{50})
+	f.Add(many, []byte{32})
 	f.Fuzz(func(t *testing.T, run, place []byte) {
 		places, err := split(run)
 		n, err2 := count(run)
 		if (err == nil) != (err2 == nil) || err == nil && n != int64(len(places)) {
 			t.Fatalf("%d places (%v), and %d (%v)", len(places), err, n, err2)
 		}
-		if err != nil || !slices.IsSortedFunc(places, bytes.Compare) {
+		if again, marks, err := unmarked(run); err == nil {
+			_, _, _, _ = findMarked(again, marks, place)
+		}
+		if err != nil || !slices.IsSortedFunc(places, bytes.Compare) || len(slices.CompactFunc(slices.Clone(places), bytes.Equal)) < len(places) {
 			_, _, _, _ = find(run, place)
 			return
 		}
@@ -228,6 +245,13 @@ func FuzzRun(f *testing.F) {
 		}
 		if before, _ := count(run[:at]); before != int64(want) || want > 0 && !bytes.Equal(last, places[want-1]) {
 			t.Fatalf("%x is at %d behind %x", place, before, last)
+		}
+		again, marks, err := unmarked(marked(run, func(n int) []byte { return make([]byte, n) }))
+		if err != nil || !bytes.Equal(again, run) || len(marks) != max(len(places)-1, 0)/markEvery*markBytes {
+			t.Fatalf("%x has come back as %x with marks %x (%v)", run, again, marks, err)
+		}
+		if at2, last2, got2, err := findMarked(run, marks, place); at2 != at || got2 != got || err != nil || !bytes.Equal(last2, last) && len(marks) == 0 {
+			t.Fatalf("%x is at %d behind %x (%v), not at %d behind %x", place, at2, last2, err, at, last)
 		}
 	})
 }

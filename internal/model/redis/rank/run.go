@@ -137,3 +137,63 @@ func between(a, b []byte) []byte {
 	}
 	return b[:min(n+1, len(b))]
 }
+
+// A node above the leaves has many places, and each change looks for one. So behind its run
+// there are marks: where every sixteenth place is, in four bytes each, and their number in two.
+const (
+	markEvery = 16
+	markBytes = 4
+)
+
+// marked is a run with its marks, in memory of alloc.
+func marked(run []byte, alloc func(n int) []byte) []byte {
+	n, _ := count(run)
+	marks := int(max(n-1, 0)) / markEvery
+	b := alloc(len(run) + marks*markBytes + 2)
+	to := b[:copy(b, run)]
+	i := 0
+	for at := 0; at < len(run); i++ {
+		if i > 0 && i%markEvery == 0 {
+			to = binary.BigEndian.AppendUint32(to, uint32(at))
+		}
+		if _, at = next(run, at); at == 0 {
+			break
+		}
+	}
+	return binary.BigEndian.AppendUint16(to, uint16(marks))
+}
+
+// unmarked is the run of one with marks, and these.
+func unmarked(b []byte) (run, marks []byte, err error) {
+	if len(b) == 0 {
+		return nil, nil, nil
+	}
+	n := len(b) - 2
+	if n >= 0 {
+		n -= int(binary.BigEndian.Uint16(b[n:])) * markBytes
+	}
+	if n < 0 {
+		return nil, nil, corruptRun(b, len(b))
+	}
+	return b[:n], b[n : len(b)-2], nil
+}
+
+// findMarked is find in a run with marks.
+func findMarked(run, marks, place []byte) (at int, last []byte, found bool, err error) {
+	from := 0
+	for lo, hi := 0, len(marks)/markBytes; lo < hi; {
+		i := (lo + hi) / 2
+		mark := int(binary.BigEndian.Uint32(marks[i*markBytes:]))
+		p, end := next(run, mark)
+		switch {
+		case end == 0:
+			return 0, nil, false, corruptRun(run, mark)
+		case bytes.Compare(p, place) > 0:
+			hi = i
+		default:
+			lo, from = i+1, mark
+		}
+	}
+	at, last, found, err = find(run[from:], place)
+	return at + from, last, found, err
+}

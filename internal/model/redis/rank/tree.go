@@ -13,7 +13,7 @@ import (
 const (
 	// LevelsMax is more levels than any tree needs; the root of the highest one may have any
 	// number of children.
-	LevelsMax = 16
+	LevelsMax = 8
 	// countLevel is added to the level of a row that counts. On disk.
 	countLevel = 0x10
 	countBytes = 8
@@ -41,6 +41,9 @@ type Tree struct {
 	path   [LevelsMax]node // from the leaf at 0 to the root at Levels
 	placed bool            // path is one
 	first  bool            // ... that First has made: where its nodes end is not known
+
+	other    [LevelsMax]node // the path that Move goes on to, as it was read
+	foreseen bool            // other is one
 }
 
 // node is a node of the path.
@@ -48,10 +51,11 @@ type node struct {
 	place []byte // where it begins; empty: the first one of its level
 	end   []byte // where the next one begins; nil: it is the last one
 	run   []byte
-	read  bool  // run is its list
-	own   bool  // run is memory that nobody else sees
-	dirty bool  // run is not written
-	more  int64 // elements that are not counted in its row
+	marks []byte // of run, if it is as it was read
+	read  bool   // run is its list
+	own   bool   // run is memory that nobody else sees
+	dirty bool   // run is not written
+	more  int64  // elements that are not counted in its row
 }
 
 func (n *node) covers(place []byte) bool {
@@ -71,8 +75,18 @@ func (t *Tree) row(level int, place []byte) []byte {
 	return row
 }
 
+// list reads a node's run, and if it is none of the leaves its marks.
+func (t *Tree) list(level int, place []byte) (run, marks []byte, err error) {
+	raw, err := t.Reader.Get(t.row(level, place))
+	if err != nil || level == 0 {
+		return raw, nil, err
+	}
+	return unmarked(raw)
+}
+
 func (t *Tree) run(level int, place []byte) ([]byte, error) {
-	return t.Reader.Get(t.row(level, place))
+	run, _, err := t.list(level, place)
+	return run, err
 }
 
 // counted is what the row of a node says that counts.
@@ -104,10 +118,14 @@ func (t *Tree) elementsOf(level int, place []byte) (int64, error) {
 }
 
 func (t *Tree) put(level int, place, run []byte) {
-	if row := t.row(level, place); len(run) > 0 {
-		t.Txn.Set(row, run)
-	} else {
+	row := t.row(level, place)
+	switch {
+	case len(run) == 0:
 		t.Txn.Clear(row)
+	case level == 0:
+		t.Txn.Set(row, run)
+	default:
+		t.Txn.Set(row, marked(run, t.Txn.Alloc))
 	}
 }
 
@@ -153,13 +171,18 @@ func (t *Tree) seek(place []byte) error {
 			return err
 		}
 		t.path[level-1] = node{place: child, end: end}
+		if other := &t.other[level-1]; t.foreseen && bytes.Equal(other.place, child) {
+			t.path[level-1] = *other
+		}
 	}
 }
 
 // load reads the list of a node of the path.
-func (t *Tree) load(level int) (err error) {
-	if n := &t.path[level]; !n.read {
-		n.run, err = t.run(level, n.place)
+func (t *Tree) load(level int) error { return t.read(level, &t.path[level]) }
+
+func (t *Tree) read(level int, n *node) (err error) {
+	if !n.read {
+		n.run, n.marks, err = t.list(level, n.place)
 		n.read = err == nil
 	}
 	return err
@@ -196,7 +219,7 @@ func (t *Tree) First(visit func(place []byte) bool) error {
 
 // child is the child of a node that a place belongs to, and where the next one begins.
 func (n *node) child(place []byte) (child, end []byte, err error) {
-	at, last, found, err := find(n.run, place)
+	at, last, found, err := findMarked(n.run, n.marks, place)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -265,7 +288,7 @@ func (t *Tree) insert(n *node, at int, place []byte) {
 	copy(run[at+w+len(place):], n.run[at:])
 	binary.PutUvarint(run[at:], uint64(len(place)))
 	copy(run[at+w:], place)
-	n.run, n.own, n.dirty = run, true, true
+	n.run, n.marks, n.own, n.dirty = run, nil, true, true
 }
 
 // remove removes the place at an offset of a node's run.
@@ -277,7 +300,7 @@ func (t *Tree) remove(n *node, at int) {
 		copy(run, n.run[:at])
 	}
 	copy(run[at:], n.run[end:])
-	n.run, n.own, n.dirty = run[:len(n.run)-(end-at)], true, true
+	n.run, n.marks, n.own, n.dirty = run[:len(n.run)-(end-at)], nil, true, true
 }
 
 // Add adds an element, which is not there.
@@ -315,7 +338,7 @@ func (t *Tree) Add(place []byte) error {
 // leave writes the path, of which the nodes are not what they were.
 func (t *Tree) leave() error {
 	err := t.Flush()
-	t.placed = false
+	t.placed, t.foreseen = false, false
 	return err
 }
 
@@ -360,7 +383,7 @@ func (t *Tree) divide(level, added int) (at int, err error) {
 			return 0, err
 		}
 	}
-	n.run, n.own, n.dirty = left, false, true
+	n.run, n.marks, n.own, n.dirty = left, nil, false, true
 	t.put(level, place, right)
 	if level == t.Levels {
 		t.Levels++
@@ -430,6 +453,65 @@ func (t *Tree) Remove(place []byte) error {
 		return nil
 	}
 	return t.shrink()
+}
+
+// Move removes an element and adds another one. It goes down both paths together, so that
+// what is read on one of them is waited for once.
+func (t *Tree) Move(from, to []byte) error {
+	if err := t.foresee(from, to); err != nil {
+		return err
+	}
+	err := t.Remove(from)
+	if err == nil {
+		err = t.Add(to)
+	}
+	t.foreseen = false
+	return err
+}
+
+// foresee makes path the one to an element, and other that to another one.
+func (t *Tree) foresee(from, to []byte) error {
+	if err := t.leave(); err != nil {
+		return err
+	}
+	t.path[t.Levels] = node{}
+	for level := t.Levels; ; level-- {
+		a, b := &t.path[level], &t.other[level]
+		if err := t.read(level, a); err != nil {
+			return err
+		}
+		if level == t.Levels || bytes.Equal(a.place, b.place) {
+			*b = *a
+		} else if err := t.read(level, b); err != nil {
+			return err
+		}
+		if level == 0 {
+			t.placed, t.first, t.foreseen = true, false, true
+			return nil
+		}
+		var rows [4][]byte
+		n := 0
+		for i, x := range []*node{a, b} {
+			child, end, err := x.child([][]byte{from, to}[i])
+			if err != nil {
+				return err
+			}
+			below := node{place: child, end: end}
+			if i == 0 {
+				t.path[level-1] = below
+			} else if t.other[level-1] = below; bytes.Equal(child, t.path[level-1].place) {
+				break
+			}
+			rows[n] = t.row(level-1, child)
+			if n++; level > 1 {
+				rows[n] = t.row(countLevel+level-1, child)
+				n++
+			}
+		}
+		if n > 1 {
+			t.Txn.Expect(rows[:n])
+		}
+	}
 }
 
 // shrink takes the nodes of the path that have no elements out of the tree.

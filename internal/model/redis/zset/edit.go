@@ -83,16 +83,15 @@ func (x *zsetEdit) toRows() error {
 	return nil
 }
 
-func (x *zsetEdit) setRows(m *Scored, old float64, found bool) error {
-	if found {
-		if err := x.order.Remove((&Scored{m.Member, old}).bound().place(x.t)); err != nil {
-			return err
-		}
-	}
+func (x *zsetEdit) setRows(m *Scored, old float64, found bool) (err error) {
 	value := x.t.Alloc(8)
 	binary.BigEndian.PutUint64(value, math.Float64bits(m.Score))
 	x.t.Set(x.memberRow(m.Member), value)
-	err := x.order.Add(m.bound().place(x.t))
+	if at := m.bound().place(x.t); found {
+		err = x.order.Move((&Scored{m.Member, old}).bound().place(x.t), at)
+	} else {
+		err = x.order.Add(at)
+	}
 	x.n = x.order.Count
 	return err
 }

@@ -130,8 +130,9 @@ func (z *zset) decode() error {
 // inRows makes it one of n members in rows.
 func (z *zset) inRows(n int64, levels int) {
 	z.rows, z.n = true, n
-	z.order = rank.Tree{Txn: z.t, Reader: z.t.Snapshot(), Prefix: z.Part(z.t, redis.PartOrder, 0),
-		Children: int64(z.DB.Options.RankNodeChildren), Count: n, Levels: levels}
+	o := &z.order // which is large, and empty
+	o.Txn, o.Reader, o.Prefix = z.t, z.t.Snapshot(), z.Part(z.t, redis.PartOrder, 0)
+	o.Children, o.Count, o.Levels = int64(z.DB.Options.RankNodeChildren), n, levels
 }
 
 func decodeMembers(b []byte) ([]Scored, error) {
