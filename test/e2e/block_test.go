@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stratadb/strata/internal/limits"
 	"github.com/stratadb/strata/internal/wire/resp"
 	"github.com/stratadb/strata/proto"
 	"github.com/stratadb/strata/test/process"
@@ -269,4 +270,48 @@ func TestBlockedWhileLeadersFail(t *testing.T) {
 		t.Errorf("%d of %d were not delivered", lost, pushed)
 	}
 	t.Logf("%d pushed, %d of them not known to be, %d on their way when a leader died", pushed, len(unsure), lost)
+}
+
+// TestBlockedAtManyKeys: more clients than there are streams between two nodes wait at a node that
+// does not lead, each at a key of its own. All are served, and others can still watch keys there.
+func TestBlockedAtManyKeys(t *testing.T) {
+	const clients = 3 * limits.TransportStreams / 2
+	c := startTrio(t)
+	leader := awaitRanges(t, c.nodes[0], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+	other := c.nodes[(leader+1)%3]
+	served := make(chan error, clients)
+	for i := range clients {
+		conn := dial(t, other.RESP)
+		if err := conn.SetDeadline(time.Now().Add(3 * replyWithin)); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			queue := fmt.Sprint("queue", i)
+			v, err := conn.Do("BLPOP", queue, "0")
+			if err == nil && (len(v.Array) != 2 || string(v.Array[0].Str) != queue) {
+				err = fmt.Errorf("%s", resp.AppendFormat(nil, v))
+			}
+			served <- err
+		}()
+	}
+	at, pusher := dial(t, other.RESP), dial(t, c.nodes[leader].RESP)
+	c.until("all wait", func() error {
+		if v := at.do("INFO clients"); !strings.Contains(string(v.Str), fmt.Sprintf("blocked_clients:%d\r\n", clients)) {
+			return fmt.Errorf("%s", v.Str)
+		}
+		return nil
+	})
+	at.expect("WATCH k", "OK")
+	pusher.expect("SET k v", "OK")
+	at.expect("MULTI", "OK")
+	at.expect("GET k", "QUEUED")
+	at.expect("EXEC", "(nil)")
+	for i := range clients {
+		pusher.expect(fmt.Sprintf("RPUSH queue%d v", i), "(integer) 1")
+	}
+	for range clients {
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,10 @@ type Client struct {
 	stamps  stamps
 	detours atomic.Uint64 // calls that did not go straight
 	lines   *turn.Lines   // that this node keeps
+	trunks  struct {
+		sync.Mutex
+		byNode map[base.NodeID]*trunk
+	}
 	// follows is the node that the own replica of a key's range takes for the leader;
 	// zero: none.
 	follows func(key []byte) base.NodeID
@@ -38,12 +43,14 @@ type Client struct {
 
 // NewClient makes a client. others are the nodes that may be asked.
 func NewClient(self base.NodeID, to transport.Messenger, s Store, others func() []base.NodeID, log *slog.Logger) *Client {
-	return &Client{self: self, to: to, store: s, others: others, log: log, lines: &turn.Lines{}, follows: func(key []byte) base.NodeID {
+	c := &Client{self: self, to: to, store: s, others: others, log: log, lines: &turn.Lines{}, follows: func(key []byte) base.NodeID {
 		if r := s.Range(key); r != nil {
 			return r.Leader()
 		}
 		return 0
 	}}
+	c.trunks.byNode = map[base.NodeID]*trunk{}
+	return c
 }
 
 // Serving is this node's replica of the range that holds key if it leads, nil otherwise.

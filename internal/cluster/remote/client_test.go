@@ -39,35 +39,49 @@ func (p *peers) Call(ctx context.Context, to base.NodeID, _ transport.Kind, _ []
 }
 
 func (p *peers) OpenStream(ctx context.Context, to base.NodeID, _ transport.Kind, _ []byte) (transport.ClientStream, error) {
-	p.asked[to]++
-	if p.answer[to] == nil {
-		return &answerStream{ctx: ctx}, nil
+	if p.answer[to] != nil {
+		if _, err := p.answer[to](); errors.Is(err, base.ErrUnavailable) {
+			p.asked[to]++
+			return nil, err
+		}
 	}
-	b, err := p.answer[to]()
-	if errors.Is(err, base.ErrUnavailable) {
-		return nil, err
-	}
-	return &answerStream{ctx: ctx, first: b, err: err}, nil
+	return &talkStream{p: p, to: to, ctx: ctx, said: make(chan []byte, 16)}, nil
 }
 
-// answerStream has one chunk, or an error.
-type answerStream struct {
-	ctx   context.Context
-	first []byte
-	err   error
+// talkStream answers each talk once, if the node does.
+type talkStream struct {
+	p    *peers
+	to   base.NodeID
+	ctx  context.Context
+	said chan []byte
 }
 
-func (s *answerStream) Send([]byte) error { return nil }
-func (s *answerStream) End() error        { return nil }
-func (s *answerStream) Close()            {}
+func (s *talkStream) End() error { return nil }
+func (s *talkStream) Close()     {}
 
-func (s *answerStream) Recv() ([]byte, error) {
-	if b := s.first; b != nil || s.err != nil {
-		s.first = nil
-		return b, s.err
+func (s *talkStream) Send(chunk []byte) error {
+	for d := base.NewDecoder(chunk); !d.Done(); {
+		what, id := d.Uvarint(), d.Uvarint()
+		if what != talkBegins {
+			continue
+		}
+		_, _ = d.Uvarint(), d.Bytes()
+		s.p.asked[s.to]++
+		if s.p.answer[s.to] != nil {
+			b, _ := s.p.answer[s.to]()
+			s.said <- base.AppendBytes(appendNumbers(nil, talkSays, id), b)
+		}
 	}
-	<-s.ctx.Done()
-	return nil, s.ctx.Err()
+	return nil
+}
+
+func (s *talkStream) Recv() ([]byte, error) {
+	select {
+	case b := <-s.said:
+		return b, nil
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
+	}
 }
 
 func down() ([]byte, error)  { return nil, errors.Wrap(base.ErrUnavailable, "down") }

@@ -10,6 +10,9 @@
 // basis of the transaction's first read, and the leader validates everything that
 // was read since (C8). A leader of another term refuses it.
 //
+// What lasts (a watch, a place in a line) is a talk; the talks that a node has begun with
+// another one share a stream (talk.go), so that there may be any number of them.
+//
 // A node that reads its own replica at a stamp asks the leader for its word on how much
 // of the log that takes.
 //

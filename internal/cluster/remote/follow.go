@@ -28,12 +28,12 @@ const (
 // changesPerChunk keeps a chunk below limits.TransportChunkBytes.
 const changesPerChunk = limits.TransportChunkBytes / (limits.KeyBytes + 32)
 
-var errFollowerSlow = errors.New("what is told to a node waits for too long")
+var errSlow = errors.New("what is told to a node waits for too long")
 
-// telling is what waits to be told to another node.
-type telling struct {
-	some chan struct{}
-	mu   struct {
+// outbox is what waits to be told to another node.
+type outbox struct {
+	some  chan struct{} // a token
+	queue struct {
 		sync.Mutex
 		chunks [][]byte
 		bytes  int
@@ -41,34 +41,45 @@ type telling struct {
 	}
 }
 
-var _ feed.Follower = (*telling)(nil)
+func newOutbox() outbox { return outbox{some: make(chan struct{}, 1)} }
 
-func (t *telling) add(chunk []byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.mu.bytes += len(chunk); t.mu.bytes > limits.FollowerBytes {
-		t.mu.full, t.mu.chunks = true, nil
+func (o *outbox) add(chunk []byte) {
+	q := &o.queue
+	q.Lock()
+	defer q.Unlock()
+	if q.bytes += len(chunk); q.bytes > limits.FollowerBytes {
+		q.full, q.chunks = true, nil
 	}
-	if !t.mu.full {
-		t.mu.chunks = append(t.mu.chunks, chunk)
+	if !q.full {
+		q.chunks = append(q.chunks, chunk)
 	}
+	token(o.some)
+}
+
+func token(c chan struct{}) {
 	select {
-	case t.some <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
 // take is what there is to tell now.
-func (t *telling) take() ([][]byte, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.mu.full {
-		return nil, errFollowerSlow
+func (o *outbox) take() ([][]byte, error) {
+	q := &o.queue
+	q.Lock()
+	defer q.Unlock()
+	if q.full {
+		return nil, errSlow
 	}
-	chunks := t.mu.chunks
-	t.mu.chunks, t.mu.bytes = nil, 0
+	chunks := q.chunks
+	q.chunks, q.bytes = nil, 0
 	return chunks, nil
 }
+
+// telling is what a follower is told.
+type telling struct{ outbox }
+
+var _ feed.Follower = (*telling)(nil)
 
 // Covered implements feed.Follower.
 func (t *telling) Covered(piece base.Span) { t.add(appendSpan(appendNumbers(nil, newsCovered), piece)) }
@@ -111,7 +122,7 @@ func (v *Server) follow(ctx context.Context, _ base.NodeID, request []byte, s tr
 	if !d.Done() {
 		return errMalformed
 	}
-	t := &telling{some: make(chan struct{}, 1)}
+	t := &telling{newOutbox()}
 	defer feed.Follow(v.store, span, t)()
 	for {
 		select {

@@ -30,6 +30,7 @@ const (
 	kindStates    transport.Kind = 17
 	kindOperate   transport.Kind = 18
 	kindAsk       transport.Kind = 19
+	kindTalk      transport.Kind = 20
 	kindRaftLarge transport.Kind = transport.Bulk + 1
 	kindSnapshot  transport.Kind = transport.Bulk + 2
 	kindPublish   transport.Kind = transport.Bulk + 3

@@ -66,9 +66,8 @@ func NewServer(s Store, log *slog.Logger, to transport.Registrar) *Server {
 	to.HandleCall(kindHorizons, v.horizons)
 	to.HandleCall(kindRoute, v.route)
 	to.HandleCall(kindComplete, v.complete)
-	to.HandleStream(kindWatch, v.watch)
+	to.HandleStream(kindTalk, v.talk)
 	to.HandleStream(kindSnapshot, v.snapshot)
-	to.HandleStream(kindTurn, v.turn)
 	to.HandleStream(kindFollow, v.follow)
 	return v
 }

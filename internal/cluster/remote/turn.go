@@ -149,7 +149,7 @@ func keep(ctx context.Context, k keeping) error {
 func (t *Turn) stand(c *Client, key []byte) {
 	defer close(t.lost)
 	defer t.cancel()
-	var s transport.ClientStream
+	var s *talk
 	err := c.lead(key, harmless, func(node base.NodeID) (err error) {
 		if err = t.ctx.Err(); err != nil {
 			return err
@@ -159,7 +159,7 @@ func (t *Turn) stand(c *Client, key []byte) {
 		within, give := context.WithCancel(t.ctx)
 		defer c.overtaken(registering, key, way{to: node}, give)()
 		request := base.AppendBytes(binary.AppendUvarint(nil, uint64(t.since())), key)
-		if s, err = c.to.OpenStream(within, node, kindTurn, request); err != nil {
+		if s, err = c.talk(within, node, kindTurn, request); err != nil {
 			give()
 			return err
 		}
@@ -193,7 +193,7 @@ func (t *Turn) stand(c *Client, key []byte) {
 }
 
 // tell tells who keeps the line where the place moves to.
-func (t *Turn) tell(s transport.ClientStream) {
+func (t *Turn) tell(s *talk) {
 	for {
 		select {
 		case <-t.ctx.Done():

@@ -8,7 +8,6 @@ import (
 	"github.com/cockroachdb/errors"
 
 	"github.com/stratadb/strata/internal/base"
-	"github.com/stratadb/strata/internal/cluster/transport"
 )
 
 // Watch is an interest in a key at the leader. It counts as dirty when the leader
@@ -40,7 +39,7 @@ func (c *Client) register(ctx context.Context, w *Watch, node base.NodeID, key [
 	registering, done := context.WithCancel(ctx)
 	defer done()
 	defer c.overtaken(registering, key, way{to: node}, give)()
-	s, err := c.to.OpenStream(ctx, node, kindWatch, key)
+	s, err := c.talk(ctx, node, kindWatch, key)
 	if err != nil {
 		give()
 		return errors.Mark(err, base.ErrUnavailable)
@@ -54,7 +53,7 @@ func (c *Client) register(ctx context.Context, w *Watch, node base.NodeID, key [
 	return nil
 }
 
-func registered(s transport.ClientStream) (uint64, error) {
+func registered(s *talk) (uint64, error) {
 	b, err := s.Recv()
 	if err != nil {
 		return 0, err
@@ -66,7 +65,7 @@ func registered(s transport.ClientStream) (uint64, error) {
 	return d.Uvarint(), nil
 }
 
-func (w *Watch) wait(s transport.ClientStream) {
+func (w *Watch) wait(s *talk) {
 	defer s.Close()
 	_, _ = s.Recv() // a change, or the end: whoever is woken looks again
 	w.end()

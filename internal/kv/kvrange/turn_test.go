@@ -7,7 +7,9 @@ import (
 
 	"github.com/cockroachdb/errors"
 
+	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/limits"
 )
 
 // TestTurns: nodes stand in one line at whoever leads the key, by the time since which they wait; when
@@ -156,6 +158,49 @@ func TestTurnMoves(t *testing.T) {
 				if n.db.Waited(fmt.Appendf(nil, "\x04b%d", mine)) {
 					return errors.New("somebody does")
 				}
+			}
+		}
+		return nil
+	})
+}
+
+// TestManyInterests: a node's clients may wait in, and watch, more keys that another one leads than
+// the transport has streams.
+func TestManyInterests(t *testing.T) {
+	const many = 3 * limits.TransportStreams
+	c := startNodes(t, "\x04b")
+	c.lead([]byte("\x04b"), 0)
+	var turns []kv.Turn
+	var watches []kv.Watch
+	for i := range many {
+		key := fmt.Appendf(nil, "\x04b%d", i)
+		turns = append(turns, c.list[1].db.Turn(key, base.Stamp(i+1)))
+		watches = append(watches, c.list[1].db.Watch(key))
+	}
+	for i := range many {
+		<-turns[i].Granted()
+		if dirty, _ := watches[i].Dirty(); dirty {
+			t.Fatalf("watch %d is dirty", i)
+		}
+	}
+	_, err := c.list[2].db.Transact(t.Context(), func(t kv.Txn) error {
+		for i := range many {
+			t.Set(fmt.Appendf(nil, "\x04b%d", i), []byte("v"))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range many {
+		<-watches[i].Changed()
+		watches[i].Close()
+		turns[i].Leave()
+	}
+	c.until("nobody stands in line", func() error {
+		for i := range many {
+			if c.list[0].db.Waited(fmt.Appendf(nil, "\x04b%d", i)) {
+				return errors.New("somebody does")
 			}
 		}
 		return nil
