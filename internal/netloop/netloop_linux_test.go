@@ -77,12 +77,17 @@ func (e *echo) blocking(first []byte) {
 		_, err = e.c.Write(append(first, buf[:n]...))
 	}
 	for err == nil {
-		if e.c.Park() {
+		if n < len(buf) && e.c.Park() { // there may be more otherwise, and nobody would tell
 			return
 		}
-		if n, err = e.c.Read(buf); err == nil {
-			_, err = e.c.Write(buf[:n])
+		if n, err = e.c.Read(buf); err != nil {
+			break
 		}
+		if buf[0] == '!' || buf[0] == '?' { // it is here before this one was back
+			e.blocking(bytes.Clone(buf[:n]))
+			return
+		}
+		_, err = e.c.Write(buf[:n])
 	}
 	e.ended <- err
 }
