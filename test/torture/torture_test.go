@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	length = flag.Duration("for", time.Minute, "how long it lasts")
+	length = flag.Duration("for", 2*time.Minute, "how long it lasts")
 	seed   = flag.Uint64("seed", 0, "of the faults; 0: a new one")
 )
 
