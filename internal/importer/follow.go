@@ -146,6 +146,7 @@ func (x *follower) session(ctx context.Context) (err error) {
 		if err := x.full(ctx); err != nil {
 			return err
 		}
+		x.f.Tell("everything is copied: following")
 	} else {
 		x.f.Tell("going on at offset " + strconv.FormatInt(l.From.Offset, 10))
 		x.at.ID = l.From.ID

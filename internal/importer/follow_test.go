@@ -298,7 +298,9 @@ func TestFollowAgain(t *testing.T) {
 			sum, err = importer.Follow(following, o)
 			ended <- err
 		}()
-		await(t, "the value is there", func() bool { return target.Get(ctx, "k").Val() == value })
+		await(t, "the value is there, and all the others", func() bool {
+			return target.Get(ctx, "k").Val() == value && said.count("everything is copied") == said.count("copying everything")
+		})
 		cancel()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
