@@ -46,10 +46,11 @@ func TestLostInFlight(t *testing.T) {
 	m.sync()
 	c, ctx := m.client(), context.Background()
 	m.node.Pause()
+	before := m.Report().Sent
 	for i := range 50 {
 		c.Set(ctx, fmt.Sprint("k", i), i, 0)
 	}
-	m.until("that they were sent", func() bool { return m.Report().Sent >= 50 })
+	m.until("that they were sent", func() bool { return m.Report().Sent >= before+50 })
 	m.node.Kill()
 	m.until("that the proxy notices", func() bool { return !m.Report().FollowerUp })
 	m.node = process.Start(t, process.Options{Dir: m.node.Dir, Args: []string{"--resp-addr", m.strata}})
