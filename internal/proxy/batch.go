@@ -72,10 +72,13 @@ func (b *batch) everything(t *trait, args [][]byte) bool {
 	return false
 }
 
-// add appends a command.
+// add appends a command. The text of a script is remembered before anybody can run it by its
+// digest: the deciding side knows that from the moment when it executes the first one, and
+// another client's EVALSHA may be answered before that one's reply is read.
 func (b *batch) add(t *trait, args [][]byte, start, end int) {
 	e := entry{t: t, start: start, end: end}
 	s := b.s
+	s.p.learn(t.name, args)
 	fits := t.arity(len(args))
 	switch {
 	case t.special == begins && fits:
@@ -317,42 +320,31 @@ func (s *session) endMulti() {
 	s.queued, s.bytes = nil, 0
 }
 
-// mirror brings the writes up to the last one to the other side.
+// mirror brings the writes up to the last one to the other side, if there is one.
 func (s *session) mirror(last int) {
 	b, p := &s.batch, s.p
-	follows := p.follower != nil
-	o := &b.outcome
-	if follows {
-		o.begin(p, s.db, s.proto)
-		o.arena = make([]byte, 0, b.entries[last].end-b.entries[0].start+len(s.out))
+	if p.follower == nil {
+		return
 	}
+	o := &b.outcome
+	o.begin(p, s.db, s.proto)
+	o.arena = make([]byte, 0, b.entries[last].end-b.entries[0].start+len(s.out))
 	for i := range b.entries[:last+1] {
 		e := &b.entries[i]
 		if !e.mirrored || e.t.unknown {
 			continue
 		}
 		reply := s.replyOf(e)
-		if e.t.special == executes {
-			p.learnAll(e.block)
-			if follows && reply != nil && len(e.block) > 0 {
-				o.block(e.block, reply)
-			} else if follows && reply == nil {
-				s.lostQueue(e.block, "a long reply")
-			}
-			continue
-		}
-		if !follows && e.t.name != "eval" && e.t.name != "script|load" {
-			continue
-		}
-		args := s.argsOf(e)
-		p.learn(e.t.name, args)
-		if follows {
-			o.add(&executed{t: e.t, args: args, raw: s.rawOf(e), reply: reply, lost: reply == nil})
+		switch {
+		case e.t.special != executes:
+			o.add(&executed{t: e.t, args: s.argsOf(e), raw: s.rawOf(e), reply: reply, lost: reply == nil})
+		case reply == nil:
+			s.lostQueue(e.block, "a long reply")
+		case len(e.block) > 0:
+			o.block(e.block, reply)
 		}
 	}
-	if follows {
-		o.finish(p.follower)
-	}
+	o.finish(p.follower)
 }
 
 // learn remembers the text of a script.
@@ -362,14 +354,6 @@ func (p *Proxy) learn(name string, args [][]byte) {
 		p.scripts.learn(args[1])
 	case name == "script|load" && len(args) > 2:
 		p.scripts.learn(args[2])
-	}
-}
-
-func (p *Proxy) learnAll(block []queued) {
-	for i := range block {
-		if block[i].t.name == "eval" || block[i].t.name == "script|load" {
-			p.learn(block[i].t.name, block[i].args())
-		}
 	}
 }
 

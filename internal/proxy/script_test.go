@@ -91,6 +91,34 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// TestScriptKnownBeforeItRuns: the text of a script is known from the moment when somebody sends
+// it, since the deciding side may know it before the reply is read.
+func TestScriptKnownBeforeItRuns(t *testing.T) {
+	m := start(t, proxy.DualWrite)
+	m.sync()
+	ctx := context.Background()
+	script := redis.NewScript("return redis.call('RPUSH', KEYS[1], 'a')")
+	if err := script.Load(ctx, m.clientOf(m.redis, 2)).Err(); err != nil { // as if the next one had run already
+		t.Fatal(err)
+	}
+	one := m.client().Conn()
+	for _, words := range [][]any{{"MULTI"}, {"EVAL", "return redis.call('RPUSH', KEYS[1], 'a')", 1, "k"}} {
+		if err := one.Do(ctx, words...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.client().EvalSha(ctx, script.Hash(), []string{"l"}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Do(ctx, "EXEC").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if n := m.Report().UnknownScripts; n != 0 {
+		t.Errorf("%d scripts of unknown text", n)
+	}
+	m.equal()
+}
+
 // TestScriptsPush: a client that waits gets what a script has pushed, also to a key that the
 // script has not declared.
 func TestScriptsPush(t *testing.T) {
