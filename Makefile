@@ -23,7 +23,7 @@ help: ## this list
 build: ## build bin/strata
 	$(GO) build -trimpath -o bin/strata ./cmd/strata
 
-test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; about 10 minutes
+test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; 10 to 15 minutes
 	$(GO) vet ./...
 	scripts/fuzz 20000x
 	$(GO) test -race -short -timeout 40m $(RACED)
