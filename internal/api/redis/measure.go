@@ -68,6 +68,11 @@ func (s *session) measured(x *executor, cmd *Command, args [][]byte, weight int6
 	}
 	took := s.srv.clock() - start - x.idle
 	s.srv.count(cmd, took, weight)
+	s.noteSlow(cmd, args, took)
+}
+
+// noteSlow puts a command into the slow log and among the events of LATENCY, if it took that long.
+func (s *session) noteSlow(cmd *Command, args [][]byte, took time.Duration) {
 	if took >= time.Duration(s.srv.settings.slow.Load()) {
 		s.slow(cmd, args, took)
 	}

@@ -158,10 +158,8 @@ func (g *together) account(took time.Duration) {
 		}
 		cmd.Stats.Calls.Add(int64(i - from))
 		s.srv.count(cmd, each, int64(i-from))
-		if each >= time.Duration(s.srv.settings.slow.Load()) {
-			for _, q := range g.calls[from:i] {
-				s.slow(q.cmd, q.args, each)
-			}
+		for _, q := range g.calls[from:i] {
+			s.noteSlow(cmd, q.args, each)
 		}
 		s.lastCmd.Store(cmd)
 	}

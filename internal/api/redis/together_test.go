@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -225,6 +226,25 @@ func TestTogetherIsCounted(t *testing.T) {
 		if !strings.Contains(stats, want) {
 			t.Errorf("%q is not in %s", want, stats)
 		}
+	}
+}
+
+// TestTogetherSlow: commands that took long together are slow ones, and events of LATENCY, like others.
+func TestTogetherSlow(t *testing.T) {
+	s := start(t, Options{})
+	c := s.dial(t)
+	c.talk("CONFIG SET latency-monitor-threshold 5", "+OK|")
+	conn, other := net.Pipe()
+	defer func() { _, _ = conn.Close(), other.Close() }()
+	args := [][]byte{[]byte("SET"), []byte("k"), []byte("v")}
+	q := queued{s.table.Resolve(args), args}
+	for _, took := range []time.Duration{30 * time.Minute, time.Millisecond} {
+		g := together{s: s.newSession(conn), calls: []queued{q, q}}
+		g.account(took)
+	}
+	c.talk("SLOWLOG LEN", ":2|")
+	if got := c.says("LATENCY", "LATEST"); !strings.Contains(got, "|command|") || !strings.Contains(got, ":900000|") {
+		t.Error(got)
 	}
 }
 
