@@ -279,8 +279,15 @@ func (n *Node) Running() bool {
 	}
 }
 
-// Pause stops the process as a machine that hangs does; Resume lets it go on.
-func (n *Node) Pause() { n.signal(syscall.SIGSTOP) }
+// Pause stops the process as a machine that hangs does; Resume lets it go on. When it
+// returns, no thread of the process runs any more.
+func (n *Node) Pause() {
+	n.t.Helper()
+	n.signal(syscall.SIGSTOP)
+	if err := n.stopped(); err != nil {
+		n.t.Fatal("waiting for the process to stop: ", err)
+	}
+}
 
 // Resume lets a process that was stopped go on.
 func (n *Node) Resume() { n.signal(syscall.SIGCONT) }
