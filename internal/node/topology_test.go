@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/spf13/pflag"
@@ -44,7 +45,7 @@ func TestTopology(t *testing.T) {
 				}
 			}()
 			port := fmt.Sprint(n.doors[0].listener.Addr().(*net.TCPAddr).Port)
-			client := goredis.NewClient(&goredis.Options{Addr: net.JoinHostPort("127.0.0.1", port)})
+			client := goredis.NewClient(&goredis.Options{Addr: net.JoinHostPort("127.0.0.1", port), ReadTimeout: time.Minute})
 			defer client.Close()
 			slots, err := client.ClusterSlots(t.Context()).Result()
 			if err != nil {
@@ -61,7 +62,7 @@ func TestTopology(t *testing.T) {
 			if tc.port != 0 {
 				return
 			}
-			cluster := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{want}})
+			cluster := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{want}, ReadTimeout: time.Minute})
 			defer cluster.Close()
 			if err := cluster.Set(t.Context(), "k", "v", 0).Err(); err != nil {
 				t.Error(err)

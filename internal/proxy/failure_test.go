@@ -14,7 +14,7 @@ import (
 // TestFollowerDies: while the side that follows is dead or does not answer, clients are
 // served; when it is back it gets what it missed.
 func TestFollowerDies(t *testing.T) {
-	m := start(t, proxy.DualWrite, func(m *migration) { m.config.Servers[1].Timeout = 2 * time.Second })
+	m := start(t, proxy.DualWrite, func(m *migration) { m.config.Servers[1].Timeout = 5 * time.Second })
 	m.sync()
 	end := m.load(4, 6, 2)
 	goesOn := func() {
@@ -64,7 +64,6 @@ func TestLostInFlight(t *testing.T) {
 func TestQueueOverflows(t *testing.T) {
 	m := start(t, proxy.DualWrite, func(m *migration) {
 		m.config.QueueItems, m.config.Wait = 50, 10*time.Millisecond
-		m.config.Servers[1].Timeout = 2 * time.Second
 	})
 	m.sync()
 	m.node.Kill()
@@ -134,7 +133,7 @@ func TestState(t *testing.T) {
 // TestDeciderDies: the client hears it; what it wrote is copied if nobody knows whether it
 // was executed.
 func TestDeciderDies(t *testing.T) {
-	m := start(t, proxy.StrataPrimary, func(m *migration) { m.config.Servers[1].Timeout = 2 * time.Second })
+	m := start(t, proxy.StrataPrimary, func(m *migration) { m.config.Servers[1].Timeout = 5 * time.Second })
 	m.sync()
 	c, ctx := m.client(), context.Background()
 	if err := c.Set(ctx, "a", 1, 0).Err(); err != nil {

@@ -129,7 +129,7 @@ func TestScriptsPush(t *testing.T) {
 		got := make(chan error, 1)
 		waiting := m.client()
 		go func() { got <- waiting.BLPop(ctx, time.Minute, "l").Err() }()
-		<-time.After(50 * time.Millisecond)
+		m.waiting(1, 0)
 		if err := m.client().Eval(ctx, script, []string{key}).Err(); err != nil {
 			t.Fatal(err)
 		}

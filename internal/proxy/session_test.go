@@ -108,19 +108,30 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// waiting waits until so many clients wait in the proxy's line, and so many at the side that decides.
+func (m *migration) waiting(inLine, there int) {
+	m.t.Helper()
+	m.until(fmt.Sprintf("%d clients in the line, %d elsewhere", inLine, there), func() bool {
+		a, b := m.Waiting()
+		return a == inLine && b == there
+	})
+}
+
 // TestBlocked: clients that wait are served whatever mode it is when something comes, in
 // their order, and one that has left takes nothing.
 func TestBlocked(t *testing.T) {
 	m := start(t, proxy.RedisOnly)
 	ctx := context.Background()
 	got := make(chan string, 10)
-	wait := func(name string) {
+	// wait makes a client wait as so many in the proxy's line, and so many at the server.
+	wait := func(name string, inLine, there int) {
+		t.Helper()
 		c := m.client()
 		go func() {
 			v, err := c.BLPop(ctx, time.Minute, "l", "other").Result()
 			got <- fmt.Sprint(name, " ", v, err)
 		}()
-		<-time.After(150 * time.Millisecond)
+		m.waiting(inLine, there)
 	}
 	expect := func(want string) {
 		t.Helper()
@@ -134,24 +145,25 @@ func TestBlocked(t *testing.T) {
 		}
 	}
 	c := m.client()
-	wait("first")
+	wait("first", 0, 1)
 	m.setMode(proxy.DualWriteShadow)
 	m.sync()
-	wait("second")
+	m.waiting(1, 0)
+	wait("second", 2, 0)
 	gone := m.dial()
 	if _, err := gone.Write(resp.AppendCommand(nil, "BLPOP", "l", "0")); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(100 * time.Millisecond)
+	m.waiting(3, 0)
 	_ = gone.Close()
-	<-time.After(100 * time.Millisecond)
+	m.waiting(2, 0)
 	stream := make(chan string, 1)
 	reader := m.client()
 	go func() {
 		v, err := reader.XRead(ctx, &redis.XReadArgs{Streams: []string{"x", "$"}, Block: time.Minute}).Result()
 		stream <- fmt.Sprint(len(v), err)
 	}()
-	<-time.After(100 * time.Millisecond)
+	m.waiting(2, 1)
 	c.RPush(ctx, "l", 1)
 	expect("first [l 1] <nil>")
 	m.setMode(proxy.StrataPrimary)
@@ -164,9 +176,9 @@ func TestBlocked(t *testing.T) {
 	if n := c.LLen(ctx, "l").Val(); n != 1 {
 		t.Errorf("%d elements are left", n)
 	}
-	wait("third")
+	wait("third", 0, 0)
 	expect("third [l 3] <nil>")
-	wait("last")
+	wait("last", 1, 0)
 	m.setMode(proxy.StrataOnly)
 	c.RPush(ctx, "other", 4)
 	expect("last [other 4] <nil>")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"sort"
 	"strings"
@@ -20,6 +19,10 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(process.Main(m)) }
+
+// slow is by how much times to live may differ on a machine that has other things to do; those
+// that the tests set differ by more.
+const slow = 30 * time.Second
 
 // migration is a Redis server, a node and a proxy between them.
 type migration struct {
@@ -43,7 +46,7 @@ func prepare(t testing.TB, mode proxy.Mode) *migration {
 	m := &migration{t: t, redis: process.Redis(t), strata: process.FreeAddress(t)}
 	m.node = process.Start(t, process.Options{Args: []string{"--resp-addr", m.strata}})
 	m.config = proxy.Config{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Mode: mode, Clients: 1000, Idle: 16, QueueBytes: 64 << 20, QueueItems: 100_000,
-		Wait: 10 * time.Second, Switch: time.Minute, ShadowEvery: 1, Tolerance: 2 * time.Second, Look: time.Hour,
+		Wait: 10 * time.Second, Switch: time.Minute, ShadowEvery: 1, Tolerance: slow, Look: time.Hour,
 		Servers: [2]peer.Server{{Addr: m.redis, Timeout: time.Minute}, {Addr: m.strata, Timeout: time.Minute}}}
 	return m
 }
@@ -173,7 +176,7 @@ type described struct {
 
 // same: of times to live each side takes its own clock.
 func (d described) same(o described) bool {
-	near := d.ends == o.ends || d.ends >= 0 && o.ends >= 0 && max(d.ends-o.ends, o.ends-d.ends) < 30_000
+	near := d.ends == o.ends || d.ends >= 0 && o.ends >= 0 && max(d.ends-o.ends, o.ends-d.ends) < slow.Milliseconds()
 	return d.text == o.text && near
 }
 
@@ -245,14 +248,4 @@ func describe(do func(args ...string) resp.Value, key string) string {
 		}
 	}
 	return out
-}
-
-// closedAddress is one where nobody listens.
-func closedAddress(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -180,24 +180,32 @@ func Launch(t testing.TB, o Options) *Node {
 // Ports that no system gives to who asks for any.
 const firstPort, ports = 20_000, 12_000
 
-// triedPorts counts them. They are tried in turn, in each process from another one on: nobody
-// is given one that somebody has who is down.
+// triedPorts counts them. They are tried in turn, in each process from another one on.
 var triedPorts struct {
 	sync.Once
 	atomic.Uint32
 }
 
-// FreeAddress is an address that nobody listens on for now, and that nobody else is given: a
-// node of a cluster keeps its address over a restart.
+// FreeAddress is an address of the test's: nobody listens there, and nobody is given it until
+// the test ends, also not by another process. A node of a cluster keeps its address over a
+// restart. The claim is the same port of UDP, which nobody else uses.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	triedPorts.Do(func() { triedPorts.Store(rand.Uint32N(ports)) })
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+triedPorts.Add(1)%ports))
-		if err == nil {
-			_ = l.Close()
-			return l.Addr().String()
+	for range ports {
+		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+triedPorts.Add(1)%ports)
+		claim, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
 		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			_ = claim.Close()
+			continue
+		}
+		_ = l.Close()
+		t.Cleanup(func() { _ = claim.Close() })
+		return addr
 	}
 	t.Fatal("no port is free")
 	return ""

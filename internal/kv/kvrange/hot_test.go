@@ -10,7 +10,7 @@ import (
 // TestHotLine: who has failed on a key has a turn, and who comes then waits for it; every way
 // out gives it up.
 func TestHotLine(t *testing.T) {
-	e, key := &Engine{hot: hot{patience: 500 * time.Millisecond}}, []byte("k")
+	e, key := &Engine{hot: hot{patience: time.Minute}}, []byte("k")
 	fresh := func() *several { return &several{e: e} }
 	first := fresh()
 	if first.queue(key); first.place != nil {
@@ -55,6 +55,7 @@ func TestHotLine(t *testing.T) {
 	failed := fresh()
 	failed.o.Again = true
 	failed.queue(key)
+	e.hot.patience = time.Millisecond
 	late := fresh()
 	if late.queue(key); late.place != nil || e.hot.Standing(key) != 1 {
 		t.Error("a turn that somebody else has")
