@@ -278,6 +278,7 @@ func counters(t *testing.T, nodes []*process.Node, keys int, s *stalls) (stop fu
 // TestHotPrefixSpreads: under load on one prefix its ranges are cut and led by all nodes;
 // a fourth node joins and gets its share; a node is drained. Nothing is lost meanwhile.
 func TestHotPrefixSpreads(t *testing.T) {
+	t.Parallel()
 	const keys = 400
 	c := startTrio(t, "--range-max-ops", "20")
 	var waits stalls
@@ -337,6 +338,7 @@ func TestHotPrefixSpreads(t *testing.T) {
 
 // TestShardPrimaryLeads: the primary of a shard leads its slots.
 func TestShardPrimaryLeads(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	slots := [3]string{"/data/1/redis/0/slot 0", "/data/1/redis/0/slot 1024", "/data/1/redis/0/slot 2048"}
 	for shard, i := range []int{2, 1} { // indexes of nodes

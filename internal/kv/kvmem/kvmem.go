@@ -168,29 +168,50 @@ func (a *attempt) Get(key []byte) ([]byte, error) {
 	return v.at(a.at), nil
 }
 
+// pairsAtOnce is how many pairs a scan looks up before it shows them: most scans end early.
+const pairsAtOnce = 64
+
 func (a *attempt) Scan(span base.Span, reverse bool, visit func(key, value []byte) bool) error {
-	unlock := a.lock()
-	if a.tooOldLocked() {
-		unlock()
-		return base.ErrTooOld
+	found := make([]base.KeyValue, 0, pairsAtOnce)
+	for {
+		var err error
+		if found, err = a.page(span, reverse, found[:0]); err != nil {
+			return err
+		}
+		for _, p := range found {
+			if !visit(p.Key, p.Value) {
+				return nil
+			}
+		}
+		if len(found) < pairsAtOnce {
+			return nil
+		}
+		if last := found[len(found)-1].Key; reverse {
+			span.End = last
+		} else {
+			span.Start = append(bytes.Clone(last), 0)
+		}
 	}
-	var found []base.KeyValue
-	a.e.mu.keys.AscendRange(&versions{key: span.Start}, &versions{key: span.End}, func(v *versions) bool {
-		if value := v.at(a.at); value != nil {
+}
+
+// page appends the first pairs of the span, up to the capacity of found.
+func (a *attempt) page(span base.Span, reverse bool, found []base.KeyValue) ([]base.KeyValue, error) {
+	defer a.lock()()
+	if a.tooOldLocked() {
+		return nil, base.ErrTooOld
+	}
+	add := func(v *versions) bool {
+		if value := v.at(a.at); value != nil && span.Contains(v.key) {
 			found = append(found, base.KeyValue{Key: v.key, Value: value})
 		}
-		return true
-	})
-	unlock()
-	for i := range found {
-		if reverse {
-			i = len(found) - 1 - i
-		}
-		if !visit(found[i].Key, found[i].Value) {
-			break
-		}
+		return len(found) < cap(found) && (!reverse || bytes.Compare(v.key, span.Start) > 0)
 	}
-	return nil
+	if reverse {
+		a.e.mu.keys.DescendLessOrEqual(&versions{key: span.End}, add)
+	} else {
+		a.e.mu.keys.AscendRange(&versions{key: span.Start}, &versions{key: span.End}, add)
+	}
+	return found, nil
 }
 
 // Expect implements kv.Attempt: here everything is near.
