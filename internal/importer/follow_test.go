@@ -105,7 +105,7 @@ func followOptions(t *testing.T, from, to string, l *told) importer.FollowOption
 }
 
 // refreshed is how long keys live that somebody refreshes all the time.
-const refreshed = 3 * time.Second
+const refreshed = 5 * time.Second
 
 // scribble writes for as long as it may: commands of all types, what depends on chance and on the
 // clock, transactions, scripts, keys that end and keys that would have.

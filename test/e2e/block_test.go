@@ -33,6 +33,7 @@ type line struct {
 	served chan delivery
 	left   []int // who waits, in order
 	next   int   // element
+	led    int   // the leader's term when it was looked at last
 }
 
 // delivery is what one of them was served.
@@ -45,7 +46,7 @@ type delivery struct {
 // lineUp makes them wait, one after another.
 func (c *trio) lineUp(t *testing.T) *line {
 	const clients = 100
-	l := &line{trio: c, t: t, served: make(chan delivery, clients)}
+	l := &line{trio: c, t: t, served: make(chan delivery, clients), led: c.term()}
 	for i, n := range c.nodes {
 		l.at[i] = dial(t, n.RESP)
 	}
@@ -76,6 +77,17 @@ func (c *trio) lineUp(t *testing.T) *line {
 	return l
 }
 
+// elected reports whether a leader was elected since somebody asked last: for a moment there may
+// have been two lines.
+func (l *line) elected() bool {
+	l.t.Helper()
+	before := l.led
+	if l.led = l.term(); l.led != before {
+		l.t.Logf("a leader was elected meanwhile (term %d, then %d)", before, l.led)
+	}
+	return l.led != before
+}
+
 // await says who was served which of the next elements.
 func (l *line) await(many int) (client map[string]int) {
 	l.t.Helper()
@@ -97,17 +109,13 @@ func (l *line) await(many int) (client map[string]int) {
 // push serves some of them.
 func (l *line) push(node, many int, inOrder bool) {
 	l.t.Helper()
-	term := l.term()
 	command := "RPUSH queue"
 	for n := range many {
 		command += fmt.Sprintf(" e%d", l.next+n)
 	}
 	l.at[node].expect(command, fmt.Sprintf("(integer) %d", many))
 	client := l.await(many)
-	if now := l.term(); inOrder && now != term {
-		l.t.Logf("a leader was elected meanwhile (term %d, then %d): for a moment there may have been two lines", term, now)
-		inOrder = false
-	}
+	inOrder = !l.elected() && inOrder
 	for n := range many {
 		who, some := client[fmt.Sprintf("e%d", l.next+n)]
 		at := slices.Index(l.left, who)
@@ -122,7 +130,6 @@ func (l *line) push(node, many int, inOrder bool) {
 // pushTogether pushes from all nodes at the same time: nobody knows in which order, but to whom.
 func (l *line) pushTogether(each int) {
 	l.t.Helper()
-	term := l.term()
 	for n := range each {
 		for node, at := range l.at {
 			if _, err := at.Write(resp.AppendCommand(nil, "RPUSH", "queue", fmt.Sprintf("e%d", l.next+node*each+n))); err != nil {
@@ -138,7 +145,7 @@ func (l *line) pushTogether(each int) {
 			}
 		}
 	}
-	if want := l.left[:len(front)]; !slices.Equal(front, want) && l.term() == term {
+	if want := l.left[:len(front)]; !slices.Equal(front, want) && !l.elected() {
 		l.t.Errorf("clients %v were served, those who waited for longest are %v", front, want)
 	}
 	l.left = slices.DeleteFunc(l.left, func(client int) bool { return slices.Contains(front, client) })

@@ -144,14 +144,18 @@ func TestNodesOverTLS(t *testing.T) {
 	}
 }
 
+// deadAfter is how long a node is silent until it is taken for dead, which one that is only slow
+// should not be.
+const deadAfter = "5s"
+
 // TestNodesLeave: the copy of a node that is dead is made again elsewhere; a node that is
 // drained gives its copy away and is removed, and does not come back.
 func TestNodesLeave(t *testing.T) {
 	var nodes [4]*process.Node
 	args := func(i int) []string {
-		return []string{"--cluster-addr", process.FreeAddress(t), "--dead-after", "1s", "--join", nodes[max(i-1, 0)].Admin}
+		return []string{"--cluster-addr", process.FreeAddress(t), "--dead-after", deadAfter, "--join", nodes[max(i-1, 0)].Admin}
 	}
-	nodes[0] = process.Start(t, process.Options{Args: []string{"--cluster-addr", process.FreeAddress(t), "--dead-after", "1s"}})
+	nodes[0] = process.Start(t, process.Options{Args: []string{"--cluster-addr", process.FreeAddress(t), "--dead-after", deadAfter}})
 	third := args(0)
 	for i := 1; i < 4; i++ {
 		a := third
@@ -315,7 +319,7 @@ func TestClusterClient(t *testing.T) {
 	c := startTrio(t)
 	addrs := []string{c.nodes[2].RESP, c.nodes[1].RESP, c.nodes[0].RESP}
 	// The client asks again who leads now and then, not when it cannot connect.
-	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs, ClusterStateReloadInterval: time.Second})
+	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs, ClusterStateReloadInterval: time.Second, ReadTimeout: replyWithin})
 	defer func() { _ = client.Close() }()
 	ctx := t.Context()
 	leader := func() string {

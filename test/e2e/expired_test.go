@@ -102,11 +102,16 @@ func (c *trio) expiredOnce(t *testing.T) {
 		}
 		return time.Since(began)
 	}
-	// pass lets keys expire while something happens.
-	pass := func(prefix string, happens func()) (failed int64) {
-		took := set(prefix, time.Now().Add(time.Hour))
-		first := time.Now().Add(400*time.Millisecond + 5*took)
-		set(prefix, first)
+	// pass lets keys expire while something happens. They are set while all live: if that took too
+	// long they are others.
+	pass := func(name string, happens func()) (prefix string, failed int64) {
+		var first time.Time
+		for left := -time.Second; left < 0; left = time.Until(first) {
+			prefix += name
+			took := set(prefix, time.Now().Add(time.Hour))
+			first = time.Now().Add(400*time.Millisecond + 5*took)
+			set(prefix, first)
+		}
 		r := &mortals{prefix: prefix, end: first.Add(4 * (mortalKeys + 50) * time.Millisecond)}
 		var wait sync.WaitGroup
 		for _, node := range alive {
@@ -119,7 +124,7 @@ func (c *trio) expiredOnce(t *testing.T) {
 		for i := range mortalKeys {
 			at.expect(fmt.Sprint("GET ", prefix, i), "(nil)")
 		}
-		return r.failed.Load()
+		return prefix, r.failed.Load()
 	}
 	told := func(prefix string, most int) {
 		c.until("the ends of "+prefix+" are heard of", func() error {
@@ -131,19 +136,24 @@ func (c *trio) expiredOnce(t *testing.T) {
 		})
 	}
 	soon := func() { <-time.After(500 * time.Millisecond) }
-	pass("handed:", func() { soon(); transfer(victim); <-time.After(300 * time.Millisecond) })
-	told("handed:", 0)
-	failed := pass("killed:", func() { soon(); transfer(victim); c.nodes[victim].Kill() })
-	told("killed:", len(alive)*mortalReaders)
-	t.Logf("%d reads failed; not heard of: %v", failed, ears[0].missing(t, "killed:"))
+	handed, _ := pass("handed:", func() { soon(); transfer(victim); <-time.After(300 * time.Millisecond) })
+	told(handed, 0)
+	killed, failed := pass("killed:", func() { soon(); transfer(victim); c.nodes[victim].Kill() })
+	told(killed, len(alive)*mortalReaders)
+	t.Logf("%d reads failed; not heard of: %v", failed, ears[0].missing(t, killed))
 	c.restart(victim)
 	back := dial(t, c.nodes[victim].RESP)
-	for _, prefix := range []string{"handed:", "killed:"} {
+	for _, prefix := range []string{handed, killed} {
 		for i := range mortalKeys {
 			back.expect(fmt.Sprint("GET ", prefix, i), "(nil)")
 		}
 	}
-	back.expect("DBSIZE", "(integer) 0")
+	c.until("nothing is left", func() error {
+		if v := back.do("DBSIZE"); v.Kind != resp.KindInt || v.Int != 0 {
+			return fmt.Errorf("%s", resp.AppendFormat(nil, v))
+		}
+		return nil
+	})
 }
 
 // mortals are keys that are read while they expire.

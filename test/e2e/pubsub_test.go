@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -14,7 +13,7 @@ import (
 // of one publisher in their order, also what a transaction publishes.
 func TestPubsubOverNodes(t *testing.T) {
 	c := startTrio(t)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*replyWithin)
 	defer cancel()
 	const messages = 300
 	var clients [3]*goredis.Client

@@ -3,6 +3,11 @@ package redis
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/kv"
+	"github.com/stratadb/strata/internal/kv/kvmem"
 )
 
 // replies are the bytes that a client gets; bars stand for line ends. Where the
@@ -80,7 +85,8 @@ func wire(s string) string {
 
 func TestReplies(t *testing.T) {
 	for _, proto := range []string{"2", "3"} {
-		s := start(t, Options{})
+		now := stampNow() // and stays, for times to live
+		s := start(t, Options{DB: kv.New(kvmem.New(func() base.Stamp { return now }), time.Now)})
 		for _, tc := range replies {
 			t.Run(tc.name+"/"+proto, func(t *testing.T) {
 				want := tc.resp2

@@ -20,7 +20,7 @@ var setTalk = []string{
 	"SET str v", "SADD str a", "SREM str a", "SCARD str", "SMEMBERS str", "SISMEMBER str a", "SMISMEMBER str a", "SPOP str", "SPOP str 1", "SPOP str 0", "SRANDMEMBER str", "SRANDMEMBER str 1",
 	"SMOVE str s a", "SMOVE s str 1", "SMOVE s str zzz", "SMOVE none str a", "SSCAN str 0", "SINTER str none", "SINTER none str", "SUNION none str", "SDIFF none str", "SDIFF s str",
 	"SINTERCARD 2 none str", "SDIFFSTORE d s str", "SINTERSTORE d none str", "SUNIONSTORE str r", "TYPE str", "OBJECT REFCOUNT str", "GET r", "HGET r f", "LPUSH r a",
-	"EXPIRE r 100", "SUNIONSTORE r r", "TTL r", "EXPIRE r 100", "SADD r q", "TTL r", "SMOVE r gone q", "PERSIST r",
+	"EXPIREAT r 33000000000", "SUNIONSTORE r r", "EXPIRETIME r", "EXPIREAT r 33000000000", "SADD r q", "EXPIRETIME r", "SMOVE r gone q", "PERSIST r",
 	"MULTI|SADD m a|SMEMBERS m|SPOP m|SCARD m|EXEC", "COMMAND GETKEYS SINTERCARD 2 a b", "COMMAND GETKEYS SINTERSTORE d a b", "COMMAND GETKEYS SMOVE a b c", "COMMAND GETKEYS SINTERCARD 5 a",
 }
 

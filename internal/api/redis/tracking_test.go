@@ -290,7 +290,7 @@ func TestTrackingTable(t *testing.T) {
 	other.gets("+OK|", "CONFIG SET tracking-table-max-keys 0")
 	other.gets("+OK|", "FLUSHALL")
 	c.through("invalidate\r\n_\r\n")
-	other.gets("+OK|", "SET k v PX 1000")
+	other.gets("+OK|", "SET k v PX 3000")
 	c.send(arrays("GET k|ECHO end"))
 	c.through("end\r\n")
 	eventually(t, func() bool { return other.says("EXISTS", "k") == ":0|" })

@@ -151,7 +151,7 @@ func TestTurnHandedOn(t *testing.T) {
 	const served = "*2|$1|l|$1|0|"
 	for _, tc := range []struct{ name, command, does, want string }{
 		{"served", "BLPOP l 0", "RPUSH l 0", served},
-		{"time is over", "BLPOP l 0.3", "", "*-1|"},
+		{"time is over", "BLPOP l 2", "", "*-1|"},
 		{"unblocked", "BLPOP l 0", "CLIENT UNBLOCK 2", "*-1|"},
 		{"killed", "BLPOP l 0", "CLIENT KILL ID 2", ""},
 		{"two keys", "BLPOP m l 0", "RPUSH m x", "*2|$1|m|$1|x|"},

@@ -84,17 +84,17 @@ func TestSlowlog(t *testing.T) {
 	s := start(t, Options{})
 	c := s.dial(t)
 	c.gets("*0|", "SLOWLOG GET")
-	c.gets("+OK|", "CONFIG SET slowlog-log-slower-than 200000")
+	c.gets("+OK|", "CONFIG SET slowlog-log-slower-than 1000000")
 	c.gets("+OK|", "CLIENT SETNAME me")
-	c.gets("+OK|", "DEBUG SLEEP 0.25")
+	c.gets("+OK|", "DEBUG SLEEP 1.05")
 	got := c.says("SLOWLOG", "GET")
-	if !regexp.MustCompile(`^\*1\|\*6\|:0\|:[0-9]{10}\|:[2-9][0-9]{5}\|\*3\|\$5\|DEBUG\|\$5\|SLEEP\|\$4\|0.25\|\$[0-9]+\|127.0.0.1:[0-9]+\|\$2\|me\|$`).MatchString(got) {
+	if !regexp.MustCompile(`^\*1\|\*6\|:0\|:[0-9]{10}\|:[1-9][0-9]{6}\|\*3\|\$5\|DEBUG\|\$5\|SLEEP\|\$4\|1.05\|\$[0-9]+\|127.0.0.1:[0-9]+\|\$2\|me\|$`).MatchString(got) {
 		t.Error(got)
 	}
 	long := append([]string{"MSET"}, strings.Fields(strings.Repeat("k v ", 16))...)
 	long[2] = strings.Repeat("x", 130)
 	for _, x := range [][2]string{
-		{":1|", "SLOWLOG LEN"}, {"+OK|", "BLPOP nothing 0.4"}, {":1|", "SLOWLOG LEN"}, {"+OK|", "SLOWLOG RESET"}, {":0|", "SLOWLOG LEN"},
+		{":1|", "SLOWLOG LEN"}, {"+OK|", "BLPOP nothing 1.2"}, {":1|", "SLOWLOG LEN"}, {"+OK|", "SLOWLOG RESET"}, {":0|", "SLOWLOG LEN"},
 		{"+OK|", "CONFIG SET slowlog-log-slower-than 0 slowlog-max-len 3"}, {"+OK|", "ACL SETUSER x >secret"}, {"+OK|", "CONFIG SET timeout 0"}, {"$-1|", "GET pipelined"},
 	} {
 		if strings.HasPrefix(x[1], "BLPOP") {

@@ -197,11 +197,11 @@ func TestSilence(t *testing.T) {
 			}
 			eventually(t, "a ping was answered", func() bool { return a.Metrics().Peers[0].RTTCount > 0 })
 			eventually(t, "the way is in no doubt", func() bool { return !a.Suspect(2) })
-			d.last().set(c.spy)
-			eventually(t, "the way is in doubt", func() bool { return a.Suspect(2) })
-			// A first call may still be answered when the reader was inside a read.
-			_, err := a.Call(contextFor(t, patience), 2, kindEcho, nil)
-			if err == nil {
+			var err error
+			for err == nil { // until a call meets a connection that is dead, and not the next one
+				dead := d.last()
+				dead.set(c.spy)
+				eventually(t, "the way is in doubt", func() bool { return a.Suspect(2) || dead.ended() })
 				_, err = a.Call(contextFor(t, patience), 2, kindEcho, nil)
 			}
 			if !errors.Is(err, base.ErrUnknownOutcome) {

@@ -181,6 +181,16 @@ func (f *fault) Close() error {
 	return f.Conn.Close()
 }
 
+// ended reports whether the connection was closed on this side.
+func (f *fault) ended() bool {
+	select {
+	case <-f.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 func (f *fault) Write(b []byte) (int, error) {
 	f.mu.Lock()
 	delay, blackhole, keep := f.mu.delay, f.mu.blackhole, len(b)
