@@ -104,9 +104,6 @@ func (a *Attempt) Begin(at base.Stamp, hold Hold) {
 	a.prompt, a.counted, a.picked, a.shown, a.scanning = false, false, false, false, false
 	a.pos, a.now = 0, 0
 	clear(a.passed)
-	if cap(a.cache) > 64<<10 {
-		a.cache = nil
-	}
 	a.cache = a.cache[:0]
 }
 
@@ -303,6 +300,13 @@ func (a *Attempt) latest(key []byte) window.Version {
 	return a.r.mu.win.Latest(key)
 }
 
+// What an attempt has read from the disk's cache lies together, in pieces of that many bytes: each
+// twice as long as the one before. The last one is kept for the next attempt.
+const (
+	cacheMin = 4 << 10
+	cacheMax = 64 << 10
+)
+
 // cached asks the disk's cache. Values are collected in a.cache, whose old
 // memory stays valid when it grows.
 func (a *Attempt) cached(key []byte) (value []byte, known bool) {
@@ -312,7 +316,7 @@ func (a *Attempt) cached(key []byte) (value []byte, known bool) {
 		if cap(a.cache)-n >= len(value) {
 			a.cache = a.cache[:n+len(value)]
 		} else {
-			a.cache = make([]byte, 0, 4<<10)
+			a.cache = make([]byte, 0, min(max(2*cap(a.cache), cacheMin), cacheMax))
 		}
 	}
 	return value, known

@@ -33,7 +33,6 @@ type Window struct {
 	sealedBytes int64
 	unstamped   []unstampedKey
 	installed   int  // parts with stamps of their own that are not committed
-	expected    byte // sum of what Expect has touched: nobody needs it
 	shedAll     bool // whatever can be shed, however little
 
 	// CountUncommitted breaks W4; tests plant it.
