@@ -87,19 +87,13 @@ type writer struct {
 	sent, acked    [kinds]int // highest numbers
 	history        [kinds][]int
 	countedLow     int // the counter as last read
-	err            error
 	unexpected     string
 	acknowledgedOK int
 }
 
 // run writes until the connection breaks.
-func (w *writer) run(addr string) {
-	w.err, w.unexpected = nil, ""
-	conn, err := process.Dial(addr)
-	if err != nil {
-		w.err = err
-		return
-	}
+func (w *writer) run(conn *process.Conn) {
+	w.unexpected = ""
 	defer func() { _ = conn.Close() }()
 	type op struct {
 		kind    kind
@@ -206,14 +200,18 @@ func load(t *testing.T, n *process.Node, writers []*writer, round int, d time.Du
 	}
 	var wg sync.WaitGroup
 	for _, w := range writers {
-		wg.Go(func() { w.run(n.RESP) })
+		conn, err := process.Dial(n.RESP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() { w.run(conn) })
 	}
 	time.Sleep(d)
 	n.Kill()
 	wg.Wait()
 	for _, w := range writers {
-		if w.err != nil || w.unexpected != "" {
-			t.Errorf("%s: %v %s", w.name, w.err, w.unexpected)
+		if w.unexpected != "" {
+			t.Errorf("%s: %s", w.name, w.unexpected)
 		}
 	}
 }

@@ -310,6 +310,7 @@ func (c *trio) voters(want string) bool {
 	if code != 0 || json.Unmarshal([]byte(out), &ranges) != nil || len(ranges) == 0 {
 		return false
 	}
+	slices.Sort(ranges[0].Voters) // they are in the order of their replicas
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(ranges[0].Voters), " ", ","), "[]") == want
 }
 
