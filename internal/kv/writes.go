@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bytes"
+	"slices"
 	"sort"
 
 	"github.com/google/btree"
@@ -9,11 +10,16 @@ import (
 	"github.com/stratadb/strata/internal/base"
 )
 
-// writes is the transaction's own writes: the mutations in order and, from the
-// moment when searching them one by one would cost too much, an index by key.
+// writes is the transaction's own writes: the mutations in order; from the moment when
+// searching them one by one would cost too much a table by key; and once they are scanned an
+// index in the order of the keys, in place of the table.
 type writes struct {
 	muts  []base.Mutation
 	bytes int64
+
+	table  keyTable
+	ranges []int // the mutations that clear ranges
+	wide   int   // behind the last mutation that is about keys that it does not name
 
 	index   *btree.BTreeG[*ownKey]
 	cleared []base.Span // disjoint, sorted; kept with the index only
@@ -33,8 +39,12 @@ type ownKey struct {
 	pending []base.Mutation
 }
 
-// linearWrites is how many mutations are searched without an index.
-const linearWrites = 64
+// linearWrites is how many mutations are searched one by one, and linearRanges how many that
+// clear ranges are without an index.
+const (
+	linearWrites = 8
+	linearRanges = 64
+)
 
 // mutationOverhead is what a mutation costs beyond its key and value, in bytes.
 const mutationOverhead = 12
@@ -45,6 +55,8 @@ func (w *writes) reset() {
 		w.muts = nil
 	}
 	w.muts, w.bytes, w.index, w.cleared, w.stamped = w.muts[:0], 0, nil, w.cleared[:0], w.stamped[:0]
+	w.table.reset()
+	w.ranges, w.wide = w.ranges[:0], 0
 }
 
 func (w *writes) add(m base.Mutation) {
@@ -53,7 +65,7 @@ func (w *writes) add(m base.Mutation) {
 			w.stamped = append(w.stamped, stampedSpan(tmpl, off))
 		}
 	}
-	if w.index == nil && len(w.muts) >= linearWrites {
+	if w.index == nil && len(w.ranges) >= linearRanges {
 		w.buildIndex()
 	}
 	if w.index != nil {
@@ -64,7 +76,31 @@ func (w *writes) add(m base.Mutation) {
 		w.replace(i, m)
 		return
 	}
-	w.push(m)
+	i := w.push(m)
+	switch m.Op {
+	case base.OpTouch:
+		return
+	case base.OpClearRange:
+		w.ranges, w.wide = append(w.ranges, i), i+1
+		return
+	case base.OpSetVersionstampedKey:
+		w.wide = i + 1
+		return
+	}
+	if w.table.used > 0 {
+		w.table.add(m.Key, i, w.muts)
+	} else if i >= linearWrites {
+		for i := range w.muts {
+			if named(w.muts[i].Op) {
+				w.table.add(w.muts[i].Key, i, w.muts)
+			}
+		}
+	}
+}
+
+// named reports whether an operation is about the one key that it names.
+func named(op base.MutationOp) bool {
+	return op != base.OpTouch && op != base.OpClearRange && op != base.OpSetVersionstampedKey
 }
 
 // replaceable is the mutation in whose place m, which sets or clears a key, may stand: one that
@@ -73,19 +109,29 @@ func (w *writes) replaceable(m base.Mutation) int {
 	if m.Op != base.OpSet && m.Op != base.OpClear {
 		return -1
 	}
-	for i := len(w.muts) - 1; i >= 0; i-- {
-		switch o := &w.muts[i]; {
-		case o.Op == base.OpTouch:
-		case o.Op == base.OpClearRange || o.Op == base.OpSetVersionstampedKey:
-			return -1
-		case !bytes.Equal(o.Key, m.Key):
-		case o.Op == base.OpSet || o.Op == base.OpClear:
-			return i
-		default:
-			return -1
-		}
+	i := w.newest(m.Key)
+	if i >= w.wide && (w.muts[i].Op == base.OpSet || w.muts[i].Op == base.OpClear) {
+		return i
 	}
 	return -1
+}
+
+// newest is the last mutation that names key; -1 if none does.
+func (w *writes) newest(key []byte) int {
+	if w.table.used > 0 {
+		return w.table.newest(key, w.muts)
+	}
+	return w.before(key, len(w.muts))
+}
+
+// before is the last mutation that names key among the first i; -1 if none does.
+func (w *writes) before(key []byte, i int) int {
+	for i--; i >= 0; i-- {
+		if m := &w.muts[i]; named(m.Op) && bytes.Equal(m.Key, key) {
+			break
+		}
+	}
+	return i
 }
 
 func (w *writes) push(m base.Mutation) int {
@@ -103,6 +149,7 @@ func (w *writes) replace(i int, m base.Mutation) {
 func (w *writes) buildIndex() {
 	w.index = btree.NewG(32, func(a, b *ownKey) bool { return bytes.Compare(a.key, b.key) < 0 })
 	muts := w.muts
+	w.table.reset()
 	w.muts, w.bytes = make([]base.Mutation, 0, 2*len(muts)), 0
 	for _, m := range muts {
 		w.addIndexed(m)
@@ -179,7 +226,7 @@ func (w *writes) lookup(key []byte) (e effect, value []byte, pending []base.Muta
 		}
 	}
 	if w.index == nil {
-		return w.lookupLinear(key)
+		return w.lookupNamed(key)
 	}
 	own, found := w.index.Get(&ownKey{key: key})
 	switch {
@@ -195,52 +242,52 @@ func (w *writes) lookup(key []byte) (e effect, value []byte, pending []base.Muta
 	return effectPending, nil, own.pending
 }
 
-func (w *writes) lookupLinear(key []byte) (e effect, value []byte, pending []base.Mutation) {
-	from := -1
-	for i := len(w.muts) - 1; i >= 0; i-- {
-		m := &w.muts[i]
-		switch {
-		case m.Op == base.OpTouch || m.Op == base.OpSetVersionstampedKey:
-			continue
-		case m.Op == base.OpClearRange:
-			if bytes.Compare(m.Key, key) > 0 || bytes.Compare(key, m.Value) >= 0 {
-				continue
-			}
-		case !bytes.Equal(m.Key, key):
+// lookupNamed is lookup without an index: the atomic operations on the key since it was set or
+// cleared, and what it was then.
+func (w *writes) lookupNamed(key []byte) (e effect, value []byte, pending []base.Mutation) {
+	cleared := w.clearing(key)
+	for i := w.newest(key); i > cleared; i = w.previous(key, i) {
+		if m := &w.muts[i]; m.Op.Atomic() {
+			pending = append(pending, *m)
 			continue
 		}
-		from = i
-		if !m.Op.Atomic() {
-			break
-		}
+		cleared = i
 	}
-	if from < 0 {
+	slices.Reverse(pending)
+	switch {
+	case cleared < 0 && pending == nil:
 		return effectNone, nil, nil
+	case cleared < 0:
+		return effectPending, nil, pending
 	}
-	switch w.muts[from].Op {
+	switch m := &w.muts[cleared]; m.Op {
 	case base.OpSetVersionstampedValue:
 		return effectStamped, nil, nil
 	case base.OpSet:
-		e, value = effectKnown, w.muts[from].Value
-		if value == nil {
+		if value = m.Value; value == nil {
 			value = []byte{}
 		}
-		from++
-	case base.OpClear, base.OpClearRange:
-		e = effectKnown
-		from++
-	default:
-		e = effectPending
 	}
-	for _, m := range w.muts[from:] {
-		if m.Op.Atomic() && bytes.Equal(m.Key, key) {
-			pending = append(pending, m)
+	return effectKnown, applyPending(value, pending), nil
+}
+
+// previous is the mutation before i that names key, which i does, too.
+func (w *writes) previous(key []byte, i int) int {
+	if w.table.used > 0 {
+		return w.table.previous(i)
+	}
+	return w.before(key, i)
+}
+
+// clearing is the last mutation that clears a range with key; -1 if there is none.
+func (w *writes) clearing(key []byte) int {
+	for n := len(w.ranges) - 1; n >= 0; n-- {
+		m := &w.muts[w.ranges[n]]
+		if bytes.Compare(m.Key, key) <= 0 && bytes.Compare(key, m.Value) < 0 {
+			return w.ranges[n]
 		}
 	}
-	if e == effectKnown {
-		return e, applyPending(value, pending), nil
-	}
-	return e, nil, pending
+	return -1
 }
 
 func applyPending(value []byte, pending []base.Mutation) []byte {

@@ -172,7 +172,7 @@ func (x *executor) Do(t kv.Txn) error {
 	x.w.Buf = x.w.Buf[:x.mark]
 	c := &x.call
 	c.Txn = t
-	if len(c.Args) > 2 && c.DB != nil && !c.s.srv.db.Local() {
+	if c.DB != nil && c.cmd.Keys.Several() {
 		x.sole[0] = queued{c.cmd, c.Args}
 		x.foresee(c.s, x.sole[:], t)
 	}

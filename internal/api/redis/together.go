@@ -136,7 +136,7 @@ func (s *session) gather(x *executor) {
 		g.words = append(g.words, args...)
 		g.calls = append(g.calls, queued{cmd, g.words[from:len(g.words):len(g.words)]})
 		g.bytes = n
-		if g.here && a.rest == 0 {
+		if g.here && a.rest == 0 && !cmd.Keys.Several() { // which says so itself
 			a.add(s, args)
 		}
 		return len(g.calls) < most
@@ -243,7 +243,8 @@ func (g *together) Do(t kv.Txn) error {
 // doAll runs commands one after the other in a transaction. A command's own mistake is its
 // reply; anything else ends the attempt. With later, it has been a while since they were allowed.
 func (x *executor) doAll(s *session, queue []queued, t kv.Txn, later bool) error {
-	if !s.srv.db.Local() {
+	here := s.srv.db.Local()
+	if !here {
 		x.foresee(s, queue, t)
 	}
 	defer func(mark int) { x.mark = mark }(x.mark)
@@ -255,6 +256,9 @@ func (x *executor) doAll(s *session, queue []queued, t kv.Txn, later bool) error
 		c.Args, c.DB, c.Txn, c.SnapshotReads = q.args, x.database(s), t, s.snapshotReads
 		if s.tracks && s.ns.ID != s.tracker.Namespace { // it is another one since the transaction began
 			s.trackPast(q.cmd, q.args)
+		}
+		if here && q.cmd.Keys.Several() {
+			x.foresee(s, queue[i:i+1], t)
 		}
 		err := error(nil)
 		if later {
@@ -275,6 +279,10 @@ func (x *executor) doAll(s *session, queue []queued, t kv.Txn, later bool) error
 	return nil
 }
 
+// foreseeHere is how many keys of a command are told where they are in this node's memory: so
+// many stay in the processor's caches until they are read.
+const foreseeHere = 128
+
 // foresee tells the transaction which keys commands begin with, if there are several.
 func (x *executor) foresee(s *session, queue []queued, t kv.Txn) {
 	x.rows, x.heads = x.rows[:0], x.heads[:0]
@@ -282,6 +290,9 @@ func (x *executor) foresee(s *session, queue []queued, t kv.Txn) {
 		q := &queue[i]
 		var few [16]int
 		for _, at := range q.cmd.Keys.Positions(q.args, few[:0]) {
+			if len(x.heads) == foreseeHere && s.srv.db.Local() {
+				break
+			}
 			from := len(x.rows)
 			x.rows = s.handle.AppendHeaderKey(x.rows, q.args[at])
 			x.heads = append(x.heads, x.rows[from:len(x.rows):len(x.rows)])

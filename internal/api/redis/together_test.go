@@ -202,6 +202,31 @@ func TestTogetherHere(t *testing.T) {
 	}
 }
 
+// TestTogetherForesees: the keys of a command that has several are looked for together, on the
+// node that leads everything, too: some of them, if they are many.
+func TestTogetherForesees(t *testing.T) {
+	many := strings.Repeat(" k", 10*foreseeHere)
+	for _, tc := range []struct {
+		send, want string
+		keys       int64
+	}{
+		{"MSET a 1 b 2 c 3", "+OK|", 3},
+		{"MSET a 1 b 2 c 3|MGET a b|SET d 1|DEL a b c d", "+OK|*2|$1|1|$1|2|+OK|:4|", 9},
+		{"SET a 1|GET a", "+OK|$1|1|", 0},
+		{"EXISTS" + many, ":0|", foreseeHere},
+	} {
+		e := newFar()
+		e.here = true
+		c := start(t, Options{DB: kv.New(e, time.Now), ManualExpiry: true}).dial(t)
+		c.pipe("GET warm|PING", "$-1|+PONG|")
+		e.expected.Store(0)
+		c.pipe(tc.send, tc.want)
+		if n := e.expected.Load(); n != tc.keys {
+			t.Errorf("%.80s: %d keys were expected, want %d", tc.send, n, tc.keys)
+		}
+	}
+}
+
 // TestTogetherWaits: commands that a loop cannot execute without waiting are executed
 // elsewhere, each once and in their order.
 func TestTogetherWaits(t *testing.T) {

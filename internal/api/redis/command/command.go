@@ -136,6 +136,9 @@ var (
 	SubKey  = Keys{First: 2, Last: 2, Step: 1}
 )
 
+// Several reports whether a command may have more than one key.
+func (k Keys) Several() bool { return k.Find != nil || k.Last != k.First }
+
 // Positions appends the indexes of the keys among args to at.
 func (k Keys) Positions(args [][]byte, at []int) []int {
 	if k.Find != nil {
