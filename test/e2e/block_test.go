@@ -240,7 +240,7 @@ func TestBlockedWhileLeadersFail(t *testing.T) {
 		}
 	}
 	for round := range 3 {
-		leader := awaitRanges(t, c.nodes[round], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+		leader := leaderAt(t, c.nodes[round])
 		for n := range 30 {
 			push(n % 3)
 		}
@@ -284,7 +284,7 @@ func TestBlockedWhileLeadersFail(t *testing.T) {
 func TestBlockedAtManyKeys(t *testing.T) {
 	const clients = 3 * limits.TransportStreams / 2
 	c := startTrio(t)
-	leader := awaitRanges(t, c.nodes[0], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+	leader := leaderAt(t, c.nodes[0])
 	other := c.nodes[(leader+1)%3]
 	served := make(chan error, clients)
 	for i := range clients {

@@ -339,7 +339,7 @@ func TestClusterClient(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	led := awaitRanges(t, c.nodes[0], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+	led := leaderAt(t, c.nodes[0])
 	if got, want := leader(), c.nodes[led].RESP; got != want {
 		t.Errorf("the leader is said to be at %s, it is at %s", got, want)
 	}

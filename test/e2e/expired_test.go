@@ -67,7 +67,7 @@ func (l *listener) missing(t *testing.T, prefix string) (list []string) {
 // leader had not told those who asked is heard of at most once.
 func (c *trio) expiredOnce(t *testing.T) {
 	leader := func() int {
-		return awaitRanges(t, c.nodes[0], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+		return leaderAt(t, c.nodes[0])
 	}
 	transfer := func(to int) {
 		c.until("another node leads", func() error {

@@ -29,7 +29,7 @@ func TestQuorumReads(t *testing.T) {
 		at.expect("GET k", `"3"`)
 		at.expect("COMMIT", "OK")
 	}
-	leader := awaitRanges(t, c.nodes[0], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+	leader := leaderAt(t, c.nodes[0])
 	at := dial(t, c.nodes[leader].RESP)
 	at.expect("GET k", `"3"`)
 	for i, n := range c.nodes {
@@ -57,7 +57,7 @@ func TestQuorumReads(t *testing.T) {
 // may be old enough, and no others.
 func TestStaleReadsWithoutLeader(t *testing.T) {
 	c := startTrio(t)
-	leader := awaitRanges(t, c.nodes[0], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+	leader := leaderAt(t, c.nodes[0])
 	alone := (leader + 1) % 3
 	db := grpcClient(t, c.nodes[alone], strata.Options{})
 	stale, ctx := db.Stale(time.Minute), context.Background()
@@ -114,7 +114,7 @@ func TestStaleReadsWithoutLeader(t *testing.T) {
 // connected to: a cluster client by the nearest, and one whose node is cut off from all others.
 func TestReadonlyClients(t *testing.T) {
 	c := startTrio(t)
-	leader := awaitRanges(t, c.nodes[0], "nobody leads", func(rows []rangeRow) bool { return rows[0].Leader != 0 })[0].Leader - 1
+	leader := leaderAt(t, c.nodes[0])
 	alone := (leader + 1) % 3
 	ctx := context.Background()
 	nearest := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{c.nodes[0].RESP, c.nodes[1].RESP, c.nodes[2].RESP},
