@@ -248,8 +248,20 @@ func TestDamagedNode(t *testing.T) {
 			at.expect(fmt.Sprintf("GET key:%d", i), fmt.Sprintf(`"value:%d"`, i))
 		}
 	}
-	c.nodes[2].Kill()
 	segment := firstSegment(t, c.nodes[2].Dir)
+	logged := func(what string) {
+		c.until(what+" is in the log", func() error {
+			b, err := os.ReadFile(segment)
+			if err == nil && !bytes.Contains(b, []byte(what)) {
+				return fmt.Errorf("it is not in %s", segment)
+			}
+			return err
+		})
+	}
+	logged(fmt.Sprintf("value:%d", keys-1))
+	first.expect("SET later flush", "OK") // damage in the last flush would be taken for the trace of a crash
+	logged("flush")
+	c.nodes[2].Kill()
 	flipByte(t, segment)
 	damaged, err := os.ReadFile(segment)
 	if err != nil {
