@@ -282,6 +282,7 @@ func TestDamagedNode(t *testing.T) {
 	all(2)
 	for i := range 2 {
 		c.nodes[i].Kill()
+		leaderAt(t, c.nodes[2])
 		all(2)
 		c.restart(i)
 		all(i)

@@ -121,6 +121,7 @@ func (c *trio) expiredOnce(t *testing.T) {
 		}
 		happens()
 		wait.Wait()
+		leader()
 		for i := range mortalKeys {
 			at.expect(fmt.Sprint("GET ", prefix, i), "(nil)")
 		}

@@ -58,6 +58,7 @@ func TestRecoverLostQuorum(t *testing.T) {
 		first.expect(fmt.Sprintf("SET key:%d value:%d", i, i), "OK")
 	}
 	c.nodes[2].Kill()
+	leaderAt(t, c.nodes[0])
 	for i := early; i < keys; i++ { // acknowledged by both of the others
 		first.expect(fmt.Sprintf("SET key:%d value:%d", i, i), "OK")
 	}
@@ -140,6 +141,7 @@ func TestRecoverLostQuorum(t *testing.T) {
 	c.awaitVoters("1,4,5")
 	stale.Kill()
 	c.nodes[0].Kill()
+	leaderAt(t, c.nodes[1])
 	all(1)
 	c.restart(0)
 	all(0)
