@@ -244,6 +244,8 @@ func (r *run) pass(ctx context.Context, from *peer.Conn, phase string, do func(e
 		return err
 	}
 	r.mu.Lock()
+	begun := r.state // which the workers change from now on
+	begun.Done = slices.Clone(begun.Done)
 	r.seen = Progress{Phase: phase, Total: total}
 	r.pages, r.next = map[int]job{}, 0
 	r.mu.Unlock()
@@ -279,7 +281,7 @@ func (r *run) pass(ctx context.Context, from *peer.Conn, phase string, do func(e
 			}
 		}()
 	}
-	err = r.scan(ctx, from, all, jobs)
+	err = r.scan(ctx, from, all, &begun, jobs)
 	close(jobs)
 	wg.Wait()
 	if cause := context.Cause(ctx); cause != nil {
@@ -291,16 +293,16 @@ func (r *run) pass(ctx context.Context, from *peer.Conn, phase string, do func(e
 	return err
 }
 
-// scan makes pages of the databases that are not done.
-func (r *run) scan(ctx context.Context, from *peer.Conn, all []int, jobs chan<- job) error {
+// scan makes pages of the databases that were not done when it began.
+func (r *run) scan(ctx context.Context, from *peer.Conn, all []int, begun *state, jobs chan<- job) error {
 	number := 0
 	for _, db := range all {
-		if slices.Contains(r.state.Done, db) {
+		if slices.Contains(begun.Done, db) {
 			continue
 		}
 		cursor := "0"
-		if r.state.DB == db {
-			cursor = r.state.Cursor
+		if begun.DB == db {
+			cursor = begun.Cursor
 		}
 		if err := from.Select(db); err != nil {
 			return err

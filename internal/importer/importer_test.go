@@ -155,6 +155,27 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// TestManyDatabases: what finds the keys goes from one database to the next while workers finish the
+// pages of the one before.
+func TestManyDatabases(t *testing.T) {
+	source, node := process.Redis(t), process.Start(t, process.Options{})
+	const databases, keys = 16, 20
+	for db := range databases {
+		p := client(t, source, db).Pipeline()
+		for i := range keys {
+			p.Set(context.Background(), fmt.Sprint("key:", i), db, 0)
+		}
+		if _, err := p.Exec(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := options(source, node.RESP)
+	o.Batch, o.Verify = 3, true
+	if sum, err := importer.Run(context.Background(), o); err != nil || sum.Copied != databases*keys || sum.Verified != databases*keys {
+		t.Errorf("%v %+v", err, sum)
+	}
+}
+
 // TestResume: an import that was broken off goes on, also within a large value.
 func TestResume(t *testing.T) {
 	source, node := process.Redis(t), process.Start(t, process.Options{})
