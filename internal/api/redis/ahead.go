@@ -1,7 +1,11 @@
 package redis
 
 import (
+	"bytes"
+
+	"github.com/stratadb/strata/internal/api/redis/command"
 	"github.com/stratadb/strata/internal/kv"
+	model "github.com/stratadb/strata/internal/model/redis"
 	"github.com/stratadb/strata/internal/netloop"
 )
 
@@ -12,6 +16,7 @@ type ahead struct {
 	rest     int // how many times nobody looks, because it did not pay
 	rows     []byte
 	keys     [][]byte
+	header   []byte // the last one of keys that is a header's
 }
 
 const (
@@ -26,7 +31,8 @@ const (
 )
 
 // lookAhead looks at the commands that have arrived. Nearly all name their key
-// first; those that do not are told of a key that nobody asks for.
+// first; those that do not are told of a key that nobody asks for, as are those on elements of
+// a value that lies in its header.
 func (s *session) lookAhead(a *ahead) {
 	a.commands = aheadMax
 	if a.rest > 0 {
@@ -40,28 +46,56 @@ func (s *session) lookAhead(a *ahead) {
 	a.commands = 0
 	s.parser.Ahead(buf, func(args [][]byte, _ int) bool {
 		a.commands++
-		a.add(s, args)
+		a.add(s, s.meant(args), args)
 		return a.commands < aheadMax
 	})
 	a.tell(s.srv.db)
 }
 
-// add notes the key of a command.
-func (a *ahead) add(s *session, args [][]byte) {
-	if len(args) > 1 && len(args[1]) <= aheadKeyBytes {
-		from := len(a.rows)
-		a.rows = s.handle.AppendHeaderKey(a.rows, args[1])
-		a.keys = append(a.keys, a.rows[from:])
+// meant is the command that is called; nil if it is none that names an element of its key.
+func (s *session) meant(args [][]byte) *Command {
+	if len(args) < 3 {
+		return nil
 	}
+	return s.srv.table.Resolve(args)
+}
+
+// add notes the key of a command, and the row behind its header that it looks for next, if it
+// names one. Those on one key have it noted once.
+func (a *ahead) add(s *session, cmd *Command, args [][]byte) {
+	if len(args) < 2 || len(args[1]) > aheadKeyBytes {
+		return
+	}
+	from := len(a.rows)
+	a.rows = s.handle.AppendHeaderKey(a.rows, args[1])
+	header := a.rows[from:]
+	if bytes.Equal(header, a.header) {
+		a.rows = a.rows[:from]
+	} else {
+		a.header, a.keys = header, append(a.keys, header)
+	}
+	if cmd == nil || cmd.Element == 0 || len(args) <= cmd.Element || len(args[cmd.Element]) > aheadKeyBytes {
+		return
+	}
+	kind := model.TypeHash
+	if cmd.Group == command.GroupSortedSet {
+		kind = model.TypeZSet
+	}
+	from = len(a.rows)
+	a.rows = model.AppendElementKey(a.rows, a.header, kind, args[cmd.Element])
+	a.keys = append(a.keys, a.rows[from:])
 }
 
 // tell tells the database of the keys that were noted, if there are several.
 func (a *ahead) tell(db *kv.DB) {
-	if len(a.keys) > 1 && !db.Expect(a.keys) {
-		a.rest = aheadRest
+	for some := a.keys; len(some) > 1; some = some[min(len(some), aheadMax):] {
+		if !db.Expect(some[:min(len(some), aheadMax)]) {
+			a.rest = aheadRest
+			break
+		}
 	}
 	clear(a.keys)
-	a.rows, a.keys = a.rows[:0], a.keys[:0]
+	a.rows, a.keys, a.header = a.rows[:0], a.keys[:0], nil
 }
 
 // round is what a loop knows of the connections that it comes to next.
@@ -87,7 +121,7 @@ func (r *round) expect(handlers []netloop.Handler) {
 		buf := s.in.Pending()
 		s.parser.Ahead(buf, func(args [][]byte, end int) bool {
 			if s.taken.single = end == len(buf); s.taken.single {
-				r.add(s, args)
+				r.add(s, s.meant(args), args)
 			}
 			return false
 		})

@@ -59,7 +59,7 @@ func rowOf[C any](r *command.Command[C], of func(c *Call) C) Command {
 		handler = func(c *Call) error { return do(of(c)) }
 	}
 	return Command{Name: r.Name, Summary: r.Summary, Since: r.Since, Group: r.Group, Arity: r.Arity, Flags: r.Flags, Categories: r.Categories,
-		Apart: r.Apart, Keys: r.Keys, Kind: r.Kind, Subcommands: rowsOf(r.Subcommands, of), Unknown: r.Unknown, Handler: handler}
+		Apart: r.Apart, Keys: r.Keys, Element: r.Element, Kind: r.Kind, Subcommands: rowsOf(r.Subcommands, of), Unknown: r.Unknown, Handler: handler}
 }
 
 // helpFor is the HELP subcommand of a container.

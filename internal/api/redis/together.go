@@ -137,7 +137,7 @@ func (s *session) gather(x *executor) {
 		g.calls = append(g.calls, queued{cmd, g.words[from:len(g.words):len(g.words)]})
 		g.bytes = n
 		if g.here && a.rest == 0 && !cmd.Keys.Several() { // which says so itself
-			a.add(s, args)
+			a.add(s, cmd, args)
 		}
 		return len(g.calls) < most
 	})

@@ -160,6 +160,17 @@ func (db *DB) AppendHeaderKey(dst, key []byte) []byte {
 	return keyspace.AppendEscaped(dst, key)
 }
 
+// AppendElementKey appends the row of a hash's field, or of a set's or sorted set's member, in
+// one that has rows; key is the header's row.
+func AppendElementKey(dst, key []byte, kind Type, element []byte) []byte {
+	part := partField
+	if kind == TypeZSet {
+		part = PartMember
+	}
+	dst = append(append(dst, key...), part)
+	return append(appendPlace(dst, PlaceOf(element)), element...)
+}
+
 // Place is where a key stands in its slot, or a field in its hash: the first 39
 // bits of its XXH64. On disk it is five bytes, big-endian. A place and a slot
 // number fit a cursor below 2^53.

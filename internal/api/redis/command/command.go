@@ -174,7 +174,10 @@ type Command[C any] struct {
 	// Apart says that the group's category is none of the command's.
 	Apart bool
 	Keys  Keys
-	Kind  Kind
+	// Element is the argument that names the first field or member of the key that is looked
+	// for; zero: none.
+	Element int
+	Kind    Kind
 	// Subcommands makes the command a container.
 	Subcommands []Command[C]
 	// Unknown, if set, words the error for a subcommand that does not exist.

@@ -14,11 +14,11 @@ func Sets() []Command {
 		write = command.FlagWrite | command.FlagDenyOOM
 	)
 	rows := []Command{
-		{Name: "sadd", Summary: "Adds one or more members to a set. Creates the key if it doesn't exist.", Since: "1.0.0", Arity: -3, Flags: write | command.FlagFast, Handler: saddCommand},
+		{Name: "sadd", Summary: "Adds one or more members to a set. Creates the key if it doesn't exist.", Since: "1.0.0", Arity: -3, Flags: write | command.FlagFast, Element: 2, Handler: saddCommand},
 		{Name: "srem", Summary: "Removes one or more members from a set. Deletes the set if the last member was removed.",
-			Since: "1.0.0", Arity: -3, Flags: command.FlagWrite | command.FlagFast, Handler: sremCommand},
-		{Name: "sismember", Summary: "Determines whether a member belongs to a set.", Since: "1.0.0", Arity: 3, Flags: read, Handler: sismemberCommand},
-		{Name: "smismember", Summary: "Determines whether multiple members belong to a set.", Since: "6.2.0", Arity: -3, Flags: read, Handler: smismemberCommand},
+			Since: "1.0.0", Arity: -3, Flags: command.FlagWrite | command.FlagFast, Element: 2, Handler: sremCommand},
+		{Name: "sismember", Summary: "Determines whether a member belongs to a set.", Since: "1.0.0", Arity: 3, Flags: read, Element: 2, Handler: sismemberCommand},
+		{Name: "smismember", Summary: "Determines whether multiple members belong to a set.", Since: "6.2.0", Arity: -3, Flags: read, Element: 2, Handler: smismemberCommand},
 		{Name: "scard", Summary: "Returns the number of members in a set.", Since: "1.0.0", Arity: 2, Flags: read, Handler: scardCommand},
 		{Name: "smembers", Summary: "Returns all members of a set.", Since: "1.0.0", Arity: 2, Flags: command.FlagReadonly, Handler: smembersCommand},
 		{Name: "spop", Summary: "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped.",
