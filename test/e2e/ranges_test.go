@@ -178,11 +178,9 @@ func TestRangesByHand(t *testing.T) {
 	if _, err := distribution(t, c.nodes[2]).TransferLeader(ctx, &proto.TransferLeaderRequest{RouteId: right, NodeId: 4}); err != nil {
 		t.Fatal(err)
 	}
-	list := rangesOf(t, fourth)
-	slices.Sort(list[1].Voters)
-	if len(list) != 2 || list[1].Leader != 4 || !slices.Equal(list[1].Voters, []int{1, 2, 4}) {
-		t.Errorf("%+v", list)
-	}
+	awaitRanges(t, fourth, "the fourth node leads the right range", func(list []rangeRow) bool {
+		return len(list) == 2 && list[1].Leader == 4 && slices.Equal(slices.Sorted(slices.Values(list[1].Voters)), []int{1, 2, 4})
+	})
 	for _, k := range []string{"a", "z"} {
 		if v, err := g.Get(ctx, []byte(k)); err != nil || string(v) != k {
 			t.Errorf("%s: %q, %v", k, v, err)
