@@ -268,11 +268,22 @@ func TestLeadersFail(t *testing.T) {
 // sleeping is how many replicas sleep on each node.
 func (l *trio) sleeping() (counts []int) {
 	l.t.Helper()
-	_, out, _ := process.Run(l.t, "nodes", "--json", "--admin", l.nodes[0].Admin)
-	var nodes []struct{ Sleeping int }
-	if err := json.Unmarshal([]byte(out), &nodes); err != nil {
-		l.t.Fatalf("%v: %s", err, out)
+	var nodes []struct {
+		Status   string
+		Sleeping int
 	}
+	l.until("all nodes tell", func() error {
+		_, out, log := process.Run(l.t, "nodes", "--json", "--admin", l.nodes[0].Admin)
+		if err := json.Unmarshal([]byte(out), &nodes); err != nil {
+			return fmt.Errorf("%w: %s%s", err, out, log)
+		}
+		for _, n := range nodes {
+			if n.Status != "live" {
+				return fmt.Errorf("%+v", nodes)
+			}
+		}
+		return nil
+	})
 	for _, n := range nodes {
 		counts = append(counts, n.Sleeping)
 	}
