@@ -165,7 +165,7 @@ func TestMigration(t *testing.T) {
 	pause()
 	m.setMode(proxy.DualWriteShadow)
 	pause()
-	m.sync()
+	m.complete()
 	pause()
 	m.setMode(proxy.StrataPrimary)
 	pause()

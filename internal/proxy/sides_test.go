@@ -115,8 +115,16 @@ func (m *migration) settle() {
 	})
 }
 
-// sync makes the side that follows complete.
+// sync makes the side that follows complete, and waits until everything has arrived there.
 func (m *migration) sync() {
+	m.t.Helper()
+	m.complete()
+	m.settle()
+}
+
+// complete is sync under load: what arrives a little later than it is written always has something
+// on its way.
+func (m *migration) complete() {
 	m.t.Helper()
 	if err := m.Sync(); err != nil {
 		m.t.Fatal(err)
@@ -125,7 +133,7 @@ func (m *migration) sync() {
 	if r := m.Report(); !r.Complete {
 		m.t.Fatalf("after the sync: %s, %s", r.Why, r.Sync.Error)
 	}
-	m.settle()
+	m.until("that no key differs", func() bool { return m.Report().DivergedNow == 0 })
 }
 
 func (m *migration) setMode(to proxy.Mode) {
