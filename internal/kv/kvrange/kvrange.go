@@ -223,6 +223,7 @@ type attempt struct {
 	many        bool // several does it
 	multi       several
 	arrangement uint64
+	some        [expectMax][]byte // memory of Expect
 }
 
 var _ kv.Attempt = (*attempt)(nil)
@@ -268,12 +269,10 @@ func (a *attempt) Expect(keys [][]byte) {
 		a.multi.expect(keys)
 		return
 	}
-	var some [expectMax][]byte
-	for len(keys) > 1 {
-		n := copy(some[:], keys)
-		if keys = keys[n:]; !a.here.Expect(some[:n]) {
-			return
-		}
+	for useful := true; useful && len(keys) > 1; {
+		n := copy(a.some[:], keys)
+		keys, useful = keys[n:], a.here.Expect(a.some[:n])
+		clear(a.some[:n])
 	}
 }
 

@@ -311,7 +311,7 @@ func (l *list) collectPoints(t kv.Txn, pos uint64, nodes, skip, count int64, dst
 		}
 		return n.some(skip, count, dst)
 	}
-	rows := make([][]byte, 0, pointsAhead)
+	rows := make([][]byte, 0, min(nodes, pointsAhead))
 	for ; nodes > 0; nodes -= int64(len(rows)) {
 		rows = rows[:0]
 		for i := range min(nodes, pointsAhead) {
@@ -348,8 +348,13 @@ func (l *list) collectNodes(t kv.Txn, from, count int64, dst [][]byte) ([][]byte
 	if nodes := (skip + count + l.per - 1) / l.per; !l.loose && nodes <= pointNodes {
 		return l.collectPoints(t, pos, nodes, skip, count, dst)
 	}
+	return l.collectScan(t, pos, skip, count, dst)
+}
+
+// collectScan collects from nodes of any length.
+func (l *list) collectScan(t kv.Txn, pos uint64, skip, count int64, dst [][]byte) ([][]byte, error) {
 	var bad error
-	err = l.scan(t, pos, l.last, kv.ScanOptions{}, func(n listNode) bool {
+	err := l.scan(t, pos, l.last, kv.ScanOptions{}, func(n listNode) bool {
 		k := min(count, n.n-skip)
 		if dst, bad = n.some(skip, k, dst); bad != nil {
 			return false
