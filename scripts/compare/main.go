@@ -12,7 +12,8 @@
 //
 // Both servers run all the time; a test is run on one and then on the other,
 // several times, and the medians are compared. Both are left alone between two tests until
-// they have worked off what the one before has left to do. Next to the throughput stands the
+// they have worked off what the one before has left to do; a set from which a test takes is filled
+// up before a round that would empty it. Next to the throughput stands the
 // processor time that each server took per operation (/proc/<pid>/stat), which is
 // what to trust on a machine whose processors the load generator shares.
 package main

@@ -32,6 +32,60 @@ type benchmark struct {
 	pipeline int
 	target   float64
 	writes   bool
+	takes    *taken // of which each command takes one; nil: it takes nothing
+}
+
+// taken is a set or a sorted set that is filled up before a round, so that the round does not
+// come to its end.
+type taken struct{ key, size, add string }
+
+// takes are those of rows that are.
+var takes = map[string]*taken{"SPOP": {"myset", "SCARD", "SADD"}, "ZPOPMIN": {"myzset", "ZCARD", "ZADD"}}
+
+// fill makes it n elements at least, in both servers alike, and waits until that is worked off.
+func (k *taken) fill(pair []*server, n int) error {
+	filled := false
+	for _, s := range pair {
+		did, err := k.fillOne(s, n)
+		if err != nil {
+			return err
+		}
+		filled = filled || did
+	}
+	if !filled {
+		return nil
+	}
+	return quiesce(pair)
+}
+
+func (k *taken) fillOne(s *server, n int) (filled bool, err error) {
+	const batch = 1000
+	c, err := dialRESP(s.addr, false)
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	size, err := c.do(k.size, k.key)
+	if err != nil {
+		return false, err
+	}
+	if has, err := strconv.Atoi(strings.TrimPrefix(size, ":")); err != nil || has >= n {
+		return false, err
+	}
+	args := make([]string, 0, 2*batch+2)
+	for i := 0; i < n; i += batch {
+		args = append(args[:0], k.add, k.key)
+		for j := i; j < min(i+batch, n); j++ {
+			if k.add == "ZADD" {
+				args = append(args, strconv.Itoa(j))
+			}
+			args = append(args, fmt.Sprintf("element:%012d", j))
+		}
+		if _, err := c.do(args...); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // script is a typical one: three calls about one slot.
@@ -68,7 +122,8 @@ func benchmarks() (list []benchmark) {
 		{"LRANGE_600", []string{"-t", "lrange_600"}, 0.8, 0.8, false},
 		{"EVALSHA", append(random, "EVALSHA", fmt.Sprintf("%x", sha1.Sum([]byte(script))), "2", "{s}:__rand_int__", "{s}:n", value), 0.7, 0.7, true},
 	} {
-		list = append(list, benchmark{b.name, b.args, 1, b.single, b.writes}, benchmark{b.name + " P=16", b.args, 16, b.pipeline, b.writes})
+		list = append(list, benchmark{b.name, b.args, 1, b.single, b.writes, takes[b.name]},
+			benchmark{b.name + " P=16", b.args, 16, b.pipeline, b.writes, takes[b.name]})
 	}
 	return list
 }
@@ -96,6 +151,11 @@ func throughput(o *options, pair []*server) error {
 		}
 		var rates, costs [2][]float64
 		for range o.rounds {
+			if b.takes != nil {
+				if err := b.takes.fill(pair, b.commands(o)); err != nil {
+					return err
+				}
+			}
 			for i, s := range pair {
 				got, err := s.run(o, b)
 				if err != nil {
@@ -154,7 +214,8 @@ func quiesce(pair []*server) error {
 	return nil
 }
 
-func (s *server) run(o *options, b benchmark) (sample, error) {
+// commands is how many of them a round is.
+func (b *benchmark) commands(o *options) int {
 	n := o.requests
 	if b.pipeline > 1 {
 		n *= 5
@@ -162,6 +223,11 @@ func (s *server) run(o *options, b benchmark) (sample, error) {
 	if strings.HasPrefix(b.name, "LRANGE") || strings.HasPrefix(b.name, "MSET") { // which are many in one
 		n /= 8
 	}
+	return n
+}
+
+func (s *server) run(o *options, b benchmark) (sample, error) {
+	n := b.commands(o)
 	host, port, _ := strings.Cut(s.addr, ":")
 	args := append([]string{"-h", host, "-p", port, "-c", strconv.Itoa(o.clients), "-n", strconv.Itoa(n),
 		"-P", strconv.Itoa(b.pipeline), "-d", strconv.Itoa(valueBytes), "--csv"}, b.args...)
