@@ -95,7 +95,7 @@ func (m *migration) clientOf(addr string, proto int) *redis.Client {
 // until waits for something that must come about.
 func (m *migration) until(what string, is func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !is(); {
+	for deadline := time.Now().Add(5 * time.Minute); !is(); {
 		if time.Now().After(deadline) {
 			var b strings.Builder
 			r := m.Report()

@@ -28,6 +28,7 @@ type rangeRow struct {
 	Start, End       string
 	Leader           int
 	Voters, Learners []int
+	Term             int
 }
 
 func rangesOf(t *testing.T, n *process.Node) (list []rangeRow) {
