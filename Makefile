@@ -11,7 +11,7 @@ SEEDS    ?= 2000
 
 # What runs in several goroutines is tested with the race detector by default. The longest
 # come first, so that none is left to run alone.
-RACED     = ./internal/api/redis ./internal/kv/kvrange ./internal/cluster/store ./internal/proxy \
+RACED     = ./internal/api/redis ./internal/kv/kvrange ./internal/importer ./internal/cluster/store ./internal/proxy \
             ./internal/storage/keyfilter ./internal/storage/lsm ./internal/storage/raftlog ./internal/storage/rowcache \
             ./internal/rangestore/replica ./internal/rangestore/sleep ./internal/kv/kvmem ./client \
             ./internal/cluster/census ./internal/cluster/coordinator ./internal/cluster/operator ./internal/cluster/oracle \
@@ -33,8 +33,8 @@ build: ## build bin/strata
 test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; about ten minutes
 	$(GO) vet ./...
 	scripts/fuzz 20000x
-	$(GO) test -race -short -timeout 40m $(RACED)
-	$(GO) test -p 3 -timeout 40m ./test/e2e ./test/torture $(AGAIN) ./internal/rangestore/prepared ./internal/importer ./test/sim $(PLAIN)
+	$(GO) test -p 3 -race -short -timeout 40m $(RACED)
+	$(GO) test -p 3 -timeout 40m ./test/e2e ./test/torture ./test/sim $(AGAIN) ./internal/rangestore/prepared $(PLAIN)
 
 lint: ## go vet, the rules of the house, and golangci-lint where it is installed
 	$(GO) vet ./...

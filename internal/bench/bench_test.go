@@ -106,7 +106,7 @@ func TestErrorsAreCounted(t *testing.T) {
 func TestDurationAndProgress(t *testing.T) {
 	addr := serve(t, func([][]byte) string { return "+PONG\r\n" })
 	var calls atomic.Int64
-	r, err := Run(context.Background(), Options{Addr: addr, Clients: 1, Duration: 1200 * time.Millisecond, Pipeline: 1, Test: "ping",
+	r, err := Run(context.Background(), Options{Addr: addr, Clients: 1, Duration: 3 * time.Second, Pipeline: 1, Test: "ping",
 		Progress: func(Progress) { calls.Add(1) }})
 	if err != nil || r.Seconds < 0.5 || calls.Load() == 0 {
 		t.Fatalf("%+v, %v, %d", r, err, calls.Load())

@@ -160,9 +160,7 @@ func scribble(ctx context.Context, c *redis.Client, seed uint64) (writes int64) 
 func TestFollow(t *testing.T) {
 	for _, diskless := range []string{"yes", "no"} {
 		t.Run("diskless "+diskless, func(t *testing.T) {
-			if t.Parallel(); testing.Short() && diskless == "no" {
-				t.Skip("as the other one")
-			}
+			t.Parallel()
 			addr := process.Redis(t, "--repl-diskless-sync", diskless, "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb")
 			node := process.Start(t, process.Options{})
 			lines := []*cable{newCable(t, addr), newCable(t, node.RESP)}

@@ -27,6 +27,7 @@ func TestHyperLogLogRowsAgree(t *testing.T) {
 // TestHyperLogLogBytesAgree: whatever is added in whatever order, the strings are Redis's, from
 // the first element to long after they are dense.
 func TestHyperLogLogBytesAgree(t *testing.T) {
+	long(t)
 	here, there := bothServers(t)
 	r := rand.New(rand.NewPCG(13, 14))
 	for i := range 700 {

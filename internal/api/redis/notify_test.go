@@ -20,6 +20,7 @@ var keyTalk = strings.Split(`SET k v|SET k v|GET k|GET nope|SET k w EX 100|SETEX
 // TestEventsAgree: what somebody hears who listens to all keyspace events is what a real
 // server says, command by command.
 func TestEventsAgree(t *testing.T) {
+	long(t)
 	talks := map[string][]string{"keys": keyTalk, "lists": listTalk, "sets": setTalk, "zsets": zsetTalk, "bitmaps": bitmapTalk, "hyperloglogs": hyperloglogTalk,
 		"places": geoTalk, "streams": streamTalk}
 	for name, talk := range talks {

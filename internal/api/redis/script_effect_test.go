@@ -156,10 +156,8 @@ func busy(t *testing.T, s *testServer, words ...any) (reply chan string) {
 // TestScriptBudgets: what would go on for ever, or fill the memory, ends with an error; nothing of
 // it happens, and others do not notice.
 func TestScriptBudgets(t *testing.T) {
+	long(t)
 	eachSingle(t, func(t *testing.T, db *kv.DB) {
-		if testing.Short() {
-			t.Skip("the race detector learns nothing from one client")
-		}
 		var clock stepping
 		l := start(t, Options{DB: db, Now: clock.now}).patient(t)
 		const write = "redis.call('SET','half','done') "
@@ -236,6 +234,7 @@ func TestScriptKill(t *testing.T) {
 
 // TestLongScripts: one that has more to do than others should wait for is done all the same, once.
 func TestLongScripts(t *testing.T) {
+	long(t)
 	eachEngine(t, func(t *testing.T, db *kv.DB) {
 		var clock stepping
 		l := start(t, Options{DB: db, Now: clock.now}).patient(t)

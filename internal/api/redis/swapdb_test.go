@@ -222,7 +222,7 @@ func TestSwapDuringExec(t *testing.T) {
 func TestKeysDuringSwaps(t *testing.T) {
 	pages, rounds := 30, 5
 	if testing.Short() {
-		pages, rounds = 4, 2
+		pages, rounds = 3, 1
 	}
 	keys := pages*keysPage + 5
 	s := start(t, Options{DB: rangeDB(t, time.Now)})
@@ -324,7 +324,10 @@ func TestSwapdbRace(t *testing.T) {
 }
 
 func testSwapdbRace(t *testing.T, s *testServer) {
-	const each = 150
+	each := 150
+	if testing.Short() {
+		each = 60
+	}
 	s.line(t).script("NAMESPACE CREATE n")
 	for _, use := range []string{"NAMESPACE USE global", "NAMESPACE USE n"} {
 		var acked, pairs, watched atomic.Int64
@@ -421,6 +424,7 @@ func testSwapdbRace(t *testing.T, s *testServer) {
 // TestSwapdbAgrees runs the same random commands here and against a real server,
 // over three connections that swap, select and queue as they like.
 func TestSwapdbAgrees(t *testing.T) {
+	long(t)
 	there := goredis.NewClient(&goredis.Options{Addr: process.Redis(t), Protocol: 3, ReadTimeout: patience})
 	t.Cleanup(func() { _ = there.Close() })
 	eachEngine(t, func(t *testing.T, db *kv.DB) {
