@@ -21,6 +21,10 @@ RACED     = ./internal/api/redis ./internal/kv/kvrange ./internal/importer ./int
 AGAIN     = ./internal/api/redis
 PLAIN     = $(filter-out $(shell $(GO) list $(filter-out $(AGAIN),$(RACED))),$(shell $(GO) list ./...))
 
+# Most tests of processes wait, so that three packages fit two processors; what only a debugger
+# reads is half of what a linker does.
+QUICKLY   = -p 3 -ldflags=-w -timeout 40m
+
 .DEFAULT_GOAL := help
 .PHONY: help build test lint race fuzz sim crash cluster-crash torture partitions frameworks bench bench-cluster bench-ranges docs proto clean
 
@@ -33,8 +37,8 @@ build: ## build bin/strata
 test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; about ten minutes
 	$(GO) vet ./...
 	scripts/fuzz 20000x
-	$(GO) test -p 3 -race -short -timeout 40m $(RACED)
-	$(GO) test -p 3 -timeout 40m ./test/e2e ./test/torture ./test/sim $(AGAIN) ./internal/rangestore/prepared $(PLAIN)
+	$(GO) test $(QUICKLY) -race -short $(RACED)
+	$(GO) test $(QUICKLY) ./test/e2e ./test/torture ./test/sim $(AGAIN) ./internal/rangestore/prepared $(PLAIN)
 
 lint: ## go vet, the rules of the house, and golangci-lint where it is installed
 	$(GO) vet ./...
