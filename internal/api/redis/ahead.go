@@ -88,11 +88,8 @@ func (a *ahead) add(s *session, cmd *Command, args [][]byte) {
 
 // tell tells the database of the keys that were noted, if there are several.
 func (a *ahead) tell(db *kv.DB) {
-	for some := a.keys; len(some) > 1; some = some[min(len(some), aheadMax):] {
-		if !db.Expect(some[:min(len(some), aheadMax)]) {
-			a.rest = aheadRest
-			break
-		}
+	if len(a.keys) > 1 && !db.Expect(a.keys) {
+		a.rest = aheadRest
 	}
 	clear(a.keys)
 	a.rows, a.keys, a.header = a.rows[:0], a.keys[:0], nil

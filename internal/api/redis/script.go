@@ -239,9 +239,7 @@ func (p *scripted) expect() {
 	x := p.x
 	x.rows, x.heads = x.rows[:0], x.heads[:0]
 	for _, key := range p.Run.Keys {
-		from := len(x.rows)
-		x.rows = p.s.handle.AppendHeaderKey(x.rows, key)
-		x.heads = append(x.heads, x.rows[from:len(x.rows):len(x.rows)])
+		x.addHead(p.s, key)
 	}
 	p.t.Expect(x.heads)
 }

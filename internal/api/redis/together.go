@@ -293,12 +293,17 @@ func (x *executor) foresee(s *session, queue []queued, t kv.Txn) {
 			if len(x.heads) == foreseeHere && s.srv.db.Local() {
 				break
 			}
-			from := len(x.rows)
-			x.rows = s.handle.AppendHeaderKey(x.rows, q.args[at])
-			x.heads = append(x.heads, x.rows[from:len(x.rows):len(x.rows)])
+			x.addHead(s, q.args[at])
 		}
 	}
 	if len(x.heads) > 1 {
 		t.Expect(x.heads)
 	}
+}
+
+// addHead adds the row of a key's header to those that are told of.
+func (x *executor) addHead(s *session, key []byte) {
+	from := len(x.rows)
+	x.rows = s.handle.AppendHeaderKey(x.rows, key)
+	x.heads = append(x.heads, x.rows[from:len(x.rows):len(x.rows)])
 }

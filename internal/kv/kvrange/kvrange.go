@@ -140,20 +140,25 @@ func (e *Engine) ScanStored(span base.Span, reverse bool, visit func(key, value 
 
 // Expect implements kv.Engine.
 func (e *Engine) Expect(keys [][]byte) (useful bool) {
-	if r := e.sole(); r != nil {
-		return r.Expect(keys)
+	for useful = true; useful && len(keys) > 1; {
+		n := min(len(keys), expectMax)
+		if r := e.sole(); r != nil {
+			useful = r.Expect(keys[:n])
+		} else {
+			useful = e.expect(keys[:n])
+		}
+		keys = keys[n:]
 	}
-	return e.expect(keys)
+	return useful
 }
 
-// expectMax is how many keys are looked for together where there are several ranges.
+// expectMax is how many keys are looked for together.
 const expectMax = 32
 
-// expect sorts keys by the ranges of this node.
+// expect sorts keys, expectMax at most, by the ranges of this node.
 func (e *Engine) expect(keys [][]byte) (useful bool) {
 	var ranges [expectMax]*replica.Replica
 	var some [expectMax][]byte
-	keys = keys[:min(len(keys), expectMax)]
 	for i, key := range keys {
 		ranges[i] = e.store.Range(key)
 	}

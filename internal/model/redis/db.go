@@ -167,6 +167,11 @@ func AppendElementKey(dst, key []byte, kind Type, element []byte) []byte {
 	if kind == TypeZSet {
 		part = PartMember
 	}
+	return appendElement(dst, key, part, element)
+}
+
+// appendElement appends the row of an element: place and name in a part of the rows behind key.
+func appendElement(dst, key []byte, part byte, element []byte) []byte {
 	dst = append(append(dst, key...), part)
 	return append(appendPlace(dst, PlaceOf(element)), element...)
 }

@@ -226,3 +226,9 @@ func (e *Entry) Part(t kv.Txn, part byte, n int) []byte {
 	row[len(e.Row)] = part
 	return row
 }
+
+// ElementRow is the key of the row of a field or member, in a part whose rows are found by name.
+func (e *Entry) ElementRow(t kv.Txn, part byte, element []byte) []byte {
+	row := t.Alloc(len(e.Row) + 1 + PlaceBytes + len(element))
+	return appendElement(row[:0], e.Row, part, element)
+}

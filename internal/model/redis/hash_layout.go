@@ -160,11 +160,7 @@ func appendField(b, field, value []byte, expireAt int64, ttl bool) []byte {
 
 // FieldRow is the key of a field's row.
 func (e *Entry) FieldRow(t kv.Txn, field []byte) []byte {
-	row := e.Part(t, partField, PlaceBytes+len(field))
-	at := len(e.Row) + 1
-	PutPlace(row[at:], PlaceOf(field))
-	copy(row[at+PlaceBytes:], field)
-	return row
+	return e.ElementRow(t, partField, field)
 }
 
 // placeRow is the first key that a field at place p or behind it can have.

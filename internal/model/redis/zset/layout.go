@@ -174,11 +174,7 @@ func validate(h *redis.Header) error {
 
 // memberRow is the key of a member's row.
 func (z *zset) memberRow(member []byte) []byte {
-	row := z.Part(z.t, redis.PartMember, redis.PlaceBytes+len(member))
-	at := len(z.Row) + 1
-	redis.PutPlace(row[at:], redis.PlaceOf(member))
-	copy(row[at+redis.PlaceBytes:], member)
-	return row
+	return z.ElementRow(z.t, redis.PartMember, member)
 }
 
 // place is where a bound stands in the order.
