@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// logBytesMax is how much of the log a restart may have to replay before the
-	// state is flushed to shorten it.
+	// logBytesMax is how much of the log a restart may have to replay, beside what the
+	// windows hold, before the state is flushed to shorten it.
 	logBytesMax = 64 << 20
 	// diskCheckEvery is how often the free space is looked at.
 	diskCheckEvery = 250 * time.Millisecond
@@ -45,10 +45,11 @@ func (s *Store) compactor() {
 			return
 		case <-s.flush:
 		case <-tick.C:
-			if s.log.Metrics().LiveBytes < logBytesMax {
-				continue
+			pays, err := s.flushPays(logBytesMax)
+			if pays {
+				_, err = s.state.FlushAsync()
 			}
-			if _, err := s.state.FlushAsync(); err != nil {
+			if err != nil {
 				s.o.Log.Warn("flushing the state", "error", err)
 			}
 			continue
@@ -57,6 +58,24 @@ func (s *Store) compactor() {
 			s.o.Log.Warn("compacting the log", "error", err)
 		}
 	}
+}
+
+// flushPays reports whether a flush of the state would free so many bytes of the log, or
+// anything where the disk has no room for more. What is in the windows does not count: a
+// flush would not free it, only make small tables, and compactions of those.
+func (s *Store) flushPays(bytes int64) (bool, error) {
+	if s.log.Metrics().LiveBytes < bytes {
+		return false, nil
+	}
+	if s.log.Starved() {
+		return true, nil
+	}
+	frees := int64(0)
+	err := s.state.EachRangeState(false, func(id base.RangeID, st lsm.RangeState) error {
+		frees += s.log.Group(id).SizeTo(st.Applied)
+		return nil
+	})
+	return frees >= bytes, err
 }
 
 // compact drops the log entries whose effects are durable in the state.

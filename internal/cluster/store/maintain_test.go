@@ -8,6 +8,9 @@ import (
 	"github.com/stratadb/strata/internal/storage/lsm"
 )
 
+// FlushPays is for the tests outside the package.
+func (s *Store) FlushPays(bytes int64) (bool, error) { return s.flushPays(bytes) }
+
 // TestCompactBesideInstall: a range whose snapshot is in the state, and whose log does
 // not begin behind it yet, keeps nobody from compacting the others.
 func TestCompactBesideInstall(t *testing.T) {

@@ -213,3 +213,33 @@ func TestWindowsShareMemory(t *testing.T) {
 		t.Errorf("a closed store uses %d", used)
 	}
 }
+
+// TestFlushPays: nothing is flushed for a log that is long because of what is in the windows,
+// which a flush would not free.
+func TestFlushPays(t *testing.T) {
+	s, db := manual(t, vfs.NewMem())
+	write := writer(t, s, db)
+	const writes, bytes = 10, 10_000
+	for i := range writes {
+		write("\x04k", strings.Repeat(fmt.Sprint(i), bytes)) // of which the state gets the last one
+	}
+	pays := func(when string, least int64, want bool) {
+		t.Helper()
+		if got, err := s.FlushPays(least); got != want || err != nil {
+			t.Errorf("%s: that a flush pays is %t (%v)", when, got, err)
+		}
+	}
+	pays("all is in the window", 1, false)
+	if err := s.Replica(1).EvictAll(); err != nil {
+		t.Fatal(err)
+	}
+	pays("all is evicted", writes*bytes, true)
+	pays("the log is short", 2*writes*bytes, false)
+	if err := s.Maintain(); err != nil {
+		t.Fatal(err)
+	}
+	pays("all is flushed", writes*bytes, false)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -67,7 +67,11 @@ func checkEntries(t testing.TB, l *Log, r base.RangeID, want []Entry) {
 		t.Fatalf("range %d: [%d,%d] %d entries, want [%d,%d]", r, g.FirstIndex(), g.LastIndex(), len(got),
 			want[0].Index, want[len(want)-1].Index)
 	}
+	size := int64(0)
 	for i := range want {
+		if size += int64(len(want[i].Data)); g.SizeTo(want[i].Index) != size || g.SizeTo(want[0].Index-1) != 0 {
+			t.Fatalf("range %d: %d bytes up to entry %d, want %d", r, g.SizeTo(want[i].Index), want[i].Index, size)
+		}
 		if got[i].Term != want[i].Term || got[i].Index != want[i].Index || got[i].Type != want[i].Type ||
 			!bytes.Equal(got[i].Data, want[i].Data) {
 			t.Fatalf("range %d: entry %d differs: %d/%d", r, want[i].Index, got[i].Term, got[i].Index)

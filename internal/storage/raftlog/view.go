@@ -77,6 +77,16 @@ func (v Group) SizeBytes() int64 {
 	return g.sizeBytes
 }
 
+// SizeTo is the data of the entries up to i.
+func (v Group) SizeTo(i base.LogIndex) (bytes int64) {
+	g := v.lock()
+	defer v.log.mu.Unlock()
+	for k := range g.refs[:max(0, min(int64(i)-int64(g.first)+1, int64(len(g.refs))))] {
+		bytes += int64(g.refs[k].len)
+	}
+	return bytes
+}
+
 // Term is the term of the entry at i, or of the mark: ErrCompacted below it,
 // ErrUnavailable above the last entry.
 func (v Group) Term(i base.LogIndex) (base.Term, error) {
