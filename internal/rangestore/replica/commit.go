@@ -332,6 +332,7 @@ func (a *Attempt) sequence(q *Request, result []byte, f *fetched) (Receipt, erro
 		return Receipt{}, err
 	}
 	_, after := a.r.mu.seq.Open()
+	dormant = dormant || a.r.gatheredLocked()
 	a.count()
 	a.wrote(q.Mutations, after-before)
 	if a.r.o.Faults.PrefetchStamp && !open {

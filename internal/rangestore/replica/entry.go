@@ -64,7 +64,7 @@ func (a *Attempt) sequenceEntry(entries ...prepared.Entry) (t base.Ticket, err e
 		}
 	}
 	open, _ := r.mu.seq.Open()
-	dormant := r.dormantLocked()
+	dormant, gathers := r.dormantLocked(), r.mu.gathering.want > 0
 	for _, c := range copies {
 		if t, err = a.appendEntry(c.kept, c.payload, open); err != nil {
 			break
@@ -79,6 +79,9 @@ func (a *Attempt) sequenceEntry(entries ...prepared.Entry) (t base.Ticket, err e
 	waits := dormant && err == nil && r.canWait(e)
 	if waits {
 		r.patient.Store(uint64(t.Pos))
+	}
+	if hurries := gathers && !r.canWait(e); hurries {
+		dormant, r.mu.gathering.want = true, 0
 	}
 	a.unlock()
 	switch {

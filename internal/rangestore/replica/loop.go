@@ -14,13 +14,15 @@ import (
 	"github.com/stratadb/strata/internal/base"
 	"github.com/stratadb/strata/internal/rangestore/batch"
 	"github.com/stratadb/strata/internal/rangestore/sequencer"
+	"github.com/stratadb/strata/internal/rangestore/window"
 	"github.com/stratadb/strata/internal/storage/raftlog"
 )
 
 // inFlight is a batch that is proposed and not yet applied.
 type inFlight struct {
-	closed sequencer.Closed
-	stamp  base.Stamp
+	closed   sequencer.Closed
+	stamp    base.Stamp
+	proposed time.Time
 }
 
 // diskFullPause is how long the loop waits before it asks the log for room again.
@@ -296,7 +298,7 @@ func (r *Replica) propose() (bool, error) {
 	r.lockSoon()
 	c, ok := r.loop.asking.batch, r.loop.asking.open
 	var err error
-	if !ok && !r.patientLocked() {
+	if !ok && !r.patientLocked() && !r.gathersLocked() {
 		if err = r.noteSettledLocked(); err == nil {
 			c, ok, err = r.mu.seq.Close()
 		}
@@ -333,7 +335,7 @@ func (r *Replica) propose() (bool, error) {
 		return true, err
 	}
 	r.loop.lastStamp = stamp
-	r.loop.inFlight = append(r.loop.inFlight, inFlight{closed: c, stamp: stamp})
+	r.loop.inFlight = append(r.loop.inFlight, inFlight{closed: c, stamp: stamp, proposed: time.Now()})
 	r.pause(PointStamped)
 	if r.o.Faults.ReplyBeforeCommit {
 		r.loop.woken = r.loop.lead.advance(c.Last, r.loop.woken)
@@ -433,7 +435,7 @@ func (r *Replica) endTenure() {
 	r.serving.Store(false)
 	r.leaseUntil.Store(0)
 	r.mu.seq.DropTail(r.loop.position)
-	r.mu.wants, r.mu.settled, r.mu.leaving = nil, settled{}, false
+	r.mu.wants, r.mu.settled, r.mu.leaving, r.mu.gathering.want = nil, settled{}, false, 0
 	r.mu.watches.tenureEndedLocked(base.Ticket{})
 	r.mu.waits.drain()
 	r.room.Broadcast()
@@ -627,6 +629,7 @@ func (r *Replica) applyOwn(index base.LogIndex, h batch.Header) error {
 	r.mu.applied, r.mu.logged, r.mu.position = index, h.Stamp, h.Last()
 	r.mu.watches.appliedLocked(f.closed.Last)
 	told := r.mu.watches.committedLocked(f.closed.Last)
+	r.gatherLocked(&f)
 	r.accountLocked()
 	r.room.Broadcast()
 	r.mu.Unlock()
@@ -651,11 +654,7 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 	}
 	n := win.Open(h.Previous)
 	win.SetBuffer(data)
-	var failed error
-	err := batch.Records(data, func(rec batch.Record) {
-		failed = errors.CombineErrors(failed, r.mu.seq.Replay(rec, data, h.Previous+base.Position(rec.Place)+1))
-	})
-	if err = errors.CombineErrors(err, failed); err != nil {
+	if err := r.replayLocked(h, data); err != nil {
 		return errors.Wrapf(err, "entry %d", index)
 	}
 	r.mu.seq.Replayed(n, h.Last(), h.Stamp)
@@ -672,6 +671,30 @@ func (r *Replica) applyForeign(index base.LogIndex, h batch.Header, data []byte)
 	r.appliedLocked()
 	r.evictor.applied(h.Stamp)
 	return nil
+}
+
+// replayLocked puts what a batch says into the window. It looks for several keys at a time.
+func (r *Replica) replayLocked(h batch.Header, data []byte) (failed error) {
+	var records [window.ExpectMax]batch.Record
+	var keys [window.ExpectMax][]byte
+	n := 0
+	put := func() {
+		r.mu.win.Expect(keys[:n])
+		for _, rec := range records[:n] {
+			failed = errors.CombineErrors(failed, r.mu.seq.Replay(rec, data, h.Previous+base.Position(rec.Place)+1))
+		}
+		n = 0
+	}
+	err := batch.Records(data, func(rec batch.Record) {
+		records[n], keys[n] = rec, rec.Key.In(data)
+		if n++; n == len(records) {
+			put()
+		}
+	})
+	if err == nil {
+		put()
+	}
+	return errors.CombineErrors(err, failed)
 }
 
 // Stop ends the tenure: nothing is answered any more. Run calls it in the end; in

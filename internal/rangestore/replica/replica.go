@@ -192,6 +192,8 @@ type Replica struct {
 		budgeted budgeted
 		settled  settled
 		covering covering
+
+		gathering gathering
 	}
 	solo      atomic.Bool // nobody else votes; changes with mu held
 	serving   atomic.Bool // there is a tenure; changes with mu held

@@ -37,7 +37,10 @@ func kick(list []*Replica, waits bool) {
 	for _, r := range list {
 		r.mu.Lock()
 		_, bytes := r.mu.seq.Open()
-		idle := r.dormantLocked()
+		if waits {
+			r.mu.gathering.want = 0
+		}
+		idle := r.dormantLocked() || r.gathersLocked()
 		r.mu.Unlock()
 		switch {
 		case idle:
@@ -157,7 +160,7 @@ func (r *Replica) leave(more bool) {
 	r.driving.Unlock()
 	if more && !late {
 		r.mu.Lock()
-		late = !r.dormantLocked() || len(r.mu.inbox) > 0
+		late = !r.dormantLocked() && !r.gathersLocked() || len(r.mu.inbox) > 0
 		r.mu.Unlock()
 	}
 	if late {

@@ -71,6 +71,14 @@ func (s *Sequencer) Open() (open bool, bytes int) {
 	return true, len(s.b.Buf)
 }
 
+// OpenTransactions is how many transactions the open batch has.
+func (s *Sequencer) OpenTransactions() int {
+	if !s.open {
+		return 0
+	}
+	return s.b.Transactions()
+}
+
 // Unstamped reports whether a batch is closed and has no stamp yet.
 func (s *Sequencer) Unstamped() bool { return s.unstamped > 0 }
 
