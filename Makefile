@@ -22,8 +22,8 @@ AGAIN     = ./internal/api/redis
 PLAIN     = $(filter-out $(shell $(GO) list $(filter-out $(AGAIN),$(RACED))),$(shell $(GO) list ./...))
 
 # Most tests of processes wait, so that three packages fit two processors; what only a debugger
-# reads is half of what a linker does.
-QUICKLY   = -p 3 -ldflags=-w -timeout 40m
+# reads is half of what a linker does, and vet has run.
+QUICKLY   = -p 3 -parallel 3 -vet=off -ldflags=-w -timeout 40m
 
 .DEFAULT_GOAL := help
 .PHONY: help build test lint race fuzz sim crash cluster-crash torture partitions frameworks bench bench-cluster bench-ranges docs proto clean
@@ -36,7 +36,7 @@ build: ## build bin/strata
 
 test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; about ten minutes
 	$(GO) vet ./...
-	scripts/fuzz 20000x
+	scripts/fuzz 5000x
 	$(GO) test $(QUICKLY) -race -short $(RACED)
 	$(GO) test $(QUICKLY) ./test/e2e ./test/torture ./test/sim $(AGAIN) ./internal/rangestore/prepared $(PLAIN)
 

@@ -58,14 +58,14 @@ func fill(t testing.TB, c *redis.Client, small int) int64 {
 	}
 	// Larger than what is copied whole.
 	p.Set(ctx, "large:string", strings.Repeat("0123456789", 1_200_000), time.Hour)
-	for i := range 200 {
-		elements := make([]any, 0, 400)
-		fields := make([]any, 0, 400)
+	for i := range 90 {
+		elements := make([]any, 0, 100)
+		fields := make([]any, 0, 100)
 		var scored []redis.Z
-		for j := range 200 {
-			e := fmt.Sprint(i, ".", j, strings.Repeat("-", 200))
+		for j := range 50 {
+			e := fmt.Sprint(i, ".", j, strings.Repeat("-", 2000))
 			elements, fields = append(elements, e), append(fields, e, j)
-			scored = append(scored, redis.Z{Score: float64(i*200+j) / 7, Member: e})
+			scored = append(scored, redis.Z{Score: float64(i*50+j) / 7, Member: e})
 		}
 		p.RPush(ctx, "large:list", elements...)
 		p.SAdd(ctx, "large:set", elements...)
@@ -74,7 +74,7 @@ func fill(t testing.TB, c *redis.Client, small int) int64 {
 		p.XAdd(ctx, &redis.XAddArgs{Stream: "large:stream", Values: elements})
 	}
 	p.XGroupCreate(ctx, "large:stream", "g", "0")
-	p.XReadGroup(ctx, &redis.XReadGroupArgs{Group: "g", Consumer: "c", Count: 100, Streams: []string{"large:stream", ">"}})
+	p.XReadGroup(ctx, &redis.XReadGroupArgs{Group: "g", Consumer: "c", Count: 60, Streams: []string{"large:stream", ">"}})
 	if _, err := p.Exec(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 // TestServedOnce: what is waited for on three nodes comes once: elements to a hundred clients
 // that block, and the end of keys to those who listen.
 func TestServedOnce(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	c.blockedInOrder(t)
 	c.expiredOnce(t)
@@ -191,6 +192,7 @@ func (c *trio) term() (term int) {
 // TestBlockedWhileLeadersFail: clients wait while the node that leads their list is killed, again and
 // again. What was pushed, and acknowledged, is delivered, once.
 func TestBlockedWhileLeadersFail(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	var mu sync.Mutex
 	got := map[string]int{}

@@ -155,6 +155,7 @@ const deadAfter = "5s"
 // TestNodesLeave: the copy of a node that is dead is made again elsewhere; a node that is
 // drained gives its copy away and is removed, and does not come back.
 func TestNodesLeave(t *testing.T) {
+	t.Parallel()
 	var nodes [4]*process.Node
 	args := func(i int) []string {
 		return []string{"--cluster-addr", process.FreeAddress(t), "--dead-after", deadAfter, "--join", nodes[max(i-1, 0)].Admin}
@@ -252,6 +253,7 @@ func TestNodesLeave(t *testing.T) {
 // its store aside, takes another place, and is made again from the others; then it is
 // as good as they are.
 func TestDamagedNode(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	const keys = 300
 	first := dial(t, c.nodes[0].RESP)
@@ -347,6 +349,7 @@ func (c *trio) voters(want string) bool {
 // TestClusterClient: a client in cluster mode finds the leader over any node, follows
 // MOVED, and goes on when another node leads.
 func TestClusterClient(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	addrs := []string{c.nodes[2].RESP, c.nodes[1].RESP, c.nodes[0].RESP}
 	// The client asks again who leads now and then, not when it cannot connect.

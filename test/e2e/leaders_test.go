@@ -293,6 +293,7 @@ func (l *trio) sleeping() (counts []int) {
 // TestSleepersFail kills nodes while nobody has done anything for a while, so that all ranges
 // but the first one sleep. They answer reads meanwhile, and are led again soon after.
 func TestSleepersFail(t *testing.T) {
+	t.Parallel()
 	l := startDivided(t)
 	var gaps []time.Duration
 	for round := range *kills {

@@ -19,6 +19,7 @@ import (
 // commands of each take effect in order, whoever looks, and nothing is lost. It prints
 // what sixteen commands cost at a node that does not lead.
 func TestPipelines(t *testing.T) {
+	t.Parallel()
 	c := startDivided(t)
 	leads := c.spread()
 	ctx := context.Background()

@@ -12,6 +12,7 @@ import (
 // TestPubsubOverNodes: who subscribes at any node hears what is published at any node, those
 // of one publisher in their order, also what a transaction publishes.
 func TestPubsubOverNodes(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*replyWithin)
 	defer cancel()

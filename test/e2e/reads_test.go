@@ -56,6 +56,7 @@ func TestQuorumReads(t *testing.T) {
 // TestStaleReadsWithoutLeader: a node that is cut off from all others answers reads which
 // may be old enough, and no others.
 func TestStaleReadsWithoutLeader(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	leader := leaderAt(t, c.nodes[0])
 	alone := (leader + 1) % 3

@@ -51,6 +51,7 @@ func refuses(t *testing.T, dir string, code int, why string) {
 // has every write that it had in its log, and others join it. An old node that comes
 // back in spite of all is kept out.
 func TestRecoverLostQuorum(t *testing.T) {
+	t.Parallel()
 	c := startTrio(t)
 	first := dial(t, c.nodes[0].RESP)
 	const early, keys = 50, 150

@@ -117,6 +117,7 @@ func (b *bank) more() {
 // between accounts that lie in different ranges, at all nodes, while nodes are killed: whoever
 // counts it finds all of it, and so does a script that does nothing but count.
 func TestScriptsOverNodes(t *testing.T) {
+	t.Parallel()
 	b := &bank{trio: startDivided(t)}
 	for i := range accounts {
 		b.keys = append(b.keys, keyIn(i%slotRanges, 100+i))

@@ -69,7 +69,7 @@ func build() {
 		return
 	}
 	built.path = filepath.Join(built.dir, "strata")
-	out, err := exec.Command("go", "build", "-o", built.path, "github.com/stratadb/strata/cmd/strata").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-w", "-o", built.path, "github.com/stratadb/strata/cmd/strata").CombinedOutput()
 	if err != nil {
 		built.err = fmt.Errorf("building the binary: %w\n%s", err, out)
 	}

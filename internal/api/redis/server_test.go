@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -84,7 +85,11 @@ const patience = 5 * time.Minute
 type rawConn struct {
 	t testing.TB
 	net.Conn
+	in *bufio.Reader
 }
+
+// Read takes what has come already first: many small reads are one of the system's.
+func (c *rawConn) Read(b []byte) (int, error) { return c.in.Read(b) }
 
 func (s *testServer) dial(t testing.TB) *rawConn {
 	t.Helper()
@@ -96,7 +101,7 @@ func (s *testServer) dial(t testing.TB) *rawConn {
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	return &rawConn{t, c}
+	return &rawConn{t, c, bufio.NewReader(c)}
 }
 
 func (c *rawConn) send(s string) {
