@@ -79,6 +79,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (_ *Node, err
 	// A thread that syncs the log keeps its processor until the runtime takes it
 	// away; one more processor keeps the commands running meanwhile.
 	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
+	if err := easeMonitor(); err != nil {
+		log.Debug("the runtime's monitor keeps its pace", slog.Any("error", err))
+	}
 	// Most of the heap is buffers without pointers, which cost memory and no
 	// time: collect earlier than usual.
 	debug.SetGCPercent(gcPercent)
