@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"runtime"
-	"slices"
 
 	"github.com/cockroachdb/errors"
 
@@ -118,9 +117,8 @@ func (d *disk) put(b *lsm.Batch, ev *window.Eviction) {
 		}
 	}
 	// In order, each pair's place in Pebble's memtable is near the last one's.
-	slices.SortFunc(ev.Pairs, func(a, b base.KeyValue) int { return bytes.Compare(a.Key, b.Key) })
-	for i := range ev.Pairs {
-		if p := &ev.Pairs[i]; p.Value != nil {
+	for _, r := range ascending(ev.Pairs) {
+		if p := &ev.Pairs[r.at]; p.Value != nil {
 			b.Set(d.stored(p.Key), p.Value)
 		} else {
 			b.Delete(d.stored(p.Key))

@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// logBytesMax is how much of the log a restart may have to replay, beside what the
-	// windows hold, before the state is flushed to shorten it.
-	logBytesMax = 64 << 20
+	// A restart may have to replay what the windows hold, and logShare of what they may
+	// hold, at least logBytesMin, before the state is flushed to shorten the log.
+	logShare    = 8
+	logBytesMin = 64 << 20
 	// diskCheckEvery is how often the free space is looked at.
 	diskCheckEvery = 250 * time.Millisecond
 	// reserveDefault is kept free, or an eighth of a small disk.
@@ -45,7 +46,7 @@ func (s *Store) compactor() {
 			return
 		case <-s.flush:
 		case <-tick.C:
-			pays, err := s.flushPays(logBytesMax)
+			pays, err := s.flushPays(max(s.o.WindowBytes/logShare, logBytesMin))
 			if pays {
 				_, err = s.state.FlushAsync()
 			}

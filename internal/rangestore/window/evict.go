@@ -102,8 +102,11 @@ func (w *Window) BeginEvict() (*Eviction, bool) {
 // that were all.
 func (w *Window) Plan(ev *Eviction, n int) (done bool) {
 	end := min(ev.planned+uint64(n), ev.slice.lastID+1)
-	for ; ev.planned < end; ev.planned++ {
-		w.planEntry(ev, ev.planned)
+	for from := ev.planned; from < end; from += ExpectMax {
+		w.expectPlan(from, min(from+ExpectMax, end))
+		for ; ev.planned < min(from+ExpectMax, end); ev.planned++ {
+			w.planEntry(ev, ev.planned)
+		}
 	}
 	if ev.planned <= ev.slice.lastID {
 		return false

@@ -76,6 +76,15 @@ func (s *shard) guess(hash uint64) (id uint64, known bool) {
 	return 0, len(s.slots) == 0
 }
 
+// expectPlan is the like for entries that planEntry comes to: the successors of some.
+func (w *Window) expectPlan(from, to uint64) {
+	for id := from; id < to; id++ {
+		if e := w.ring.at(id); e.next != 0 {
+			prefetch.Line(unsafe.Pointer(&w.ring.at(e.next).batch))
+		}
+	}
+}
+
 // expectEvict is the like for entries that evictEntry comes to: the index's slot of some,
 // and the successor of the others.
 func (w *Window) expectEvict(from, to uint64) {
