@@ -5,8 +5,20 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/stratadb/strata/internal/base"
+	"github.com/stratadb/strata/internal/rangestore/replica"
 	"github.com/stratadb/strata/internal/storage/lsm"
 )
+
+// Claims reports whether a snapshot of d may be installed, for the tests outside the package.
+func (s *Store) Claims(d base.RangeDescriptor) bool {
+	m := &replica.Message{Range: d.ID, Snapshot: &replica.Snapshot{State: replica.State{Range: d}}}
+	if !s.claim(m) {
+		return false
+	}
+	m.Snapshot.Done()
+	return true
+}
 
 // FlushPays is for the tests outside the package.
 func (s *Store) FlushPays(bytes int64) (bool, error) { return s.flushPays(bytes) }

@@ -138,14 +138,18 @@ func (s *Store) wanted(r *replica.Replica) bool {
 	d := r.Descriptor()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.wantedLocked(&d, 0)
+	return s.wantedLocked(&d, nil)
 }
 
-// wantedLocked is wanted, but for a left neighbour that is about to be replaced.
-func (s *Store) wantedLocked(d *base.RangeDescriptor, replaced base.RangeID) bool {
+// wantedLocked is wanted, but for a left neighbour that a snapshot of by replaces, or makes an end
+// of.
+func (s *Store) wantedLocked(d, by *base.RangeDescriptor) bool {
 	for id, other := range s.mu.ranges {
 		x := other.Descriptor()
-		if id != replaced && !x.Span.Empty() && bytes.Equal(x.Span.End, d.Span.Start) && !d.Superseded(&x) {
+		if by != nil && (id == by.ID || x.Superseded(by)) {
+			continue
+		}
+		if !x.Span.Empty() && bytes.Equal(x.Span.End, d.Span.Start) && !d.Superseded(&x) {
 			return true
 		}
 	}

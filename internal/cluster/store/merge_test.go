@@ -369,6 +369,40 @@ func TestLeftBehind(t *testing.T) {
 	}
 }
 
+// TestTwoMergesMissed: a snapshot from behind two merges takes the places of both right sides,
+// though the second one is the right neighbour of the first. One that leaves the left neighbour
+// of a range here leaves that range, too: the neighbour's log may still merge it.
+func TestTwoMergesMissed(t *testing.T) {
+	s, _ := manual(t, vfs.NewMem())
+	for i, key := range []string{"\x04h", "\x04t"} {
+		if _, err := s.Range([]byte(key)).BeginSplit([]byte(key), base.RangeID(2+i)); err != nil {
+			t.Fatal(err)
+		}
+		step(t, s)
+	}
+	first, second, third := s.Range([]byte("\x04a")).Descriptor(), s.Range([]byte("\x04h")).Descriptor(), s.Range([]byte("\x04t")).Descriptor()
+	for name, c := range map[string]struct {
+		id    base.RangeID
+		span  base.Span
+		epoch base.Epoch
+		fits  bool
+	}{
+		"both were merged":              {first.ID, base.Span{Start: first.Span.Start, End: third.Span.End}, max(second.Epoch, third.Epoch) + 2, true},
+		"one was merged":                {first.ID, base.Span{Start: first.Span.Start, End: second.Span.End}, second.Epoch + 1, true},
+		"the left neighbour stays here": {9, third.Span, third.Epoch + 1, false},
+		"from before the merges":        {first.ID, base.Span{Start: first.Span.Start, End: third.Span.End}, 1, false},
+	} {
+		d := first
+		d.ID, d.Span, d.Epoch = c.id, c.span, c.epoch
+		if s.Claims(d) != c.fits {
+			t.Errorf("%s: it fits: %t", name, !c.fits)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func heartbeat() *pb.Message { return &pb.Message{Type: pb.MsgHeartbeat.Enum()} }
 
 // TestMergeEndsReaders: who reads below the stamp of a merge is too late, on both sides;

@@ -99,7 +99,7 @@ func (s *Store) overlaps(id base.RangeID, span base.Span) bool {
 // overlapsLocked: of the others those do not count that a snapshot of d makes an end of.
 func (s *Store) overlapsLocked(id base.RangeID, span base.Span, d *base.RangeDescriptor) bool {
 	for other, r := range s.mu.ranges {
-		if o := r.Descriptor(); other != id && o.Span.Overlaps(span) && (d == nil || !o.Superseded(d) || s.wantedLocked(&o, id)) {
+		if o := r.Descriptor(); other != id && o.Span.Overlaps(span) && (d == nil || !o.Superseded(d) || s.wantedLocked(&o, d)) {
 			return true
 		}
 	}
