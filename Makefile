@@ -21,9 +21,9 @@ RACED     = ./internal/api/redis ./internal/kv/kvrange ./internal/importer ./int
 AGAIN     = ./internal/api/redis
 PLAIN     = $(filter-out $(shell $(GO) list $(filter-out $(AGAIN),$(RACED))),$(shell $(GO) list ./...))
 
-# Most tests of processes wait, so that three packages fit two processors; what only a debugger
+# Most tests of processes wait, so that four packages fit two processors; what only a debugger
 # reads is half of what a linker does, and vet has run.
-QUICKLY   = -p 3 -parallel 3 -vet=off -ldflags=-w -timeout 40m
+QUICKLY   = -p 4 -parallel 3 -vet=off -ldflags=-w -timeout 40m
 
 .DEFAULT_GOAL := help
 .PHONY: help build test lint race fuzz sim crash cluster-crash torture partitions frameworks bench bench-cluster bench-ranges docs proto clean
