@@ -34,7 +34,7 @@ help: ## this list
 build: ## build bin/strata
 	$(GO) build -trimpath -o bin/strata ./cmd/strata
 
-test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; about ten minutes
+test: ## all tests: vet, short fuzzing, part of them with the race detector, simulations, crashes; nine to ten minutes
 	$(GO) vet ./...
 	scripts/fuzz 5000x
 	$(GO) test $(QUICKLY) -race -short $(RACED)
